@@ -1,0 +1,64 @@
+"""Committed results: CSV rows that carry the machine they were measured on."""
+
+import csv
+import datetime
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from flower_mm.files import replacing
+
+RESULTS = Path(__file__).parent / 'results'
+PACKAGES = ('torch', 'torchvision', 'mmpretrain', 'mmengine', 'mmcv-lite')
+
+
+def machine() -> str:
+    """Processor, cores and GPU, as short as tells two machines apart."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith('model name'):
+                name = line.split(':', 1)[1].strip()
+                break
+    return f'{name}, {os.cpu_count()} cores'
+
+
+def versions() -> str:
+    found = [f'python {platform.python_version()}']
+    for package in PACKAGES:
+        try:
+            found.append(f'{package} {version(package)}')
+        except PackageNotFoundError:
+            continue
+    return ' '.join(found)
+
+
+def record(table: str, rows: list[dict], key: tuple[str, ...]) -> Path:
+    """Put rows into results/`table`.csv; rows of the same `key` are replaced.
+
+    The machine, the versions and the day are added to each row.
+    """
+    path = RESULTS / f'{table}.csv'
+    env = {
+        'machine': machine(),
+        'versions': versions(),
+        'date': datetime.date.today().isoformat(),
+    }
+    new = [{k: str(v) for k, v in (row | env).items()} for row in rows]
+    fresh = {tuple(row[k] for k in key) for row in new}
+    old = []
+    if path.exists():
+        with path.open(newline='', encoding='utf-8') as file:
+            old = [
+                row
+                for row in csv.DictReader(file)
+                if tuple(row.get(k, '') for k in key) not in fresh
+            ]
+    columns = list(dict.fromkeys(c for row in new + old for c in row))
+    with replacing(path, 'w') as file:
+        writer = csv.DictWriter(file, columns, lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(old + new)
+    return path

@@ -1,0 +1,7 @@
+"""Fine-tune ImageNet backbones on a folder of photos with MMPretrain.
+
+Importing this package is cheap: torch and MMPretrain come in only with the
+rooms that need them, so that `tools/*.py --help` answers at once.
+"""
+
+__version__ = '0.1.0'

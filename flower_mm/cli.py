@@ -1,0 +1,49 @@
+"""What every tool does around its work: exit codes and readable errors."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from flower_mm.errors import UserError
+
+OK, OURS, YOURS, INTERRUPTED = 0, 1, 2, 130
+
+
+def run(main: Callable[[argparse.Namespace], int | None],
+        parser: argparse.ArgumentParser) -> None:
+    """Parse the command line, call `main`, leave with its exit code.
+
+    2 stands for a mistake that the user can mend, 1 for one of ours.
+    """
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback of an error'
+    )
+    args = parser.parse_args()
+    try:
+        code = main(args) or OK
+        sys.stdout.flush()
+    except UserError as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f'error: {error}', file=sys.stderr)
+        code = YOURS
+    except KeyboardInterrupt:
+        print('\nstopped', file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # `tool | head`: nobody reads on, and Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OURS
+    except Exception as error:
+        if args.debug:
+            traceback.print_exc()
+        print(
+            f'error: {type(error).__name__}: {error}\n'
+            'This is a fault of flower_mm or of a library below it; the same '
+            'command with --debug shows where.',
+            file=sys.stderr,
+        )
+        code = OURS
+    sys.exit(code)

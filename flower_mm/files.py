@@ -1,0 +1,51 @@
+"""Writing files so that a crash leaves the old one or the new one."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def replacing(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
+    """Open a file beside `path` that takes its place when the block ends.
+
+    The bytes are on the disk before the rename, so that not even a power cut
+    leaves half a file under the right name. When the block raises, `path` is
+    as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Windows opens text with its own line ends and code page; ours are fixed.
+    text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': '\n'}
+    handle, name = tempfile.mkstemp(
+        prefix=f'.{path.name}.', suffix='.part', dir=path.parent
+    )
+    try:
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a result is for whoever may read here.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last; Windows has no handle on folders and no need."""
+    if os.name == 'nt':
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -11,8 +11,10 @@ from flower_mm.errors import UserError
 OK, OURS, YOURS, INTERRUPTED = 0, 1, 2, 130
 
 
-def run(main: Callable[[argparse.Namespace], int | None],
-        parser: argparse.ArgumentParser) -> None:
+def run(
+    main: Callable[[argparse.Namespace], int | None],
+    parser: argparse.ArgumentParser,
+) -> None:
     """Parse the command line, call `main`, leave with its exit code.
 
     2 stands for a mistake that the user can mend, 1 for one of ours.

@@ -60,8 +60,10 @@ def _plain(total: int, what: str, start: int, size: bool):
     done, said = start, time.monotonic()
 
     def show() -> None:
-        unit = f'{done / 1e6:.1f} of {total / 1e6:.1f} MB' if size else (
-            f'{done} of {total}'
+        unit = (
+            f'{done / 1e6:.1f} of {total / 1e6:.1f} MB'
+            if size
+            else (f'{done} of {total}')
         )
         print(f'{what}: {unit}', file=sys.stderr, flush=True)
 

@@ -1,0 +1,130 @@
+"""What every flower config shares: photos, schedule, what a run leaves."""
+
+default_scope = 'flower_mm'
+custom_imports = dict(imports=['flower_mm.engine'])
+runner_type = 'FlowerRunner'
+
+# --- photos -----------------------------------------------------------------
+# Numbers of classes are nowhere: classes.txt decides.
+data_root = 'data/flower_dataset'
+data_preprocessor = dict(
+    mean=[123.675, 116.28, 103.53],  # ImageNet's, RGB
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.35, 1.0)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=256, edge='short'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='FlowerDataset',
+        data_root=data_root,
+        split='train',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='FlowerDataset',
+        data_root=data_root,
+        split='val',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+# Where the dataset has no test split, testing reads val.
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='FlowerDataset',
+        data_root=data_root,
+        split='test',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+val_evaluator = [
+    dict(type='Accuracy', topk=(1, 5)),
+    dict(type='CrossEntropy'),
+]
+test_evaluator = val_evaluator
+
+# --- schedule ---------------------------------------------------------------
+train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
+val_cfg = dict(type='EitherWeightsValLoop')
+test_cfg = dict()
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
+    # Weight decay pulls scales and shifts to zero for nothing.
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+)
+# Neither names the last epoch: MMEngine fills in train_cfg.max_epochs, so
+# that a shorter run keeps a whole schedule.
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.1,
+        begin=0,
+        end=1,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=0.01,
+        convert_to_iter_based=True,
+    ),
+]
+# The rates are for this many photos a step, over all processes.
+auto_scale_lr = dict(base_batch_size=32)
+
+# --- what a run does and leaves ---------------------------------------------
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    sampler_seed=dict(type='EpochSeedHook'),
+    logger=dict(type='LoggerHook', interval=10, ignore_last=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    # Batch-norm statistics of the processes are averaged before validation.
+    sync_buffers=dict(type='SyncBuffersHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
+    record=dict(type='RunRecordHook'),
+    progress=dict(type='ProgressHook'),
+    visualization=dict(type='VisualizationHook', enable=False),
+)
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method=None, opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+visualizer = dict(
+    type='UniversalVisualizer',
+    vis_backends=[
+        dict(type='LocalVisBackend'),
+        dict(type='TensorboardVisBackend'),
+    ],
+)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0, deterministic=False)

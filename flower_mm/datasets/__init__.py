@@ -1,0 +1,3 @@
+from flower_mm.datasets.flower import FlowerDataset
+
+__all__ = ['FlowerDataset']

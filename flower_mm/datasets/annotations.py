@@ -1,0 +1,173 @@
+"""classes.txt and train.txt: read and checked, without torch.
+
+Formats: classes.txt holds one class a line, its line number is the class
+index; train.txt holds `class_name/image_name class_index` a line, split at
+the last blank because names may hold blanks themselves.
+"""
+
+import json
+import os
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from flower_mm.errors import UserError
+
+SHOWN = 10  # problems printed; the rest is counted
+
+
+class Photo(NamedTuple):
+    name: str  # relative to the folder of the split, with forward slashes
+    label: int
+
+
+def require_dataset(root: Path) -> None:
+    """Stop with the command that makes a dataset when `root` is none."""
+    if not (root / 'classes.txt').is_file():
+        what = 'has no classes.txt' if root.is_dir() else 'does not exist'
+        raise UserError(
+            f'the dataset folder {root} {what}.\n'
+            f'Make it from your photos: python tools/prepare_dataset.py '
+            f'PHOTOS --out {root}\n'
+            'or name another: --data-root FOLDER'
+        )
+
+
+def read_classes(root: Path) -> list[str]:
+    """Return the class names in the order of their indices."""
+    require_dataset(root)
+    path = root / 'classes.txt'
+    names = [line.strip() for line in _lines(path)]
+    names = [name for name in names if name]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f'{path} names a class twice: {", ".join(twice)}')
+    if len(names) < 2:
+        raise UserError(
+            f'{path} names {len(names)} class(es); telling photos apart '
+            'takes two or more'
+        )
+    return names
+
+
+def photos_folder(root: Path, split: str) -> Path:
+    """Return the folder that the lines of `split`.txt are relative to.
+
+    That is `root/split`, or where the photos were left when the dataset was
+    prepared without copying them.
+    """
+    description = describe(root)
+    return Path(description.get('photos') or root / split)
+
+
+def describe(root: Path) -> dict:
+    """Return what dataset.json says; nothing for a dataset made by hand."""
+    path = root / 'dataset.json'
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'{path} cannot be read ({error}).\n'
+            f'See what is wrong: python tools/prepare_dataset.py --check '
+            f'--out {root}'
+        ) from error
+    if not isinstance(found, dict):
+        raise UserError(f'{path} is not a dataset description')
+    return found
+
+
+def read_annotations(
+    path: Path, folder: Path, classes: list[str]
+) -> list[Photo]:
+    """Return the photos of one split, or fail with what is wrong in it."""
+    photos, problems = [], []
+    first_line: dict[str, int] = {}
+    present = _PresentFiles(folder)
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        photo, problem = _parse(line, classes)
+        if photo and photo.name in first_line:
+            problem = (
+                f'again {photo.name}, as in line {first_line[photo.name]}'
+            )
+        elif photo and photo.name not in present:
+            problem = f'{photo.name} is not in {folder}'
+        if problem:
+            problems.append(f'line {number}: {problem}')
+        else:
+            first_line[photo.name] = number
+            photos.append(photo)
+    if problems:
+        shown = problems[:SHOWN]
+        if len(problems) > SHOWN:
+            shown.append(f'… and {len(problems) - SHOWN} more')
+        raise UserError(
+            f'{path} has {len(problems)} problem(s):\n  '
+            + '\n  '.join(shown)
+            + '\nMend the file, or make the dataset anew: '
+            f'python tools/prepare_dataset.py PHOTOS --out {path.parent} '
+            '--overwrite'
+        )
+    if not photos:
+        raise UserError(f'{path} lists no photos')
+    return photos
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        # Notepad puts a byte-order mark first; it is no part of a name.
+        return path.read_text(encoding='utf-8-sig').splitlines()
+    except FileNotFoundError as error:
+        raise UserError(
+            f'{path} does not exist.\nMake the dataset: '
+            f'python tools/prepare_dataset.py PHOTOS --out {path.parent}'
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} cannot be read: {error}') from error
+
+
+def _parse(line: str, classes: list[str]) -> tuple[Photo | None, str | None]:
+    """Return the photo of a line and what is wrong with it, if anything."""
+    name, _, number = line.strip().rpartition(' ')
+    name = name.rstrip()
+    if not name or not number.isascii() or not number.isdigit():
+        return None, (
+            f'`{line.strip()[:80]}` is not `class_name/image_name class_index`'
+        )
+    label = int(number)
+    parts = PurePosixPath(name).parts
+    if parts[0] == '/' or '..' in parts:
+        return None, f'{name} points out of the dataset'
+    photo = Photo(name, label)
+    if label >= len(classes):
+        return photo, (
+            f'index {label} of {name}, but classes.txt ends at '
+            f'{len(classes) - 1}'
+        )
+    if len(parts) > 1 and parts[0] != classes[label]:
+        return photo, (
+            f'{name} has index {label}, which classes.txt calls '
+            f'{classes[label]}'
+        )
+    return photo, None
+
+
+class _PresentFiles:
+    """Which files are there: one listing a folder, not one look a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.listed: dict[str, set[str]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        parent, _, file = name.rpartition('/')
+        if parent not in self.listed:
+            try:
+                with os.scandir(self.folder / parent) as entries:
+                    found = {e.name for e in entries if e.is_file()}
+            except OSError:
+                found = set()
+            self.listed[parent] = found
+        return file in self.listed[parent]

@@ -1,0 +1,23 @@
+"""What drives a run: importing this registers it all."""
+
+from flower_mm.engine.amp import Bf16OptimWrapper
+from flower_mm.engine.checkpoint import CheckpointHook
+from flower_mm.engine.draws import EpochSeedHook
+from flower_mm.engine.ema import EitherWeightsValLoop
+from flower_mm.engine.metrics import CrossEntropy
+from flower_mm.engine.pretrained import PretrainedHook
+from flower_mm.engine.progress import ProgressHook
+from flower_mm.engine.record import RunRecordHook
+from flower_mm.engine.runner import FlowerRunner
+
+__all__ = [
+    'Bf16OptimWrapper',
+    'CheckpointHook',
+    'CrossEntropy',
+    'EitherWeightsValLoop',
+    'EpochSeedHook',
+    'FlowerRunner',
+    'PretrainedHook',
+    'ProgressHook',
+    'RunRecordHook',
+]

@@ -1,0 +1,39 @@
+"""Which device a run is on."""
+
+import torch
+from mmengine.device import utils
+
+from flower_mm.errors import UserError
+
+
+def use_device(wanted: str, launcher: str) -> str:
+    """Make MMEngine use `wanted` and return its kind: cpu, cuda or mps.
+
+    `auto` is MMEngine's own choice. A number as in cuda:1 picks one of the
+    GPUs; under a launcher each process is given its own.
+    """
+    kind, _, number = wanted.partition(':')
+    if kind == 'auto':
+        kind = utils.get_device()
+    elif not _there(kind, int(number or 0)):
+        raise UserError(
+            f'this machine has no device {wanted}; leave --device out, '
+            'or: --device cpu'
+        )
+    # MMEngine decides once, when it is imported, and has no setter.
+    utils.DEVICE = kind
+    if number:
+        torch.cuda.set_device(int(number))
+    if launcher == 'pytorch' and kind == 'cpu':
+        # MMEngine would ask for a GPU per process; it leaves a group that
+        # stands already alone.
+        torch.distributed.init_process_group('gloo')
+    return kind
+
+
+def _there(kind: str, number: int) -> bool:
+    if kind == 'cuda':
+        return number < torch.cuda.device_count()
+    return kind == 'cpu' or (
+        kind == 'mps' and torch.backends.mps.is_available()
+    )

@@ -1,0 +1,45 @@
+"""Validate the averaged weights and the plain ones, and keep the better."""
+
+from mmengine.hooks import EMAHook
+from mmengine.runner import ValLoop
+
+from flower_mm.registry import LOOPS
+
+METRIC = 'accuracy/top1'
+
+
+@LOOPS.register_module()
+class EitherWeightsValLoop(ValLoop):
+    """Where an EMAHook is on, measure both sets of weights.
+
+    The average lags behind in the first epochs and is ahead in the last
+    ones. The metrics reported are those of the better one;
+    `accuracy/top1_ema` and `accuracy/top1_plain` give both, and the run's
+    `val_weights` says which was better. Without an EMAHook this is MMEngine's
+    ValLoop.
+    """
+
+    def run(self) -> dict:
+        if not any(isinstance(hook, EMAHook) for hook in self.runner.hooks):
+            self.runner.message_hub.update_info('val_weights', 'plain')
+            return super().run()
+        plain = self._measure()
+        self.runner.call_hook('before_val')
+        self.runner.call_hook('before_val_epoch')  # EMAHook swaps in
+        ema = self._measure()
+        best = max(('ema', ema), ('plain', plain), key=lambda m: m[1][METRIC])
+        metrics = best[1] | {
+            f'{METRIC}_ema': ema[METRIC],
+            f'{METRIC}_plain': plain[METRIC],
+        }
+        self.runner.message_hub.update_info('val_weights', best[0])
+        self.runner.call_hook('after_val_epoch', metrics=metrics)  # and out
+        self.runner.call_hook('after_val')
+        return metrics
+
+    def _measure(self) -> dict:
+        self.runner.model.eval()
+        self.val_loss.clear()
+        for idx, batch in enumerate(self.dataloader):
+            self.run_iter(idx, batch)
+        return self.evaluator.evaluate(len(self.dataloader.dataset))

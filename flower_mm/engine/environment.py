@@ -1,0 +1,54 @@
+"""What a run was made with."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ('flower_mm', 'mmpretrain', 'mmengine', 'mmcv-lite', 'torchvision')
+
+
+def versions() -> dict[str, str]:
+    found = {
+        'python': platform.python_version(),
+        'torch': str(torch.__version__),
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def device_name() -> str:
+    """The GPU's name, or the processor's."""
+    from mmengine.device import get_device
+
+    if get_device().startswith('cuda'):
+        return torch.cuda.get_device_name()
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding='utf-8').splitlines():
+            if line.startswith('model name'):
+                name = line.partition(':')[2].strip()
+                return f'{name}, {torch.get_num_threads()} threads'
+    return f'{platform.processor() or platform.machine()} CPU'
+
+
+def git_commit() -> str | None:
+    """The commit of the flower_mm checkout; None for an installed copy."""
+    root = Path(__file__).parents[2]
+    if not (root / '.git').exists():
+        return None
+    try:
+        return subprocess.run(
+            ['git', '-C', str(root), 'describe', '--always', '--dirty'],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

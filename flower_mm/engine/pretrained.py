@@ -1,0 +1,42 @@
+"""Starting from ImageNet weights."""
+
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from flower_mm.registry import HOOKS
+from flower_mm.weights.load import load_backbone
+from flower_mm.weights.table import require
+
+
+@HOOKS.register_module()
+class PretrainedHook(Hook):
+    """Load the backbone before the first epoch of a run.
+
+    A resumed run has its weights already.
+
+    Args:
+        weights: A name in the weights table, or the path of a file.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, weights: str) -> None:
+        self.weights = weights
+
+    def before_train(self, runner) -> None:
+        if runner.epoch > 0 or runner._resume:
+            return
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        match = load_backbone(model, find_weights(self.weights))
+        runner.say(str(match))
+
+
+def find_weights(weights: str) -> Path:
+    """A path stays one; a name stands for its verified file."""
+    if Path(weights).suffix in ('.pth', '.pt', '.safetensors'):
+        return Path(weights)
+    return require(weights)

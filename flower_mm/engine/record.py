@@ -1,0 +1,101 @@
+"""run.json and curves.png: what a run was and how it went."""
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+
+from flower_mm.datasets.annotations import describe
+from flower_mm.engine.environment import device_name, git_commit, versions
+from flower_mm.files import replacing
+from flower_mm.registry import HOOKS
+from flower_mm.report import draw_curves
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Write run.json after each epoch and curves.png at the end."""
+
+    # Before ProgressHook's last line, after CheckpointHook's best score.
+    priority = 'VERY_LOW'
+
+    def before_run(self, runner) -> None:
+        self.created = time.monotonic()
+        self.seconds = {'train': 0.0, 'validate': 0.0}
+
+    def before_train(self, runner) -> None:
+        self.seconds['start'] = time.monotonic() - self.created
+        self.started = datetime.now().astimezone().isoformat('T', 'seconds')
+        self.resumed_at = runner.epoch
+        self._write(runner, 'running')
+
+    def before_train_epoch(self, runner) -> None:
+        self.since = time.monotonic()
+
+    def after_train_epoch(self, runner) -> None:
+        self.seconds['train'] += time.monotonic() - self.since
+        if runner.val_loop is None:
+            self._write(runner, 'running')
+
+    def before_val(self, runner) -> None:
+        self.since = time.monotonic()
+
+    def after_val(self, runner) -> None:
+        if hasattr(self, 'started'):
+            self.seconds['validate'] += time.monotonic() - self.since
+            self._write(runner, 'running')
+
+    def after_train(self, runner) -> None:
+        self.end(runner, 'finished')
+
+    def end(self, runner, status: str) -> None:
+        """Write the last run.json and draw the curves."""
+        if not is_main_process() or not hasattr(self, 'started'):
+            return
+        self._write(runner, status)
+        folder = Path(runner.work_dir)
+        if (folder / 'scalars.json').exists():
+            draw_curves(folder / 'scalars.json', folder / 'curves.png')
+
+    def _write(self, runner, status: str) -> None:
+        if not is_main_process():
+            return
+        folder = Path(runner.work_dir)
+        hub = runner.message_hub
+        root = Path(runner.train_dataloader.dataset.data_root)
+        record = {
+            'status': status,
+            'config': runner.cfg.filename,
+            'seed': runner.seed,
+            'result': {
+                'best_top1': hub.runtime_info.get('best_score'),
+                'best_epoch': hub.runtime_info.get('best_epoch'),
+                'epochs': runner.epoch,
+                'max_epochs': runner.max_epochs,
+            },
+            'data_root': str(root),
+            'dataset_sha256': describe(root).get('sha256'),
+            'classes': list(
+                runner.train_dataloader.dataset.metainfo['classes']
+            ),
+            'photos': {
+                'train': len(runner.train_dataloader.dataset),
+                'val': len(runner.val_dataloader.dataset)
+                if runner.val_loop
+                else 0,
+            },
+            'device': device_name(),
+            'processes': runner.world_size,
+            'optim_wrapper': runner.cfg.optim_wrapper.type,
+            'seconds': {k: round(v, 2) for k, v in self.seconds.items()},
+            'started': self.started,
+            'resumed_at_epoch': self.resumed_at or None,
+            'versions': versions(),
+            'git_commit': git_commit(),
+        }
+        with replacing(folder / 'run.json', 'w') as file:
+            json.dump(record, file, indent=2, ensure_ascii=False)
+            file.write('\n')

@@ -1,0 +1,108 @@
+"""MMEngine's Runner with a quiet screen and safe reading."""
+
+import logging
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import BaseLoop, Runner
+
+from flower_mm.errors import UserError
+from flower_mm.settings import settle
+from flower_mm.weights.load import load_backbone
+from flower_mm.weights.read import read_checkpoint
+
+MMENGINES_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
+
+
+@RUNNERS.register_module()
+class FlowerRunner(Runner):
+    """The Runner that `runner_type` in our configs names.
+
+    It is registered at the root, where MMPretrain's own tools look it up, so
+    that a flower config runs there too.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'FlowerRunner':
+        settle(cfg)
+        return super().from_cfg(cfg)
+
+    def say(self, text: str) -> None:
+        """Tell the person at the screen, once for all processes."""
+        self.logger.info(text)
+        if is_main_process():
+            print(text, flush=True)
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """Keep MMEngine's pages in the log file; the screen gets errors."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.ERROR)
+        return logger
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Let a config switch off any default hook by None.
+
+        MMEngine lets it do so with its own ones only.
+        """
+        ours = {
+            name: hook
+            for name, hook in (hooks or {}).items()
+            if hook is not None or name in MMENGINES_HOOKS
+        }
+        super().register_default_hooks(ours)
+
+    def wrap_model(self, model_wrapper_cfg, model):
+        """Lay convolutions out as the hardware likes them.
+
+        On two CPU cores MobileNetV2 trains twice as fast for it in float32
+        (10.3 to 21.5 photos a second), ResNet-18 a sixth faster.
+        """
+        model = model.to(memory_format=torch.channels_last)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location='cpu',
+        strict: bool = False,
+        revise_keys: list | None = None,
+    ) -> dict:
+        """Read as data; a checkpoint that does not fit stops the run.
+
+        A run that starts from `load_from` takes the backbone only, as from
+        pretrained weights; resuming and testing take every tensor.
+        """
+        model = self.model
+        if is_model_wrapper(model):
+            model = model.module
+        training = isinstance(self._train_loop, BaseLoop)
+        if training and not self._resume:
+            self.say(str(load_backbone(model, Path(filename))))
+            return {}
+        checkpoint = read_checkpoint(Path(filename))
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        weights = checkpoint.get('state_dict', checkpoint)
+        try:
+            model.load_state_dict(weights, strict=True)
+        except RuntimeError as error:
+            reasons = str(error).strip().splitlines()
+            raise UserError(
+                f'{filename} does not fit this config: '
+                + ' '.join(line.strip() for line in reasons[1:4])[:300]
+            ) from error
+        self._has_loaded = True
+        return checkpoint

@@ -1,0 +1,233 @@
+"""Evaluating a checkpoint: figures, confusion matrix, one line a photo."""
+
+import argparse
+import copy
+import csv
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import mmengine
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
+from mmengine.evaluator import BaseMetric, DumpResults
+from mmengine.registry import RUNNERS
+from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
+
+from flower_mm.engine.device import use_device
+from flower_mm.errors import UserError
+from flower_mm.files import replacing
+from flower_mm.report import draw_confusion
+from flower_mm.settings import read_config, settle, use_data_root
+from flower_mm.weights.read import read_checkpoint
+
+
+class Prediction(NamedTuple):
+    path: str
+    label: int
+    scores: np.ndarray
+
+
+class Predictions(BaseMetric):
+    """Keeps what was predicted for each photo, from all processes."""
+
+    default_prefix = 'predictions'
+
+    def process(self, data_batch: dict, data_samples: list[dict]) -> None:
+        self.results += [
+            Prediction(
+                sample['img_path'],
+                int(sample['gt_label']),
+                sample['pred_score'].float().cpu().numpy(),
+            )
+            for sample in data_samples
+        ]
+
+    def compute_metrics(self, results: list[tuple]) -> dict:
+        self.found = [Prediction(*result) for result in results]
+        return {}
+
+
+def configure(args: argparse.Namespace) -> Config:
+    """Merge config file and command line, with MMPretrain's meanings."""
+    cfg = read_config(args.config, args.cfg_options)
+    if args.data_root:
+        use_data_root(cfg, args.data_root)
+    cfg.launcher = args.launcher
+    # Not the run's own folder: its resolved config stays as it is.
+    cfg.work_dir = args.work_dir or str(Path(args.checkpoint).parent / 'test')
+    cfg.load_from = args.checkpoint
+    # A test leaves its own files only; TensorBoard is for training.
+    cfg.visualizer.vis_backends = [ConfigDict(type='LocalVisBackend')]
+    for name in ('pretrained', 'record', 'progress', 'ema'):
+        cfg.default_hooks.pop(name, None)
+    if args.seed is not None:
+        cfg.setdefault('randomness', ConfigDict()).seed = args.seed
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir:
+        cfg.default_hooks.visualization.update(
+            enable=True,
+            show=args.show,
+            wait_time=args.wait_time,
+            out_dir=args.show_dir,
+            interval=args.interval,
+        )
+    loader = cfg.test_dataloader
+    if args.tta:
+        _add_tta(cfg)
+    loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
+    device = use_device(args.device, args.launcher)
+    loader.setdefault('pin_memory', device == 'cuda')
+    if args.no_pin_memory:
+        loader.pin_memory = False
+    return cfg
+
+
+def _add_tta(cfg: Config) -> None:
+    """Average each photo's scores with those of its mirror image."""
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    model = cfg.get('tta_model') or ConfigDict(
+        type='mmpretrain.AverageClsScoreTTA'
+    )
+    cfg.model = ConfigDict(**model, module=cfg.model)
+    if cfg.get('tta_pipeline'):
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        return
+    flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
+    cfg.test_dataloader.dataset.pipeline = [
+        *copy.deepcopy(pipeline[:-1]),
+        dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]]),
+    ]
+
+
+def test(args: argparse.Namespace) -> None:
+    """Run `tools/test.py` with its parsed arguments."""
+    if args.out_item and not args.out:
+        raise UserError('--out-item says what goes into --out FILE: add it')
+    cfg = configure(args)
+    classes = settle(cfg)
+    _same_classes(args.checkpoint, classes, args.data_root)
+    runner = RUNNERS.build(cfg)
+    predictions = Predictions()
+    runner.test_evaluator.metrics.append(predictions)
+    as_csv = bool(args.out) and Path(args.out).suffix == '.csv'
+    if args.out and not as_csv and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(DumpResults(args.out))
+    metrics = runner.test()
+    if not is_main_process():
+        return
+    found = predictions.found
+    figures = evaluate(found, classes)
+    folder = Path(cfg.work_dir)
+    with replacing(folder / 'test.json', 'w') as file:
+        json.dump(
+            {
+                'checkpoint': args.checkpoint,
+                'split': cfg.test_dataloader.dataset.split,
+                **figures,
+            },
+            file,
+            indent=2,
+            ensure_ascii=False,
+        )
+    draw_confusion(
+        np.array(figures['confusion']), classes, folder / 'confusion.png'
+    )
+    if as_csv:
+        write_csv(Path(args.out), found, classes)
+    elif args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+    _show(figures, cfg.test_dataloader.dataset.split, folder, args.out)
+
+
+def evaluate(found: list[Prediction], classes: list[str]) -> dict:
+    """Top-1 and, per class, precision, recall and F1 in per cent."""
+    scores = torch.from_numpy(np.stack([p.scores for p in found]))
+    labels = torch.tensor([p.label for p in found])
+    predicted = scores.argmax(dim=1)
+    precision, recall, f1, support = SingleLabelMetric.calculate(
+        predicted, labels, num_classes=len(classes), average=None
+    )
+    matrix = ConfusionMatrix.calculate(
+        predicted, labels, num_classes=len(classes)
+    )
+    return {
+        'top1': 100 * (predicted == labels).float().mean().item(),
+        'photos': len(found),
+        'classes': {
+            name: {
+                'precision': precision[i].item(),
+                'recall': recall[i].item(),
+                'f1': f1[i].item(),
+                'photos': int(support[i]),
+            }
+            for i, name in enumerate(classes)
+        },
+        'confusion': matrix.int().tolist(),
+    }
+
+
+def write_csv(path: Path, found: list[Prediction], classes: list[str]) -> None:
+    """One line a photo: its class, what it was taken for, all scores."""
+    with replacing(path, 'w') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(
+            ['photo', 'class', 'predicted', 'correct', 'confidence', *classes]
+        )
+        for path_, label, scores in found:
+            best = int(scores.argmax())
+            writer.writerow(
+                [
+                    path_,
+                    classes[label],
+                    classes[best],
+                    int(best == label),
+                    f'{scores[best]:.6f}',
+                    *(f'{score:.6f}' for score in scores),
+                ]
+            )
+
+
+def _same_classes(
+    checkpoint: str, classes: list[str], data_root: str | None
+) -> None:
+    """A model of other classes would be measured against wrong names."""
+    meta = read_checkpoint(Path(checkpoint)).get('meta', {})
+    trained = list((meta.get('dataset_meta') or {}).get('classes', classes))
+    if trained != classes:
+        raise UserError(
+            f'{checkpoint} was trained on {_few(trained)};\n'
+            f'the dataset has {_few(classes)}.\n'
+            'Name the dataset it was trained on: --data-root FOLDER'
+        )
+
+
+def _few(names: list[str]) -> str:
+    shown = ', '.join(names[:8]) + (', …' if len(names) > 8 else '')
+    return f'{len(names)} classes ({shown})'
+
+
+def _show(figures: dict, split: str, folder: Path, out: str | None) -> None:
+    rows = figures['classes']
+    width = max(5, *(len(name) for name in rows))
+    print(
+        f'top-1 {figures["top1"]:.2f} % of {figures["photos"]} photos '
+        f'({split} split)\n'
+    )
+    print(f'{"class":{width}}  precision  recall     F1  photos')
+    for name, row in rows.items():
+        print(
+            f'{name:{width}}  {row["precision"]:9.2f}  {row["recall"]:6.2f}'
+            f'  {row["f1"]:5.2f}  {row["photos"]:6d}'
+        )
+    print('\nconfusion, a row for each true class, a column for each guess:')
+    cell = max(4, *(len(str(n)) for row in figures['confusion'] for n in row))
+    for name, row in zip(rows, figures['confusion'], strict=True):
+        print(f'{name:{width}} ', *(f'{n:{cell}d}' for n in row))
+    print(f'\n  picture   {folder / "confusion.png"}')
+    print(f'  figures   {folder / "test.json"}')
+    if out:
+        print(f'  {"photos" if out.endswith(".csv") else "results"}    {out}')

@@ -1,0 +1,35 @@
+"""Our registries, children of MMPretrain's: scope `flower_mm`.
+
+A config with `default_scope = 'flower_mm'` finds our types here and all of
+MMPretrain's and MMEngine's through the parents, which takes a child for each
+of MMPretrain's registries. The locations are the packages that MMEngine
+imports when it first looks for a type; it does not do so for a parent, so a
+child has its parent's as well.
+"""
+
+import warnings
+
+from mmengine.registry import Registry
+from mmpretrain import registry as parent
+
+
+# mmcv-lite lacks an operator that no classifier of ours uses.
+warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
+
+
+def _child(name: str, *locations: str) -> Registry:
+    above = getattr(parent, name)
+    return Registry(
+        above.name, parent=above, locations=[*locations, *above._locations]
+    )
+
+
+DATASETS = _child('DATASETS', 'flower_mm.datasets')
+HOOKS = _child('HOOKS', 'flower_mm.engine')
+LOOPS = _child('LOOPS', 'flower_mm.engine')
+METRICS = _child('METRICS', 'flower_mm.engine')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'flower_mm.engine')
+
+for _name, _above in list(vars(parent).items()):
+    if isinstance(_above, Registry) and _name not in globals():
+        globals()[_name] = _child(_name)

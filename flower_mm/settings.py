@@ -1,0 +1,134 @@
+"""From a config file to the config that runs: what the data decides.
+
+No config states the number of classes. Here it is read from classes.txt and
+put wherever MMPretrain wants it.
+"""
+
+import warnings
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from flower_mm.datasets.annotations import read_classes, require_dataset
+from flower_mm.errors import UserError
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def read_config(path: str, options: dict | None = None) -> Config:
+    """Read a config file; `options` are `--cfg-options`."""
+    if not Path(path).is_file():
+        near = sorted(Path(path).parent.glob('*.py'))
+        raise UserError(
+            f'there is no config {path}'
+            + (
+                f'; beside it: {", ".join(p.name for p in near)}'
+                if near
+                else ''
+            )
+        )
+    try:
+        with warnings.catch_warnings():
+            # MMEngine looks packages up the old way; we pin setuptools.
+            warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+            cfg = Config.fromfile(path)
+    except Exception as error:
+        raise UserError(
+            f'the config {path} cannot be read:\n'
+            f'{type(error).__name__}: {error}'
+        ) from error
+    if options:
+        cfg.merge_from_dict(options)
+    return cfg
+
+
+def use_data_root(cfg: Config, root: str) -> None:
+    """Point every split at `root` (`--data-root`)."""
+    for dataset in _datasets(cfg):
+        if 'data_root' in dataset:
+            dataset.data_root = root
+    cfg.data_root = root
+
+
+def settle(cfg: Config) -> list[str]:
+    """Fill in what classes.txt decides; return the classes.
+
+    Heads, preprocessor, mixing augmentations and label smoothing get the
+    number of classes; top-5 goes where there are fewer than five. Where the
+    dataset has no test split, testing uses val.
+    """
+    root = _data_root(cfg)
+    classes = read_classes(root)
+    count = len(classes)
+    for part in _walk(cfg.model):
+        if 'num_classes' in part:
+            part.num_classes = count
+    head = cfg.model.get('head')
+    if head:
+        head.num_classes = count
+        if 'topk' in head:
+            head.topk = _possible(head.topk, count)
+    cfg.setdefault('data_preprocessor', ConfigDict())
+    cfg.data_preprocessor.num_classes = count
+    for name in ('val_evaluator', 'test_evaluator'):
+        for metric in _metrics(cfg.get(name)):
+            if 'topk' in metric:
+                metric.topk = _possible(metric.topk, count)
+            if 'num_classes' in metric:
+                metric.num_classes = count
+    for dataset in _datasets(cfg):
+        if dataset.get('split') == 'test' and not (root / 'test.txt').exists():
+            dataset.split = 'val'
+    return classes
+
+
+def _data_root(cfg: Config) -> Path:
+    roots = {
+        str(dataset.data_root)
+        for dataset in _datasets(cfg)
+        if dataset.get('data_root')
+    }
+    if len(roots) > 1:
+        raise UserError(
+            'the splits come from different folders: '
+            f'{", ".join(sorted(roots))}.\n'
+            'Put all under one: --data-root FOLDER'
+        )
+    if not roots:
+        raise UserError('no dataset is named: --data-root FOLDER')
+    root = Path(roots.pop())
+    require_dataset(root)
+    return root
+
+
+def _datasets(cfg: Config):
+    """Each split's dataset, inside wrappers too."""
+    for name in LOADERS:
+        loader = cfg.get(name)
+        if loader:
+            yield from (
+                part for part in _walk(loader.dataset) if 'data_root' in part
+            )
+
+
+def _walk(part):
+    """Every dictionary in a piece of config."""
+    if isinstance(part, dict):
+        yield part
+        for value in part.values():
+            yield from _walk(value)
+    elif isinstance(part, (list, tuple)):
+        for value in part:
+            yield from _walk(value)
+
+
+def _metrics(evaluator) -> list:
+    if evaluator is None:
+        return []
+    return evaluator if isinstance(evaluator, list) else [evaluator]
+
+
+def _possible(topk: int | tuple, count: int) -> tuple:
+    """Top-k says something only where k is less than the classes."""
+    wanted = (topk,) if isinstance(topk, int) else tuple(topk)
+    return tuple(k for k in wanted if k < count) or (1,)

@@ -1,0 +1,48 @@
+"""best.pth: what predicting needs, as tensors and plain values.
+
+It loads under `torch.load(weights_only=True)` with no allow-list, and in
+MMPretrain's ImageClassificationInferencer. Its config is a dictionary, not
+Python text: reading it runs nothing.
+"""
+
+from pathlib import Path, PurePath
+from typing import Any
+
+import torch
+
+from flower_mm.files import replacing
+
+
+def write_best(
+    path: Path, tensors: dict[str, torch.Tensor], meta: dict
+) -> None:
+    """Write beside `path`, then take its place."""
+    weights = {
+        name: tensor.detach().to('cpu', memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    with replacing(path) as file:
+        torch.save({'state_dict': weights, 'meta': plain(meta)}, file)
+
+
+def plain(value: Any) -> Any:
+    """Reduce to dict, list, tuple, str and numbers.
+
+    Config dictionaries, numpy scalars and paths are pickled as objects of
+    their own types, which a safe load refuses.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, set)):
+        return [plain(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().tolist()
+    if hasattr(value, 'tolist'):  # numpy arrays and scalars
+        return plain(value.tolist())
+    if isinstance(value, (str, PurePath)):
+        return str(value)
+    return getattr(value, '__name__', str(value))  # a class, a function

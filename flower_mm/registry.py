@@ -12,7 +12,6 @@ import warnings
 from mmengine.registry import Registry
 from mmpretrain import registry as parent
 
-
 # mmcv-lite lacks an operator that no classifier of ours uses.
 warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
 

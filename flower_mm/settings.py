@@ -63,7 +63,8 @@ def settle(cfg: Config) -> list[str]:
     for part in _walk(cfg.model):
         if 'num_classes' in part:
             part.num_classes = count
-    head = cfg.model.get('head')
+    # Test-time augmentation wraps the model.
+    head = cfg.model.get('module', cfg.model).get('head')
     if head:
         head.num_classes = count
         if 'topk' in head:

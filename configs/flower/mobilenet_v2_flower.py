@@ -7,7 +7,7 @@ model = dict(
     head=dict(
         loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),
         cal_acc=True,
-    )
+    ),
 )
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='mobilenet_v2')

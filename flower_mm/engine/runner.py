@@ -5,9 +5,14 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
+from mmengine.model import (
+    BaseTTAModel,
+    MMDistributedDataParallel,
+    is_model_wrapper,
+)
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 
@@ -72,6 +77,15 @@ class FlowerRunner(Runner):
         (10.3 to 21.5 photos a second), ResNet-18 a sixth faster.
         """
         model = model.to(memory_format=torch.channels_last)
+        if self.distributed and get_device() == 'cpu':
+            # MMEngine passes a GPU's number here, which torch refuses.
+            return MMDistributedDataParallel(
+                model,
+                broadcast_buffers=False,
+                find_unused_parameters=self.cfg.get(
+                    'find_unused_parameters', False
+                ),
+            )
         return super().wrap_model(model_wrapper_cfg, model)
 
     def load_checkpoint(
@@ -87,7 +101,8 @@ class FlowerRunner(Runner):
         pretrained weights; resuming and testing take every tensor.
         """
         model = self.model
-        if is_model_wrapper(model):
+        # Distributed training and test-time augmentation wrap it.
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         training = isinstance(self._train_loop, BaseLoop)
         if training and not self._resume:

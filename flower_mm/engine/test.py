@@ -96,10 +96,10 @@ def _add_tta(cfg: Config) -> None:
     if cfg.get('tta_pipeline'):
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         return
-    flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
+    flips = [{'type': 'RandomFlip', 'prob': p} for p in (1.0, 0.0)]
     cfg.test_dataloader.dataset.pipeline = [
         *copy.deepcopy(pipeline[:-1]),
-        dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]]),
+        {'type': 'TestTimeAug', 'transforms': [flips, [pipeline[-1]]]},
     ]
 
 

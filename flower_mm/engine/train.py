@@ -13,10 +13,10 @@ from mmengine.runner import find_latest_checkpoint
 
 from flower_mm.cli import INTERRUPTED
 from flower_mm.engine.device import use_device
+from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
 from flower_mm.settings import read_config, settle, use_data_root
-from flower_mm.engine.pretrained import find_weights
 
 # What a run leaves in its folder; a new run there sets these aside.
 RUN_FILES = (

@@ -1,0 +1,14 @@
+_base_ = [
+    'mmpretrain::_base_/models/resnet101.py',
+    '../_base_/flower.py',
+]
+
+model = dict(
+    head=dict(
+        loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),
+        cal_acc=True,
+    ),
+)
+default_hooks = dict(
+    pretrained=dict(type='PretrainedHook', weights='resnet101')
+)

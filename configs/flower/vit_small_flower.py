@@ -1,0 +1,27 @@
+_base_ = [
+    'mmpretrain::_base_/models/deit3/deit3-small-p16-224.py',
+    '../_base_/flower.py',
+]
+
+model = dict(
+    head=dict(
+        loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),
+        cal_acc=True,
+    ),
+    # ImageNet's Mixup and CutMix make up for long schedules, not short ones.
+    train_cfg=None,
+)
+# A usual rate for attention and layer norm; not measured here, for want of
+# weights.
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-4),
+    paramwise_cfg=dict(
+        custom_keys={
+            'pos_embed': dict(decay_mult=0.0),
+            'cls_token': dict(decay_mult=0.0),
+        }
+    ),
+)
+default_hooks = dict(
+    pretrained=dict(type='PretrainedHook', weights='vit_small')
+)

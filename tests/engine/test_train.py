@@ -1,0 +1,281 @@
+"""A run from the command line to what it leaves behind."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CLASSES, ROOT, tool
+
+
+def same_tensors(one: dict, two: dict) -> bool:
+    return one.keys() == two.keys() and all(
+        torch.equal(one[key], two[key]) for key in one
+    )
+
+
+def weights(run: Path, name: str = 'best.pth') -> dict:
+    return torch.load(run / name, weights_only=True)['state_dict']
+
+
+def test_a_run_leaves_what_the_readme_says(plain_run, dataset):
+    run = plain_run
+    record = json.loads((run / 'run.json').read_text())
+    assert record['status'] == 'finished'
+    assert record['classes'] == CLASSES
+    assert record['seed'] == 0
+    assert (
+        record['dataset_sha256']
+        == json.loads((dataset / 'dataset.json').read_text())['sha256']
+    )
+    assert record['result']['best_top1'] > 60  # chance is 33
+    assert (run / 'curves.png').read_bytes()[:4] == b'\x89PNG'
+    assert (run / 'tiny.py').is_file()
+    assert [p.name for p in run.glob('epoch_*.pth')] == ['epoch_2.pth']
+
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+
+    events = EventAccumulator(str(run / 'tensorboard'))
+    events.Reload()
+    for tag in ('loss', 'lr', 'accuracy_top-1', 'accuracy/top1', 'val_loss'):
+        assert events.Scalars(tag), tag
+    logged = [
+        json.loads(line)
+        for line in (run / 'scalars.json').read_text().splitlines()
+    ]
+    best = max(r['accuracy/top1'] for r in logged if 'accuracy/top1' in r)
+    assert best == pytest.approx(record['result']['best_top1'])
+
+
+def test_best_pth_is_plain_and_predicts_in_mmpretrain(plain_run, photos):
+    best = plain_run / 'best.pth'
+    found = torch.load(best, weights_only=True)  # no allow-list
+    meta = found['meta']
+    assert meta['classes'] == CLASSES
+    assert meta['epoch'] in (1, 2)
+    assert meta['metrics']['accuracy/top1'] > 0
+    assert meta['cfg']['model']['head']['num_classes'] == 3
+    assert 'optimizer' not in found
+
+    code = f"""
+import sys, torch, flower_mm
+from mmengine.config import Config
+from mmpretrain import ImageClassificationInferencer
+best, photo = sys.argv[1:]
+cfg = torch.load(best, weights_only=True)['meta']['cfg']
+infer = ImageClassificationInferencer(Config(cfg), pretrained=best)
+print('class:', infer(photo)[0]['pred_class'])
+"""
+    photo = photos / CLASSES[1] / '000.jpg'
+    done = subprocess.run(
+        [sys.executable, '-c', code, best, photo],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    predicted = re.search(r'class: (.*)', done.stdout)[1]
+    assert predicted in CLASSES
+
+
+def test_test_tool_agrees_with_training(plain_run, config, dataset, tmp_path):
+    run = plain_run
+    best = json.loads((run / 'run.json').read_text())['result']['best_top1']
+    out = tmp_path / 'photos.csv'
+    done = tool(
+        'test', config, run / 'best.pth', '--data-root', dataset, '--out', out
+    )
+    assert f'top-1 {best:.2f} %' in done.stdout
+    lines = out.read_text().splitlines()
+    photos = len((dataset / 'val.txt').read_text().splitlines())
+    assert len(lines) == 1 + photos
+    right = sum(line.split(',')[3] == '1' for line in lines[1:])
+    assert right / photos * 100 == pytest.approx(best)
+    figures = json.loads((run / 'test' / 'test.json').read_text())
+    assert sum(map(sum, figures['confusion'])) == photos
+    assert (run / 'test' / 'confusion.png').is_file()
+    flipped = tool(
+        'test', config, run / 'best.pth', '--data-root', dataset, '--tta'
+    )
+    assert 'top-1' in flipped.stdout
+
+
+def test_test_tool_refuses_other_classes(plain_run, config, tmp_path):
+    other = tmp_path / 'other'
+    other.mkdir()
+    (other / 'classes.txt').write_text('red\nblue tit\nétoile\n')
+    for name in ('val.txt', 'train.txt'):
+        (other / name).write_text('red/1.jpg 0\n')
+    done = tool(
+        'test',
+        config,
+        plain_run / 'best.pth',
+        '--data-root',
+        other,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'was trained on 3 classes (blue tit, red, étoile)' in done.stderr
+
+
+def test_the_start_method_and_workers_change_nothing(plain_run, train):
+    spawned = train(
+        'spawned',
+        '--cfg-options',
+        'env_cfg.mp_cfg.mp_start_method=spawn',
+        'train_dataloader.num_workers=2',
+        'val_dataloader.num_workers=1',
+    )
+    forked = train(
+        'forked',
+        '--no-persistent-workers',
+        '--cfg-options',
+        'env_cfg.mp_cfg.mp_start_method=fork',
+        'train_dataloader.num_workers=3',
+    )
+    assert same_tensors(weights(plain_run), weights(spawned))
+    assert same_tensors(weights(plain_run), weights(forked))
+
+
+def test_another_seed_is_another_run(plain_run, train):
+    other = train('other', '--seed', '1')
+    assert not same_tensors(weights(plain_run), weights(other))
+
+
+def test_a_resumed_run_is_the_run_that_was_not_stopped(train):
+    whole = train('whole', '--cfg-options', 'default_hooks.ema.type=EMAHook')
+    options = [
+        '--cfg-options',
+        'default_hooks.ema.type=EMAHook',
+        # The rate falls to the end of the whole run, not of this part.
+        'param_scheduler.1.end=2',
+    ]
+    part = train('part', *options, 'train_cfg.max_epochs=1')
+    train('part', '--resume', *options)
+    for name in ('best.pth', 'epoch_2.pth'):
+        assert same_tensors(weights(whole, name), weights(part, name)), name
+    record = json.loads((part / 'run.json').read_text())
+    assert record['resumed_at_epoch'] == 1
+
+
+def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
+    config, dataset, tmp_path
+):
+    run = subprocess.Popen(
+        [
+            sys.executable,
+            ROOT / 'tools' / 'train.py',
+            config,
+            '--data-root',
+            dataset,
+            '--work-dir',
+            tmp_path / 'run',
+            '--cfg-options',
+            'train_cfg.max_epochs=1000',
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in run.stdout:
+        if line.startswith('epoch 2/'):
+            run.send_signal(signal.SIGINT)
+            break
+    rest = run.stdout.read()
+    assert run.wait(60) == 130
+    assert '--resume' in rest
+    assert (tmp_path / 'run' / 'best.pth').is_file()
+    assert (tmp_path / 'run' / 'curves.png').is_file()
+    done = int(re.search(r'(\d+) epoch\(s\) are kept', rest)[1])
+    assert (tmp_path / 'run' / f'epoch_{done}.pth').is_file()
+    record = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert record['status'] == 'interrupted'
+
+
+def test_an_earlier_run_in_the_same_folder_is_kept(train):
+    first = weights(train('run'))
+    run = train('run', '--seed', '1')
+    (kept,) = (run / 'earlier').iterdir()
+    assert same_tensors(first, weights(kept))
+    assert not same_tensors(first, weights(run))
+
+
+def test_two_processes_measure_what_one_does(train, config, dataset, tmp_path):
+    """The same photos in each step, and so the same accuracies.
+
+    The model has no batch norm, whose statistics would be those of half a
+    batch. SGD, because Adam turns the rounding of a sum in another order
+    into whole steps where a gradient is nearly nothing. 40 photos divide
+    into steps of 8 and of twice 4; a remainder would be padded.
+    """
+    options = [
+        '--cfg-options',
+        'optim_wrapper.optimizer.type=SGD',
+        'optim_wrapper.optimizer.lr=0.05',
+        'train_dataloader.dataset.indices=40',
+    ]
+    one, two = train('one', *options), tmp_path / 'two'
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--nproc-per-node=2',
+            '--standalone',
+            ROOT / 'tools' / 'train.py',
+            config,
+            '--launcher=pytorch',
+            '--device=cpu',
+            f'--data-root={dataset}',
+            f'--work-dir={two}',
+            *options,
+            'train_dataloader.batch_size=4',
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def accuracies(run: Path) -> list[float]:
+        lines = (run / 'scalars.json').read_text().splitlines()
+        records = map(json.loads, lines)
+        return [r['accuracy/top1'] for r in records if 'accuracy/top1' in r]
+
+    assert accuracies(one) == accuracies(two)
+    expected = weights(one)
+    for key, tensor in weights(two).items():
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_precision_runs_on_a_cpu(train):
+    record = json.loads(
+        (train('amp', '--amp', '--device', 'cpu') / 'run.json').read_text()
+    )
+    assert record['optim_wrapper'] == 'Bf16OptimWrapper'
+
+
+def test_no_validate_keeps_the_last_weights(train):
+    run = train('run', '--no-validate')
+    assert (run / 'epoch_2.pth').is_file()
+    assert not (run / 'best.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('args', 'said'),
+    [
+        (['nowhere.py'], 'there is no config nowhere.py'),
+        (['CONFIG', '--data-root', 'nowhere'], 'prepare_dataset.py'),
+        (['CONFIG', '--device', 'cuda:99'], 'no device cuda:99'),
+    ],
+)
+def test_mistakes_are_told_in_a_line(args, said, config):
+    args = [str(config) if arg == 'CONFIG' else arg for arg in args]
+    done = tool('train', *args, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert len(done.stderr.splitlines()) <= 3

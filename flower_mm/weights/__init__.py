@@ -1,0 +1,1 @@
+"""Pretrained weights: where they live, how they get here, how they load."""

@@ -1,0 +1,244 @@
+"""Putting pretrained weights into a model's backbone, and saying how many."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from flower_mm.errors import UserError
+from flower_mm.weights import table
+from flower_mm.weights.convert import State, convert, style_of
+from flower_mm.weights.read import read_checkpoint
+
+MMPRETRAIN, UNKNOWN = "MMPretrain's own", 'unknown'
+ENOUGH = 0.95  # of the backbone's tensors; with fewer it is another model
+
+# Where the tensors lie in files that hold more. An average over the training
+# is the better half of a pair. MMEngine swaps its own average into
+# `state_dict` when it saves.
+WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model')
+PREFIXES = ('module.', '_orig_mod.')  # of data-parallel and compiled models
+
+# What a model computes for itself, and old files do not hold.
+OWN = (
+    'num_batches_tracked',
+    'relative_position_index',
+    'attn_mask',
+    'attention_bias_idxs',
+)
+
+
+@dataclass(frozen=True)
+class Match:
+    """How much of the backbone a file filled."""
+
+    matched: int
+    total: int
+    style: str
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether file and backbone are of one model, seen from both sides.
+
+        All of a resnet50 is found by name in a resnet101, so that the rest
+        of the file counts as well.
+        """
+        most = max(self.total, self.matched + len(self.unused))
+        return self.matched >= ENOUGH * most
+
+    def __str__(self) -> str:
+        text = f'{self.matched} of {self.total} backbone tensors'
+        if self.missing:
+            text += f', without {_some(self.missing)}'
+        if self.unused:
+            text += f'; not used: {_some(self.unused)}'
+        return f'{text} (names: {self.style})'
+
+
+def load_backbone(model: nn.Module, path: str | Path) -> Match:
+    """Fill `model.backbone`, and its neck if the file has one.
+
+    The classifier is never loaded: it is of other classes. The model is
+    untouched when this raises.
+    """
+    path = Path(path)
+    state = _tensors(read_checkpoint(path), path)
+    backbone = model.backbone
+    own, name = _in_our_names(state, backbone)
+    _check_arithmetic(name, backbone, path)
+    usable, match = _compare(own, backbone, name)
+    if not match.is_enough:
+        raise UserError(_another_model(path, own, match, backbone))
+    _check_finite(usable, path)
+    backbone.load_state_dict(usable, strict=False)
+    if not backbone.training:
+        # TinyViT looks its biases up once, when it is put into this mode.
+        backbone.eval()
+    _load_neck(model, state)
+    return match
+
+
+def _tensors(found: dict, path: Path) -> State:
+    """The tensors by name, out of whatever they are wrapped in."""
+    while inner := next(
+        (found[key] for key in WRAPPERS if isinstance(found.get(key), dict)),
+        None,
+    ):
+        found = inner
+    state = {}
+    for key, value in found.items():
+        if isinstance(value, torch.Tensor):
+            for prefix in PREFIXES:
+                key = key.removeprefix(prefix)
+            state[key] = value
+    if not state:
+        raise UserError(f'{path} holds no tensors.')
+    return state
+
+
+def _in_our_names(state: State, backbone: nn.Module) -> tuple[State, str]:
+    """The backbone's part of the file, and whose names it came in."""
+    ours = {
+        key.removeprefix('backbone.'): tensor
+        for key, tensor in state.items()
+        if key.startswith('backbone.')
+    }
+    if ours:
+        return ours, MMPRETRAIN
+    style = style_of(state)
+    if style is not None:
+        return convert(state, style), style.name
+    wanted = _counted(backbone)
+    known = 2 * len(wanted & state.keys()) > len(wanted)
+    return state, MMPRETRAIN if known else UNKNOWN
+
+
+def _counted(backbone: nn.Module) -> set[str]:
+    return {key for key in backbone.state_dict() if not key.endswith(OWN)}
+
+
+def _compare(
+    own: State, backbone: nn.Module, style: str
+) -> tuple[State, Match]:
+    """Split the file's tensors into those that fit and those that do not."""
+    target = backbone.state_dict()
+    usable = {
+        key: tensor
+        for key, tensor in own.items()
+        if key in target and _fits(key, tensor, target[key])
+    }
+    wanted = _counted(backbone)
+    match = Match(
+        matched=len(wanted & usable.keys()),
+        total=len(wanted),
+        style=style,
+        missing=tuple(sorted(wanted - usable.keys())),
+        unused=tuple(
+            key
+            for key in sorted(own.keys() - usable.keys())
+            if not key.endswith(OWN)
+        ),
+    )
+    return usable, match
+
+
+def _fits(key: str, tensor: torch.Tensor, target: torch.Tensor) -> bool:
+    if key.endswith('pos_embed') and tensor.ndim == target.ndim:
+        # MMPretrain's own hook brings positions to another image size.
+        return tensor.shape[-1] == target.shape[-1]
+    return tensor.shape == target.shape
+
+
+def _check_finite(state: State, path: Path) -> None:
+    for key, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(
+                f'{path} holds numbers that are none (NaN or infinite), in '
+                f'{key}. Its training went wrong; take another file.'
+            )
+
+
+def _check_arithmetic(style: str, backbone: nn.Module, path: Path) -> None:
+    """Refuse what would fit by name while the numbers mean another thing."""
+    if type(backbone).__name__ == 'DeiT3':
+        raise UserError(
+            "MMPretrain's DeiT3 skips the second norm of every block, so that "
+            f'{path} would come out wrong. Put into the config:\n'
+            "  backbone=dict(type='VisionTransformer', arch='deit-small')"
+        )
+    if style != "torchvision's EfficientNet":
+        return
+    cfg = getattr(backbone, 'conv_cfg', None) or {}
+    eps = next(
+        (m.eps for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)),
+        None,
+    )
+    if cfg.get('type') == 'Conv2dAdaptivePadding' or eps != 1e-5:
+        raise UserError(
+            f"{path} is torchvision's EfficientNet, which pads evenly where "
+            "the config's pads like TensorFlow. Put into the config:\n"
+            "  backbone=dict(conv_cfg=None, norm_cfg=dict(type='BN', "
+            'eps=1e-5))'
+        )
+
+
+def _another_model(
+    path: Path, own: State, match: Match, backbone: nn.Module
+) -> str:
+    wants = _architecture(parameters_of(backbone.state_dict()))
+    looks = _architecture(parameters_of(own))
+    kind = type(backbone).__name__
+    if looks is None and match.style not in (UNKNOWN, MMPRETRAIN):
+        looks = f'one of {match.style} that the table does not know'
+    seen = (
+        f'this looks like {looks}'
+        if looks
+        else f'its names, such as {_some(tuple(own)[:1])}, are unknown'
+    )
+    left = f' and leaves {len(match.unused)} over' if match.unused else ''
+    return (
+        f'{path} fills {match.matched} of {match.total} backbone tensors'
+        f'{left}: {seen}, the config wants {wants or kind}.'
+    )
+
+
+def parameters_of(state: State) -> int:
+    """How many numbers of the backbone are trained, head aside."""
+    aside = (*OWN, 'running_mean', 'running_var')
+    return sum(
+        tensor.numel()
+        for key, tensor in state.items()
+        if not key.endswith(aside)
+    )
+
+
+def _architecture(parameters: int) -> str | None:
+    """The name in the table whose backbone has exactly this many."""
+    for entry in table.read_table().values():
+        if entry.parameters == parameters:
+            return entry.name
+    return None
+
+
+def _load_neck(model: nn.Module, state: State) -> None:
+    neck = getattr(model, 'neck', None)
+    if neck is None:
+        return
+    target = neck.state_dict()
+    neck.load_state_dict(
+        {
+            key: state[f'neck.{key}']
+            for key in target
+            if f'neck.{key}' in state
+            and state[f'neck.{key}'].shape == target[key].shape
+        },
+        strict=False,
+    )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f' and {len(names) - 3} more' if len(names) > 3 else ''
+    return ', '.join(names[:3]) + more

@@ -28,6 +28,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
+    collate_fn=dict(type='default_collate'),
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
@@ -40,6 +41,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=64,
     num_workers=2,
+    collate_fn=dict(type='default_collate'),
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
@@ -54,6 +56,7 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=64,
     num_workers=2,
+    collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='FlowerDataset',

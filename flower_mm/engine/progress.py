@@ -97,12 +97,13 @@ class ProgressHook(Hook):
             f'{_recent(runner, len(runner.train_dataloader))}'
         )
         if 'accuracy/top1' in metrics:
-            hub = runner.message_hub
-            line += (
-                f'  val {metrics["accuracy/top1"]:.2f}'
-                f'  best {hub.get_info("best_score"):.2f}'
-                f' (epoch {hub.get_info("best_epoch")})'
-            )
+            hub = runner.message_hub.runtime_info
+            line += f'  val {metrics["accuracy/top1"]:.2f}'
+            if 'best_score' in hub:
+                line += (
+                    f'  best {hub["best_score"]:.2f}'
+                    f' (epoch {hub["best_epoch"]})'
+                )
         if self.bar:
             self.bar.console.print(line, highlight=False)
         else:

@@ -74,7 +74,9 @@ class FlowerRunner(Runner):
         """Lay convolutions out as the hardware likes them.
 
         On two CPU cores MobileNetV2 trains twice as fast for it in float32
-        (10.3 to 21.5 photos a second), ResNet-18 a sixth faster.
+        (10.3 to 21.5 photos a second), ResNet-18 a sixth faster. One shape is
+        to be kept out of any model: torch 2.11 corrupts memory in the
+        backward pass of a strided 1x1 convolution of 8 channels so laid out.
         """
         model = model.to(memory_format=torch.channels_last)
         if self.distributed and get_device() == 'cpu':

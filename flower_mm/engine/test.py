@@ -78,7 +78,6 @@ def configure(args: argparse.Namespace) -> Config:
     loader = cfg.test_dataloader
     if args.tta:
         _add_tta(cfg)
-    loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
     device = use_device(args.device, args.launcher)
     loader.setdefault('pin_memory', device == 'cuda')
     if args.no_pin_memory:

@@ -68,7 +68,6 @@ def configure(args: argparse.Namespace) -> Config:
 def _complete_loader(
     loader: ConfigDict, args: argparse.Namespace, device: str
 ) -> None:
-    loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
     loader.setdefault('persistent_workers', True)
     # Pinned memory serves copies to a GPU and warns where there is none.
     loader.setdefault('pin_memory', device == 'cuda')

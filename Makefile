@@ -1,0 +1,63 @@
+# make train   install, draw the demo photos, fine-tune on them
+# make test    install and run the tests
+# Anything else: make train CONFIG=configs/flower/resnet50_flower.py DATA=data/mine ARGS="--seed 1"
+
+PYTHON ?= python3
+CONFIG ?= configs/flower/demo_flower.py
+DATA ?=
+ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PY := $(BIN)/python
+DEMO := data/demo
+
+.PHONY: train test test-all lint format lock clean demo
+
+train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(DEMO)/dataset.json))
+	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root $(DATA)) $(ARGS)
+
+test: .venv/installed-dev
+	$(PY) -m pytest $(ARGS)
+
+# With the slow ones, as CI does.
+test-all: .venv/installed-dev
+	$(PY) -m pytest -m '' $(ARGS)
+
+demo: $(DEMO)/dataset.json
+
+$(DEMO)/dataset.json: | .venv/installed
+	@$(PY) tools/make_demo.py --out data/demo_photos
+	@$(PY) tools/prepare_dataset.py data/demo_photos --out $(DEMO) --how link --overwrite
+
+.venv/installed: requirements.lock setup.cfg setup.py pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PY) -c "open('$@', 'w')"
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PY) -c "open('$@', 'w')"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate setup.cfg requirements.in
+lock: .venv/installed-dev
+	$(UV) --upgrade --output-file requirements.lock
+	$(UV) --upgrade --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+
+# Runs, photos and weights stay.
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis *.egg-info flower_mm/.mim
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,92 @@
+"""Every config is built and trains, from weights of the right shapes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CLASSES, ROOT
+from mmpretrain.registry import MODELS
+
+from flower_mm.engine import FlowerRunner
+from flower_mm.settings import read_config, settle, use_data_root
+from flower_mm.weights.table import read_table
+
+CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(path: Path, dataset: Path, work_dir: Path):
+    """The config as it is, on eight photos, two a step."""
+    cfg = read_config(str(path))
+    use_data_root(cfg, str(dataset))
+    cfg.work_dir = str(work_dir)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.dataset.indices = [0, -1, 1, -2]  # first and last class
+    cfg.train_cfg.max_epochs = 1
+    # What a run leaves has its own tests; ResNet-152's would be 1 GB.
+    cfg.default_hooks.checkpoint = None
+    cfg.visualizer.vis_backends = []
+    return cfg
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_config_trains_from_weights_of_its_shapes(
+    path, dataset, tmp_path, capfd
+):
+    cfg = small(path, dataset, tmp_path)
+    settle(cfg)
+    backbone = MODELS.build(cfg.model.backbone).state_dict()
+    file = tmp_path / 'weights.pth'
+    torch.save({f'backbone.{k}': v for k, v in backbone.items()}, file)
+    cfg.default_hooks.pretrained.weights = str(file)
+
+    runner = FlowerRunner.from_cfg(cfg)
+    runner.train()
+
+    assert runner.iter == 2
+    said = capfd.readouterr().out
+    count = len([k for k in backbone if not k.endswith('num_batches_tracked')])
+    assert 'backbone tensors' in said
+    matched, total = said.split(' backbone tensors')[0].split()[-3::2]
+    assert matched == total
+    assert int(total) <= count
+    scalars = runner.message_hub.log_scalars
+    assert torch.isfinite(torch.tensor(scalars['train/loss'].data[0])).all()
+    assert 'val/accuracy/top1' in scalars
+    assert 'val/accuracy/top5' not in scalars  # of three classes
+    head = runner.model.head
+    assert head.num_classes == len(CLASSES)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_config_names_its_weights_and_states_no_classes(path):
+    name = path.stem.removesuffix('_flower')
+    text = path.read_text()
+    assert 'num_classes' not in text
+    if name != 'demo':
+        assert read_config(str(path)).default_hooks.pretrained.weights == name
+        assert name in read_table()
+
+
+def test_a_shorter_run_keeps_a_whole_schedule(dataset, tmp_path):
+    """The rate of the last step is near its floor, whatever the length."""
+    cfg = small(ROOT / 'configs/flower/resnet18_flower.py', dataset, tmp_path)
+    cfg.train_cfg.max_epochs = 3
+    cfg.model.backbone.update(base_channels=16, stem_channels=16)
+    cfg.model.head.in_channels = 128
+    cfg.default_hooks.pretrained = None
+    runner = FlowerRunner.from_cfg(cfg)
+    runner.train()
+    rates = runner.message_hub.log_scalars['train/lr'].data[0]
+    top = cfg.optim_wrapper.optimizer.lr
+    assert max(rates) > 0.5 * top
+    assert rates[0] < 0.2 * top
+    assert rates[-1] < 0.15 * top

@@ -1,0 +1,127 @@
+"""Is a dataset still what its dataset.json says?"""
+
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+
+from flower_mm.errors import UserError
+from flower_mm.prepare import dataset
+from flower_mm.prepare.duplicates import group
+from flower_mm.prepare.find import Photo, list_folder, shown
+from flower_mm.prepare.report import first
+from flower_mm.prepare.scan import scan
+from flower_mm.prepare.write import recover
+
+
+def check(folder: Path) -> None:
+    """Run every check on a dataset; raise if one finds something."""
+    recover(folder.resolve())
+    record = dataset.load(folder)
+    wrong = _texts(folder, record) + _strangers(folder, record)
+    photos, sides = _photos(folder, record)
+    shas = [photo.sha256 for photo in photos]
+    scan(photos, 'checking photos')
+    for photo, sha256 in zip(photos, shas, strict=True):
+        if photo.sha256 and photo.sha256 != sha256:
+            wrong.append(f'{photo.path}: changed')
+        elif photo.bad:
+            wrong.append(f'{photo.path}: {photo.bad}')
+    sound = [i for i, photo in enumerate(photos) if not photo.bad]
+    wrong += _twins(
+        [photos[i] for i in sound],
+        [sides[i] for i in sound],
+        record['options']['on_conflict'] == 'keep',
+    )
+    if wrong:
+        print('\n'.join(first(wrong, 50)))
+        raise UserError(
+            f'{folder} is not what its {dataset.NAME} says: {len(wrong)} '
+            'faults (listed above).\nMake it again with: python '
+            f'tools/prepare_dataset.py PHOTOS --out {folder} --overwrite'
+        )
+    print(
+        f'{folder} is what its {dataset.NAME} says: {len(photos)} photos of '
+        f'{len(record["classes"])} classes, unchanged, readable, no equal '
+        'photos on two sides'
+    )
+
+
+def damages(folder: Path) -> list[str]:
+    """Texts and bytes that are not what dataset.json says; no decoding."""
+    record = dataset.load(folder)
+    wrong = _texts(folder, record) + _strangers(folder, record)
+    for photo in _photos(folder, record)[0]:
+        try:
+            with Path(photo.file).open('rb') as file:
+                sha256 = hashlib.file_digest(file, 'sha256').digest()
+        except OSError as error:
+            wrong.append(f'{photo.path}: {error.strerror}')
+            continue
+        if sha256 != photo.sha256:
+            wrong.append(f'{photo.path}: changed')
+    return wrong
+
+
+def _texts(folder: Path, record: dict) -> list[str]:
+    wrong = []
+    files, classes = record['files'], record['classes']
+    if dataset.digest(files) != record['sha256']:
+        wrong.append(f'{dataset.NAME}: its sha256 is not that of its files')
+    if dataset.counts(files, classes) != record['counts']:
+        wrong.append(f'{dataset.NAME}: its counts are not those of its files')
+    expected = {'classes.txt': classes}
+    for side, photos in files.items():
+        expected[f'{side}.txt'] = dataset.annotation(photos, classes)
+    for name, lines in expected.items():
+        try:
+            text = (folder / name).read_text(encoding='utf-8')
+        except (OSError, ValueError) as error:
+            wrong.append(f'{name}: cannot be read ({error})')
+            continue
+        if text != ''.join(f'{line}\n' for line in lines):
+            wrong.append(f'{name}: changed')
+    return wrong
+
+
+def _strangers(folder: Path, record: dict) -> list[str]:
+    """Files beside the photos that nobody put there."""
+    if record['photos'] is not None:
+        return []  # PHOTOS may hold what was left out
+    wrong = []
+    for side, photos in record['files'].items():
+        if (folder / side).is_dir():
+            found = list_folder(folder / side).files
+            extra = sorted(found.keys() - photos.keys())
+            wrong += [f'{side}/{shown(path)}: not ours' for path in extra]
+    return wrong
+
+
+def _photos(folder: Path, record: dict) -> tuple[list[Photo], list[str]]:
+    photos, sides = [], []
+    label = {name: i for i, name in enumerate(record['classes'])}
+    for side, files in record['files'].items():
+        root = Path(record['photos'] or folder / side)
+        for path, sha in files.items():
+            photo = Photo(
+                f'{side}/{path}',
+                str(root / path),
+                label[path.partition('/')[0]],
+                sha256=bytes.fromhex(sha),
+            )
+            photos.append(photo)
+            sides.append(side)
+    return photos, sides
+
+
+def _twins(photos: list[Photo], sides: list[str], kept: bool) -> list[str]:
+    groups = defaultdict(list)
+    for i, number in enumerate(group(photos)):
+        groups[number].append(i)
+    wrong = []
+    for members in groups.values():
+        paths = ' = '.join(photos[i].path for i in members)
+        if len({sides[i] for i in members}) > 1:
+            wrong.append(f'{paths}: equal photos on two sides')
+        if len({photos[i].label for i in members}) > 1 and not kept:
+            wrong.append(f'{paths}: one photo under two classes')
+    return wrong

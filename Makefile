@@ -35,12 +35,12 @@ $(DEMO)/dataset.json: | .venv/installed
 
 .venv/installed: requirements.lock setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(PY) -c "open('$@', 'w')"
 
 .venv/installed-dev: .venv/installed requirements-dev.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@$(PY) -c "open('$@', 'w')"
 
 lint: .venv/installed-dev

@@ -29,6 +29,10 @@ LOOPS = _child('LOOPS', 'flower_mm.engine')
 METRICS = _child('METRICS', 'flower_mm.engine')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'flower_mm.engine')
 
-for _name, _above in list(vars(parent).items()):
-    if isinstance(_above, Registry) and _name not in globals():
-        globals()[_name] = _child(_name)
+globals().update(
+    {
+        name: _child(name)
+        for name, above in vars(parent).items()
+        if isinstance(above, Registry) and name not in globals()
+    }
+)

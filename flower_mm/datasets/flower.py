@@ -75,10 +75,19 @@ class FlowerDataset(BaseDataset):
             with drawing(seed, epoch, idx):
                 return super().prepare_data(idx)
         except Exception as error:
-            path = self.get_data_info(idx)['img_path']
-            raise UserError(
+            raise self._explained(idx, error) from error
+
+    def _explained(self, idx: int, error: Exception) -> Exception:
+        """Tell a broken photo from a pipeline that cannot work."""
+        info = self.get_data_info(idx)
+        path = info['img_path']
+        try:
+            self.pipeline.transforms[0](info)
+        except Exception as broken:
+            return UserError(
                 f'{path} could not be loaded: '
-                f'{type(error).__name__}: {error}\n'
+                f'{type(broken).__name__}: {str(broken)[:200]}\n'
                 'See which photos are broken: python '
                 f'tools/prepare_dataset.py --check --out {self.data_root}'
-            ) from error
+            )
+        return error

@@ -31,6 +31,16 @@ def use_device(wanted: str, launcher: str) -> str:
     return kind
 
 
+def leave_group() -> None:
+    """Wait for the other processes and part from them.
+
+    Without it, the first to exit takes the connections of the others along.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def _there(kind: str, number: int) -> bool:
     if kind == 'cuda':
         return number < torch.cuda.device_count()

@@ -16,7 +16,7 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.registry import RUNNERS
 from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
-from flower_mm.engine.device import use_device
+from flower_mm.engine.device import leave_group, use_device
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.report import draw_confusion
@@ -116,7 +116,9 @@ def test(args: argparse.Namespace) -> None:
     if args.out and not as_csv and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     metrics = runner.test()
-    if not is_main_process():
+    main = is_main_process()
+    leave_group()
+    if not main:
         return
     found = predictions.found
     figures = evaluate(found, classes)

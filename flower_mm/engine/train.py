@@ -12,7 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import find_latest_checkpoint
 
 from flower_mm.cli import INTERRUPTED
-from flower_mm.engine.device import use_device
+from flower_mm.engine.device import leave_group, use_device
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
@@ -109,6 +109,7 @@ def train(args: argparse.Namespace) -> int | None:
         raise
     if is_main_process():
         _summary(runner, args)
+    leave_group()
     return None
 
 

@@ -63,7 +63,7 @@ def test_best_pth_is_plain_and_predicts_in_mmpretrain(plain_run, photos):
     assert meta['cfg']['model']['head']['num_classes'] == 3
     assert 'optimizer' not in found
 
-    code = f"""
+    code = """
 import sys, torch, flower_mm
 from mmengine.config import Config
 from mmpretrain import ImageClassificationInferencer
@@ -209,14 +209,14 @@ def test_two_processes_measure_what_one_does(train, config, dataset, tmp_path):
 
     The model has no batch norm, whose statistics would be those of half a
     batch. SGD, because Adam turns the rounding of a sum in another order
-    into whole steps where a gradient is nearly nothing. 40 photos divide
+    into whole steps where a gradient is nearly nothing. 32 photos divide
     into steps of 8 and of twice 4; a remainder would be padded.
     """
     options = [
         '--cfg-options',
         'optim_wrapper.optimizer.type=SGD',
         'optim_wrapper.optimizer.lr=0.05',
-        'train_dataloader.dataset.indices=40',
+        'train_dataloader.dataset.indices=32',
     ]
     one, two = train('one', *options), tmp_path / 'two'
     done = subprocess.run(

@@ -1,0 +1,111 @@
+"""What is wrong with a dataset is told before the first photo is read."""
+
+from pathlib import Path
+
+import pytest
+from conftest import draw_photo
+
+from flower_mm.datasets.annotations import (
+    photos_folder,
+    read_annotations,
+    read_classes,
+)
+from flower_mm.errors import UserError
+
+CLASSES = ['ash', 'blue bell', 'cedar']
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for label, name in enumerate(CLASSES):
+        draw_photo(tmp_path / 'train' / name / 'a b.v1.JPG', label, 0)
+    (tmp_path / 'classes.txt').write_text('\n'.join(CLASSES) + '\n')
+    return tmp_path
+
+
+def read(root: Path, text: str) -> list:
+    path = root / 'train.txt'
+    path.write_text(text, encoding='utf-8')
+    return read_annotations(path, photos_folder(root, 'train'), CLASSES)
+
+
+def test_names_may_hold_blanks_and_dots(root):
+    photos = read(root, 'ash/a b.v1.JPG 0\n\nblue bell/a b.v1.JPG 1\n')
+    assert photos == [('ash/a b.v1.JPG', 0), ('blue bell/a b.v1.JPG', 1)]
+
+
+def test_notepads_mark_and_line_ends_are_no_part_of_a_name(root):
+    photos = read(root, '\ufeffash/a b.v1.JPG 0\r\ncedar/a b.v1.JPG 2\r\n')
+    assert [photo.name for photo in photos] == [
+        'ash/a b.v1.JPG',
+        'cedar/a b.v1.JPG',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('line', 'said'),
+    [
+        ('ash/missing.jpg 0', 'ash/missing.jpg is not in'),
+        ('ash/a b.v1.JPG 1', 'which classes.txt calls blue bell'),
+        ('ash/a b.v1.JPG 3', 'classes.txt ends at 2'),
+        ('ash/a b.v1.JPG -1', 'is not `class_name/image_name class_index`'),
+        ('ash/a b.v1.JPG', 'is not `class_name/image_name class_index`'),
+        ('../train/ash/a b.v1.JPG 0', 'points out of the dataset'),
+        ('/etc/passwd 0', 'points out of the dataset'),
+        (
+            'cedar/a b.v1.JPG 2\ncedar/a b.v1.JPG 2',
+            'line 2: again cedar/a b.v1.JPG, as in line 1',
+        ),
+    ],
+)
+def test_a_wrong_line_is_named(root, line, said):
+    with pytest.raises(UserError, match='1 problem') as error:
+        read(root, line)
+    assert said in str(error.value)
+    assert 'prepare_dataset.py' in str(error.value)
+
+
+def test_ten_problems_are_shown_and_the_rest_counted(root):
+    lines = '\n'.join(f'ash/{i}.jpg 0' for i in range(23))
+    with pytest.raises(UserError) as error:
+        read(root, lines)
+    text = str(error.value)
+    assert '23 problem(s)' in text
+    assert 'ash/9.jpg' in text
+    assert 'ash/10.jpg' not in text
+    assert '13 more' in text
+
+
+def test_no_photos_at_all(root):
+    with pytest.raises(UserError, match='lists no photos'):
+        read(root, '\n')
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [('ash\nash\n', 'twice: ash'), ('ash\n', 'takes two or more')],
+)
+def test_classes_that_cannot_be_right(root, text, said):
+    (root / 'classes.txt').write_text(text)
+    with pytest.raises(UserError, match=said):
+        read_classes(root)
+
+
+def test_a_folder_that_is_no_dataset(tmp_path):
+    with pytest.raises(UserError, match=r'has no classes\.txt'):
+        read_classes(tmp_path)
+    with pytest.raises(UserError, match='does not exist'):
+        read_classes(tmp_path / 'nowhere')
+
+
+def test_photos_may_stay_where_they_were(root, tmp_path):
+    (root / 'dataset.json').write_text('{"photos": "/photos/of/mine"}')
+    assert photos_folder(root, 'train') == Path('/photos/of/mine')
+    (root / 'dataset.json').write_text('{"photos": null}')
+    assert photos_folder(root, 'train') == root / 'train'
+
+
+def test_a_broken_description_is_told(root):
+    (root / 'dataset.json').write_text('{')
+    with pytest.raises(UserError, match='--check'):
+        photos_folder(root, 'train')

@@ -1,0 +1,64 @@
+"""The number of classes comes from classes.txt, wherever it is wanted."""
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from mmengine.config import ConfigDict
+
+from flower_mm.errors import UserError
+from flower_mm.settings import read_config, settle, use_data_root
+
+CONFIG = ROOT / 'configs' / 'flower' / 'resnet18_flower.py'
+
+
+def folder_of(tmp_path: Path, count: int) -> Path:
+    names = [f'class {i:03}' for i in range(count)]
+    (tmp_path / 'classes.txt').write_text('\n'.join(names))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ('count', 'topk'), [(2, (1,)), (5, (1,)), (6, (1, 5)), (120, (1, 5))]
+)
+def test_classes_decide(tmp_path, count, topk):
+    cfg = read_config(str(CONFIG))
+    use_data_root(cfg, str(folder_of(tmp_path, count)))
+    cfg.model.train_cfg = ConfigDict(
+        augments=[ConfigDict(type='Mixup', alpha=0.8, num_classes=1000)]
+    )
+    classes = settle(cfg)
+    assert len(classes) == count
+    assert cfg.model.head.num_classes == count
+    assert cfg.data_preprocessor.num_classes == count
+    assert cfg.model.train_cfg.augments[0].num_classes == count
+    assert tuple(cfg.val_evaluator[0].topk) == topk
+    assert tuple(cfg.model.head.topk) == topk
+
+
+def test_testing_reads_val_where_there_is_no_test_split(tmp_path):
+    root = folder_of(tmp_path, 3)
+    cfg = read_config(str(CONFIG))
+    use_data_root(cfg, str(root))
+    settle(cfg)
+    assert cfg.test_dataloader.dataset.split == 'val'
+    (root / 'test.txt').write_text('')
+    cfg = read_config(str(CONFIG))
+    use_data_root(cfg, str(root))
+    settle(cfg)
+    assert cfg.test_dataloader.dataset.split == 'test'
+
+
+def test_splits_of_two_datasets_are_refused(tmp_path):
+    cfg = read_config(str(CONFIG))
+    use_data_root(cfg, str(folder_of(tmp_path, 3)))
+    cfg.val_dataloader.dataset.data_root = 'data/imagenet'
+    with pytest.raises(UserError, match='different folders'):
+        settle(cfg)
+
+
+def test_a_config_that_does_not_parse_is_told(tmp_path):
+    path = tmp_path / 'broken.py'
+    path.write_text('model = dict(')
+    with pytest.raises(UserError, match='cannot be read'):
+        read_config(str(path))

@@ -8,9 +8,13 @@ import warnings
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import MODULE2PACKAGE
 
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
+
+# MMEngine reads `_base_ = 'package::…'` for the packages of this list only.
+MODULE2PACKAGE['flower_mm'] = 'flower_mm'
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 

@@ -110,6 +110,13 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     # Batch-norm statistics of the processes are averaged before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
+    # Averaged over some hundred steps; best.pth has it where it is better.
+    ema=dict(
+        type='EMAHook',
+        ema_type='ExponentialMovingAverage',
+        momentum=0.01,
+        update_buffers=True,
+    ),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),

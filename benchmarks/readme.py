@@ -1,0 +1,57 @@
+"""Write the results table of README.md from results/accuracy.csv.
+
+python -m benchmarks.readme
+"""
+
+import csv
+from pathlib import Path
+
+from benchmarks.record import RESULTS
+from flower_mm.files import replacing
+
+README = Path(__file__).parent.parent / 'README.md'
+BEGIN = (
+    '<!-- results: written by `python -m benchmarks.readme`, '
+    'from benchmarks/results -->'
+)
+END = '<!-- end of results -->'
+COLUMNS = '| what | data | epochs | seeds | top-1, % | seconds |'
+
+
+def table() -> str:
+    with (RESULTS / 'accuracy.csv').open(encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    lines = [COLUMNS, '| --- | --- | ---: | --- | --- | ---: |']
+    for row in rows:
+        top1 = row['top1_mean']
+        if row['top1_min'] != row['top1_max']:
+            top1 += f' ({row["top1_min"]} to {row["top1_max"]})'
+        cells = [
+            row['name'],
+            row['data'],
+            row['epochs'],
+            row['seeds'],
+            top1,
+            row['seconds'],
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    machines = sorted({row['machine'] for row in rows})
+    lines += [
+        '',
+        f'Validation top-1 of the best epoch, on {" and ".join(machines)}. '
+        'Commands, splits, versions and dates are in '
+        '[accuracy.csv](benchmarks/results/accuracy.csv).',
+    ]
+    return '\n'.join(lines)
+
+
+def with_table(text: str) -> str:
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f'{before}{BEGIN}\n{table()}\n{END}{after}'
+
+
+if __name__ == '__main__':
+    new = with_table(README.read_text(encoding='utf-8'))
+    with replacing(README, 'w') as file:
+        file.write(new)

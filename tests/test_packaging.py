@@ -1,0 +1,69 @@
+"""What `pip install .` gives to somebody in another folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from conftest import ROOT
+
+CHILD = """
+_base_ = 'flower_mm::flower/demo_flower.py'
+train_cfg = dict(max_epochs=1)
+"""
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, unpacked; Python finds it before the editable copy."""
+    folder = tmp_path_factory.mktemp('wheel')
+    subprocess.run(
+        [
+            *(sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps'),
+            *('--no-build-isolation', '--wheel-dir', folder, ROOT),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = folder.glob('*.whl')
+    with ZipFile(wheel) as archive:
+        archive.extractall(folder / 'site')
+    return folder / 'site'
+
+
+def test_the_wheel_has_configs_tools_and_demo_weights(installed):
+    mim = installed / 'flower_mm' / '.mim'
+    for path in (
+        'configs/_base_/flower.py',
+        'configs/flower/resnet50_flower.py',
+        'tools/train.py',
+        'checkpoints/demo_backbone.pth',
+    ):
+        assert (mim / path).is_file(), path
+    assert (installed / 'flower_mm/weights/table.json').is_file()
+    extra = [p.name for p in mim.rglob('*.pth')]
+    assert extra == ['demo_backbone.pth']
+
+
+def test_a_config_inherits_from_an_unrelated_folder(
+    installed, dataset, tmp_path
+):
+    child = tmp_path / 'mine.py'
+    child.write_text(CHILD)
+    train = installed / 'flower_mm' / '.mim' / 'tools' / 'train.py'
+    done = subprocess.run(
+        [sys.executable, train, child, '--data-root', dataset],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            'PYTHONPATH': str(installed),
+            'OMP_NUM_THREADS': '1',
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / 'work_dirs' / 'mine' / 'best.pth').is_file()
+    assert 'backbone tensors' in done.stdout

@@ -29,7 +29,7 @@ def run(
     except UserError as error:
         if args.debug:
             traceback.print_exc()
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {_plain(error)}', file=sys.stderr)
         code = YOURS
     except KeyboardInterrupt:
         print('\nstopped', file=sys.stderr)
@@ -49,3 +49,8 @@ def run(
         )
         code = OURS
     sys.exit(code)
+
+
+def _plain(error: UserError) -> str:
+    """The message alone; torch wraps a worker's in the worker's traceback."""
+    return str(error).rpartition(f'{UserError.__name__}: ')[2].strip()

@@ -81,6 +81,11 @@ def settle(cfg: Config) -> list[str]:
                 metric.topk = _possible(metric.topk, count)
             if 'num_classes' in metric:
                 metric.num_classes = count
+    for name in LOADERS:
+        if cfg.get(name):
+            # As MMPretrain's tools do. Not in the config file: inherited from
+            # there, MMEngine would add a key that the function does not take.
+            cfg[name].setdefault('collate_fn', {'type': 'default_collate'})
     for dataset in _datasets(cfg):
         if dataset.get('split') == 'test' and not (root / 'test.txt').exists():
             dataset.split = 'val'

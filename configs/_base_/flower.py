@@ -28,7 +28,6 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
-    collate_fn=dict(type='default_collate'),
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
@@ -41,7 +40,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=64,
     num_workers=2,
-    collate_fn=dict(type='default_collate'),
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
@@ -56,7 +54,6 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=64,
     num_workers=2,
-    collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='FlowerDataset',

@@ -96,13 +96,10 @@ class CheckpointHook(Hook):
     @master_only
     def _drop_old(self, runner, name: str) -> None:
         folder = Path(runner.work_dir)
+        # For MMEngine's own tools; ours look at the files themselves.
         with replacing(folder / 'last_checkpoint', 'w') as file:
             file.write(str(folder / name))
-        numbered = sorted(
-            folder.glob('epoch_*.pth'),
-            key=lambda path: int(path.stem.removeprefix('epoch_')),
-        )
-        for path in numbered[: -self.max_keep_ckpts]:
+        for path in checkpoints(folder)[: -self.max_keep_ckpts]:
             path.unlink()
 
     @master_only
@@ -162,6 +159,14 @@ class CheckpointHook(Hook):
                 hub['log_scalars'][name] = HistoryBuffer(
                     *(part.numpy() for part in value)
                 )
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted(
+        folder.glob('epoch_*.pth'),
+        key=lambda path: int(path.stem.removeprefix('epoch_')),
+    )
 
 
 def _validates(runner, epoch: int) -> bool:

@@ -31,8 +31,8 @@ class PretrainedHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        match = load_backbone(model, find_weights(self.weights))
-        runner.say(str(match))
+        path = find_weights(self.weights)
+        runner.say(f'weights: {load_backbone(model, path)} from {path.name}')
 
 
 def find_weights(weights: str) -> Path:

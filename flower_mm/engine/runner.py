@@ -108,7 +108,8 @@ class FlowerRunner(Runner):
             model = model.module
         training = isinstance(self._train_loop, BaseLoop)
         if training and not self._resume:
-            self.say(str(load_backbone(model, Path(filename))))
+            match = load_backbone(model, Path(filename))
+            self.say(f'weights: {match} from {filename}')
             return {}
         checkpoint = read_checkpoint(Path(filename))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)

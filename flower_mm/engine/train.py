@@ -9,9 +9,9 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
-from mmengine.runner import find_latest_checkpoint
 
 from flower_mm.cli import INTERRUPTED
+from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.device import leave_group, use_device
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.progress import ProgressHook
@@ -82,9 +82,13 @@ def train(args: argparse.Namespace) -> int | None:
     cfg = configure(args)
     settle(cfg)
     folder = Path(cfg.work_dir)
-    if cfg.resume and not cfg.load_from and not find_latest_checkpoint(folder):
-        print(f'nothing to resume in {folder}, so it starts anew', flush=True)
-        cfg.resume = False
+    if cfg.resume and not cfg.load_from:
+        kept = checkpoints(folder)
+        if kept:
+            cfg.load_from = str(kept[-1])
+        else:
+            print(f'nothing to resume in {folder}: it starts anew', flush=True)
+            cfg.resume = False
     _choose_weights(cfg)
     if is_main_process() and not cfg.resume:
         _set_aside(folder)

@@ -264,6 +264,33 @@ def test_no_validate_keeps_the_last_weights(train):
     assert not (run / 'best.pth').exists()
 
 
+def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
+    """In a worker, whose message torch wraps in a traceback."""
+    data = tmp_path / 'data'
+    tool('prepare_dataset', photos, '--out', data)
+    broken = next((data / 'train' / 'red').iterdir())
+    broken.write_bytes(broken.read_bytes()[:30])
+    done = tool(
+        'train',
+        config,
+        *('--data-root', data, '--work-dir', tmp_path / 'run'),
+        *('--cfg-options', 'train_dataloader.num_workers=1'),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f'error: {broken} could not be loaded')
+    assert len(done.stderr.splitlines()) <= 3
+
+
+def test_a_run_folder_may_be_moved_before_it_is_resumed(train, tmp_path):
+    part = train('part', '--cfg-options', 'train_cfg.max_epochs=1')
+    part.rename(tmp_path / 'moved')
+    moved = train('moved', '--resume')
+    assert [p.name for p in moved.glob('epoch_*')] == ['epoch_2.pth']
+    record = json.loads((moved / 'run.json').read_text())
+    assert record['resumed_at_epoch'] == 1
+
+
 @pytest.mark.parametrize(
     ('args', 'said'),
     [

@@ -93,7 +93,7 @@ def _row(name: str, args, runs: list[tuple[list[float], float]]) -> dict:
         'data': 'flower_photos, 2,848 photos of 5 classes',
         'split': 'prepare_dataset.py --val 0.2 --seed 0',
         'epochs': args.epochs,
-        'seeds': len(args.seeds),
+        'seeds': ' '.join(map(str, args.seeds)),
         'top1_mean': f'{sum(best) / len(best):.2f}',
         'top1_min': f'{min(best):.2f}',
         'top1_max': f'{max(best):.2f}',

@@ -1,0 +1,74 @@
+"""What stands on the disk while a run goes on."""
+
+import torch
+from conftest import tool
+
+from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.weights.best import plain, write_best
+
+
+def test_the_newest_is_the_highest_number_not_the_last_name(tmp_path):
+    for number in (2, 9, 10):
+        (tmp_path / f'epoch_{number}.pth').touch()
+    names = [path.name for path in checkpoints(tmp_path)]
+    assert names == ['epoch_2.pth', 'epoch_9.pth', 'epoch_10.pth']
+
+
+def test_a_checkpoint_loads_without_an_allow_list(plain_run):
+    found = torch.load(plain_run / 'epoch_2.pth', weights_only=True)
+    assert found['meta']['epoch'] == 2
+    assert found['meta']['cfg']['train_cfg']['max_epochs'] == 2
+    assert 'optimizer' in found
+
+
+def test_best_pth_is_the_better_of_average_and_plain_weights(train):
+    """A momentum so small that the average stays at the random start."""
+    run = train('run', '--cfg-options', 'default_hooks.ema.momentum=1e-6')
+    found = torch.load(run / 'best.pth', weights_only=True)['meta']
+    metrics = found['metrics']
+    assert metrics['accuracy/top1_plain'] > metrics['accuracy/top1_ema']
+    assert found['weights'] == 'plain'
+    assert metrics['accuracy/top1'] == metrics['accuracy/top1_plain']
+
+
+def test_best_pth_of_the_average_measures_as_it_did(train, config, dataset):
+    """The plain weights jump about; the average is ahead of them."""
+    run = train(
+        'run',
+        '--cfg-options',
+        'default_hooks.ema.momentum=0.3',
+        'optim_wrapper.optimizer.lr=0.05',
+        'train_cfg.max_epochs=4',
+    )
+    found = torch.load(run / 'best.pth', weights_only=True)['meta']
+    metrics = found['metrics']
+    assert metrics['accuracy/top1'] == max(
+        metrics['accuracy/top1_plain'], metrics['accuracy/top1_ema']
+    )
+    done = tool('test', config, run / 'best.pth', '--data-root', dataset)
+    assert f'top-1 {metrics["accuracy/top1"]:.2f} %' in done.stdout
+
+
+def test_plain_values_of_all_that_a_config_may_hold(tmp_path):
+    import numpy as np
+    from mmengine.config import ConfigDict
+
+    meta = plain(
+        {
+            'cfg': ConfigDict(a=(1, [2.5]), path=tmp_path, kind=dict),
+            1: np.float32(0.5),
+            'rows': np.arange(3),
+            'tensor': torch.ones(2),
+        }
+    )
+    assert meta['cfg'] == {
+        'a': (1, [2.5]),
+        'path': str(tmp_path),
+        'kind': 'dict',
+    }
+    assert type(meta['cfg']) is dict
+    assert meta['1'] == 0.5
+    assert meta['rows'] == [0, 1, 2]
+    assert meta['tensor'] == [1.0, 1.0]
+    write_best(tmp_path / 'b.pth', {'w': torch.ones(1)}, meta)
+    assert torch.load(tmp_path / 'b.pth', weights_only=True)['meta'] == meta

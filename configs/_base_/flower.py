@@ -119,6 +119,15 @@ default_hooks = dict(
     progress=dict(type='ProgressHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )
+# Loss and accuracy over the last ten batches: the last one of an epoch may
+# hold three photos.
+log_processor = dict(
+    by_epoch=True,
+    window_size=10,
+    custom_cfg=[
+        dict(data_src='accuracy_top-1', method_name='mean', window_size=10)
+    ],
+)
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method=None, opencv_num_threads=0),

@@ -30,7 +30,7 @@ class ProgressHook(Hook):
             f'{len(dataset)} photos of {len(dataset.metainfo["classes"])} '
             f'classes to learn from, {runner.max_epochs - runner.epoch} '
             f'epochs of {len(runner.train_dataloader)} iterations; '
-            f'results go to {runner.work_dir}'
+            f'results go to {runner.cfg.work_dir}'
         )
         if sys.stdout.isatty():
             self._open_bar(runner)

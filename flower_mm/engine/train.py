@@ -164,7 +164,7 @@ def _same_command(args: argparse.Namespace) -> str:
 
 
 def _summary(runner, args: argparse.Namespace) -> None:
-    folder = Path(runner.work_dir)
+    folder = Path(runner.cfg.work_dir)
     hub = runner.message_hub.runtime_info
     print()
     if 'best_score' in hub:

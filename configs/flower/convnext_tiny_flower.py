@@ -1,3 +1,8 @@
+"""ConvNeXt tiny. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/convnext_tiny_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/convnext/convnext-tiny.py',
     '../_base_/flower.py',

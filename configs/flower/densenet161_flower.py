@@ -1,3 +1,8 @@
+"""DenseNet-161. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/densenet161_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/densenet/densenet161.py',
     '../_base_/flower.py',

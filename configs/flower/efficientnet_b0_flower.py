@@ -1,3 +1,8 @@
+"""EfficientNet-B0. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/efficientnet_b0_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/efficientnet_b0.py',
     '../_base_/flower.py',

@@ -1,3 +1,11 @@
+"""MobileNetV2.
+
+python tools/train.py configs/flower/mobilenet_v2_flower.py --amp
+
+94.73 % of 569 held-out flower photos, the best of 10 epochs, one seed; 1157 s
+on two cores of an AMD EPYC that did other things as well.
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/mobilenet_v2_1x.py',
     '../_base_/flower.py',

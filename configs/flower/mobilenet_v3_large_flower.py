@@ -1,3 +1,8 @@
+"""MobileNetV3 large. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/mobilenet_v3_large_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/mobilenet_v3/mobilenet_v3_large_imagenet.py',
     '../_base_/flower.py',

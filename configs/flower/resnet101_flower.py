@@ -1,3 +1,8 @@
+"""ResNet-101. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/resnet101_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/resnet101.py',
     '../_base_/flower.py',

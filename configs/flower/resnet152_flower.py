@@ -1,3 +1,8 @@
+"""ResNet-152. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/resnet152_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/resnet152.py',
     '../_base_/flower.py',

@@ -1,3 +1,8 @@
+"""ResNet-18. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/resnet18_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/resnet18.py',
     '../_base_/flower.py',

@@ -1,3 +1,8 @@
+"""ResNet-34. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/resnet34_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/resnet34.py',
     '../_base_/flower.py',

@@ -1,3 +1,8 @@
+"""ResNet-50. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/resnet50_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/resnet50.py',
     '../_base_/flower.py',

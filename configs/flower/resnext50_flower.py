@@ -1,3 +1,8 @@
+"""ResNeXt-50 32x4d. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/resnext50_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/resnext50_32x4d.py',
     '../_base_/flower.py',

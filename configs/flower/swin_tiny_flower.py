@@ -1,3 +1,8 @@
+"""Swin tiny. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/swin_tiny_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/swin_transformer/tiny_224.py',
     '../_base_/flower.py',

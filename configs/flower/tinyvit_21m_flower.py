@@ -1,3 +1,8 @@
+"""TinyViT 21M. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/tinyvit_21m_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/tinyvit/tinyvit-21m.py',
     '../_base_/flower.py',

@@ -1,3 +1,8 @@
+"""ViT small (DeiT). No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/vit_small_flower.py
+"""
+
 _base_ = [
     'mmpretrain::_base_/models/vit-base-p16.py',
     '../_base_/flower.py',

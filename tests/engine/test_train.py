@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
@@ -180,13 +181,18 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
         ],
         stdout=subprocess.PIPE,
         text=True,
+        # A shell's background jobs, and so these tests there, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    too_late = Timer(120, run.kill)
+    too_late.start()
     for line in run.stdout:
         if line.startswith('epoch 2/'):
             run.send_signal(signal.SIGINT)
             break
     rest = run.stdout.read()
-    assert run.wait(60) == 130
+    assert run.wait() == 130
+    too_late.cancel()
     assert '--resume' in rest
     assert (tmp_path / 'run' / 'best.pth').is_file()
     assert (tmp_path / 'run' / 'curves.png').is_file()

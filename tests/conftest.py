@@ -1,6 +1,7 @@
 """Photos, datasets and a small model, made anew for each session of tests."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,10 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
+# A shell's background jobs ignore Ctrl-C and so would the tools that tests
+# start there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 CLASSES = ['blue tit', 'red', 'étoile']  # sorted; a blank, an accent
 
 # A network of 45,000 parameters without batch norm, so that the number of

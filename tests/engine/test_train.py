@@ -181,8 +181,6 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
         ],
         stdout=subprocess.PIPE,
         text=True,
-        # A shell's background jobs, and so these tests there, ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     too_late = Timer(120, run.kill)
     too_late.start()

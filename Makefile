@@ -18,7 +18,7 @@ DEMO := data/demo
 .PHONY: train test test-all lint format lock clean demo
 
 train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(DEMO)/dataset.json))
-	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root $(DATA)) $(ARGS)
+	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root "$(DATA)") $(ARGS)
 
 test: .venv/installed-dev
 	$(PY) -m pytest $(ARGS)

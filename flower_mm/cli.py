@@ -2,9 +2,12 @@
 
 import argparse
 import os
+import shlex
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from flower_mm.errors import UserError
 
@@ -31,13 +34,19 @@ def run(
             traceback.print_exc()
         print(f'error: {_plain(error)}', file=sys.stderr)
         code = YOURS
-    except KeyboardInterrupt:
-        print('\nstopped', file=sys.stderr)
-        code = INTERRUPTED
     except BrokenPipeError:
         # `tool | head`: nobody reads on, and Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OURS
+    except OSError as error:
+        # No permission, no room, a name too long: the machine's, not ours.
+        if args.debug:
+            traceback.print_exc()
+        print(f'error: {error}', file=sys.stderr)
+        code = YOURS
+    except KeyboardInterrupt:
+        print('\nstopped', file=sys.stderr)
+        code = INTERRUPTED
     except Exception as error:
         if args.debug:
             traceback.print_exc()
@@ -54,3 +63,34 @@ def run(
 def _plain(error: UserError) -> str:
     """The message alone; torch wraps a worker's in the worker's traceback."""
     return str(error).rpartition(f'{UserError.__name__}: ')[2].strip()
+
+
+def command(tool: str, *args: str | Path) -> str:
+    """A command as the user can paste it, for one of the tools.
+
+    With the Python that runs now, which need not be the shell's, and the
+    tools beside the one that was called, in a clone or installed.
+    """
+    path = Path(sys.argv[0]).with_name(f'{tool}.py')
+    return shlex.join([python(), *map(str, (path, *args))])
+
+
+def python() -> str:
+    """The running Python, as short as the shell understands it."""
+    found = shutil.which('python')
+    if found and Path(found) == Path(sys.executable):
+        return 'python'
+    here = Path(sys.executable)
+    return str(
+        here.relative_to(Path.cwd())
+        if here.is_relative_to(Path.cwd())
+        else here
+    )
+
+
+def seed(text: str) -> int:
+    """What `--seed` takes: numpy's generators know no larger ones."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError('a seed is from 0 to 4294967295')
+    return number

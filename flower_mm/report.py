@@ -42,7 +42,7 @@ def draw_curves(scalars: Path, out: Path) -> None:
     )
     epochs = _epochs(train)
     _line(loss, epochs, [r['loss'] for r in train], BLUE, 'training')
-    _points(loss, val, 'val_loss', 'validation')
+    _points(loss, val, 'cross_entropy', 'validation')
     loss.set_title('loss')
     if 'accuracy_top-1' in train[0]:
         values = [r['accuracy_top-1'] for r in train]

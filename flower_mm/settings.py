@@ -62,6 +62,8 @@ def settle(cfg: Config) -> list[str]:
     dataset has no test split, testing uses val.
     """
     root = _data_root(cfg)
+    if cfg.get('train_cfg') and cfg.train_cfg.get('max_epochs', 1) < 1:
+        raise UserError('train_cfg.max_epochs has to be 1 or more')
     classes = read_classes(root)
     count = len(classes)
     for part in _walk(cfg.model):

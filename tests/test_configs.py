@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CLASSES, ROOT
+from helpers import CLASSES, ROOT
 from mmpretrain.registry import MODELS
 
 from flower_mm.engine import FlowerRunner

@@ -5,7 +5,7 @@ import csv
 import re
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
 with (ROOT / 'benchmarks/results/accuracy.csv').open() as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 CHILD = """
 _base_ = 'flower_mm::flower/demo_flower.py'

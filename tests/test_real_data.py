@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import tool
+from helpers import tool
 
 
 def real(variable: str) -> Path:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 from mmengine.config import ConfigDict
 
 from flower_mm.errors import UserError

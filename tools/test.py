@@ -41,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
         action='store_true',
         help='average with the mirrored photo, or as tta_pipeline says',
     )
-    parser.add_argument('--seed', type=int, help='seed of all random draws')
+    parser.add_argument(
+        '--seed', type=cli.seed, help='seed of all random draws'
+    )
     parser.add_argument(
         '--device', default='auto', help='auto, cpu, cuda, cuda:N or mps'
     )

@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
         '--work-dir',
         help='where results go; work_dirs/<config name> by default',
     )
-    parser.add_argument('--seed', type=int, help='seed of all random draws')
+    parser.add_argument(
+        '--seed', type=cli.seed, help='seed of all random draws'
+    )
     parser.add_argument(
         '--device',
         default='auto',

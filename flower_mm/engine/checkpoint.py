@@ -163,10 +163,12 @@ class CheckpointHook(Hook):
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    return sorted(
-        folder.glob('epoch_*.pth'),
-        key=lambda path: int(path.stem.removeprefix('epoch_')),
-    )
+    return sorted(folder.glob('epoch_*.pth'), key=number_of)
+
+
+def number_of(checkpoint: Path) -> int:
+    """How many epochs a checkpoint has behind it."""
+    return int(checkpoint.stem.removeprefix('epoch_'))
 
 
 def _validates(runner, epoch: int) -> bool:

@@ -13,6 +13,8 @@ def use_device(wanted: str, launcher: str) -> str:
     GPUs; under a launcher each process is given its own.
     """
     kind, _, number = wanted.partition(':')
+    if number and not number.isdecimal():
+        raise UserError(f'--device {wanted}: a number belongs after the colon')
     if kind == 'auto':
         kind = utils.get_device()
     elif not _there(kind, int(number or 0)):

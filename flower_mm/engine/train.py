@@ -10,12 +10,13 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 
-from flower_mm.cli import INTERRUPTED
-from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.cli import INTERRUPTED, command, python
+from flower_mm.engine.checkpoint import checkpoints, number_of
 from flower_mm.engine.device import leave_group, use_device
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
+from flower_mm.errors import UserError
 from flower_mm.settings import read_config, settle, use_data_root
 
 # What a run leaves in its folder; a new run there sets these aside.
@@ -89,6 +90,8 @@ def train(args: argparse.Namespace) -> int | None:
         else:
             print(f'nothing to resume in {folder}: it starts anew', flush=True)
             cfg.resume = False
+    elif cfg.get('load_from') and not Path(cfg.load_from).is_file():
+        raise UserError(f'there is no checkpoint {cfg.load_from}')
     _choose_weights(cfg)
     if is_main_process() and not cfg.resume:
         _set_aside(folder)
@@ -101,10 +104,10 @@ def train(args: argparse.Namespace) -> int | None:
         _hook(runner, ProgressHook).close()
         record.end(runner, 'interrupted')
         if is_main_process():
+            kept = [number_of(path) for path in checkpoints(folder)]
             print(
-                f'\nstopped in epoch {runner.epoch + 1}; '
-                f'{runner.epoch} epoch(s) are kept. Go on from there:\n'
-                f'  {_same_command(args)}',
+                f'\nstopped; {max(kept, default=0)} whole epoch(s) are kept. '
+                f'Go on from there:\n  {_resume_command(args)}',
                 flush=True,
             )
         return INTERRUPTED
@@ -158,14 +161,22 @@ def _hook(runner, kind: type):
     return next(hook for hook in runner.hooks if isinstance(hook, kind))
 
 
-def _same_command(args: argparse.Namespace) -> str:
-    words = [word for word in sys.argv if word not in ('--resume', 'auto')]
-    return shlex.join(['python', *words, '--resume'])
+def _resume_command(args: argparse.Namespace) -> str:
+    """The command line as it was, but resuming from the last checkpoint."""
+    words = []
+    given = iter(sys.argv[1:])
+    for word in given:
+        if word == '--resume' and args.resume != 'auto':
+            next(given)  # the checkpoint
+        elif word != '--resume' and not word.startswith('--resume='):
+            words.append(word)
+    return command('train', *words, '--resume')
 
 
 def _summary(runner, args: argparse.Namespace) -> None:
     folder = Path(runner.cfg.work_dir)
     hub = runner.message_hub.runtime_info
+    best = folder / 'best.pth'
     print()
     if 'best_score' in hub:
         print(
@@ -173,16 +184,16 @@ def _summary(runner, args: argparse.Namespace) -> None:
             f'{len(runner.val_dataloader.dataset)} validation photos, '
             f'epoch {hub["best_epoch"]} of {runner.epoch}'
         )
-        print(f'  weights      {folder / "best.pth"}')
+        print(f'  weights      {best}')
     print(f'  curves       {folder / "curves.png"}')
     print(f'  TensorBoard  {folder / "tensorboard"}')
-    root = runner.train_dataloader.dataset.data_root
-    data = f' --data-root {root}' if args.data_root else ''
+    data = ('--data-root', args.data_root) if args.data_root else ()
+    events = shlex.quote(str(folder / 'tensorboard'))
     print(
         'next:\n'
-        f'  python tools/test.py {args.config} {folder / "best.pth"}{data}\n'
-        f'  tensorboard --logdir {folder / "tensorboard"}\n'
-        '  python tools/prepare_dataset.py YOUR_PHOTOS --out data/yours'
-        '    # then train with --data-root data/yours',
+        f'  {command("test", args.config, best, *data)}\n'
+        f'  {python()} -m tensorboard.main --logdir {events}\n'
+        f'  {command("prepare_dataset", "YOUR_PHOTOS", "--out", "data/mine")}'
+        '    # and train with --data-root data/mine',
         flush=True,
     )

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import flower_mm
+from flower_mm import cli
 from flower_mm.errors import UserError
 from flower_mm.prepare import dataset, write
 from flower_mm.prepare.archive import unpack
@@ -92,11 +93,10 @@ def prepare(
         write.write_texts(made.record, made.report.text(), work / 'dataset')
         write.swap(work / 'dataset', goal)
     print(made.report.screen(out / write.REPORT))
-    quoted = f'"{out}"' if ' ' in str(out) else out
+    config = 'configs/flower/resnet50_flower.py'
     print(
         f'{out} is ready. Train with:\n'
-        '  python tools/train.py configs/flower/resnet50_flower.py '
-        f'--data-root {quoted}'
+        f'  {cli.command("train", config, "--data-root", out)}'
     )
 
 

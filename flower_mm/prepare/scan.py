@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -143,8 +144,11 @@ def _look_at_all(files: list[str]) -> list[Look]:
 def look(file: str) -> Look:
     """Read one photo; whatever is wrong with it becomes `bad`."""
     try:
-        size = Path(file).stat().st_size
-        if size > MAX_BYTES:
+        info = Path(file).stat()
+        if not stat.S_ISREG(info.st_mode):
+            # Reading a pipe would wait for ever.
+            return Look(bad='not a file but a pipe or a device')
+        if info.st_size > MAX_BYTES:
             return Look(bad=f'larger than {MAX_BYTES // 1024**2} MB')
         data = Path(file).read_bytes()
     except OSError as error:
@@ -172,6 +176,8 @@ def _decode(data: bytes) -> tuple[str, str, str, int, bytes]:
             # file is read all the same, so a missing end shows.
             image.draft('RGB', (256, 256))
             grey = plain(image).convert('L')
+            if image.format == 'PNG':
+                _check_sums(data)
     except Image.DecompressionBombError:
         return f'more than {MAX_PIXELS // 10**6} million pixels', *_NOTHING
     except Image.UnidentifiedImageError:
@@ -188,6 +194,15 @@ def _decode(data: bytes) -> tuple[str, str, str, int, bytes]:
 
 
 _NOTHING = '', '', 0, b''
+
+
+def _check_sums(data: bytes) -> None:
+    """Refuse what OpenCV, which training reads with, refuses.
+
+    Pillow decodes a PNG without looking at its check sums.
+    """
+    with Image.open(BytesIO(data)) as image:
+        image.verify()
 
 
 def _unusable(image: Image.Image) -> str:

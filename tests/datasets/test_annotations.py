@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import draw_photo
+from helpers import draw_photo
 
 from flower_mm.datasets.annotations import (
     photos_folder,

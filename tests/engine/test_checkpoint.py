@@ -1,7 +1,7 @@
 """What stands on the disk while a run goes on."""
 
 import torch
-from conftest import tool
+from helpers import tool
 
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.weights.best import plain, write_best

@@ -10,7 +10,7 @@ from threading import Timer
 
 import pytest
 import torch
-from conftest import CLASSES, ROOT, tool
+from helpers import CLASSES, ROOT, tool
 
 
 def same_tensors(one: dict, two: dict) -> bool:
@@ -44,14 +44,28 @@ def test_a_run_leaves_what_the_readme_says(plain_run, dataset):
 
     events = EventAccumulator(str(run / 'tensorboard'))
     events.Reload()
-    for tag in ('loss', 'lr', 'accuracy_top-1', 'accuracy/top1', 'val_loss'):
+    for tag in (
+        'loss',
+        'lr',
+        'accuracy_top-1',
+        'accuracy/top1',
+        'cross_entropy',
+    ):
         assert events.Scalars(tag), tag
     logged = [
         json.loads(line)
         for line in (run / 'scalars.json').read_text().splitlines()
     ]
-    best = max(r['accuracy/top1'] for r in logged if 'accuracy/top1' in r)
-    assert best == pytest.approx(record['result']['best_top1'])
+    val = [r for r in logged if 'accuracy/top1' in r]
+    best = max(val, key=lambda r: r['accuracy/top1'])
+    assert best['accuracy/top1'] == pytest.approx(
+        record['result']['best_top1']
+    )
+    # The epoch's own figures, not a mean over epochs.
+    meta = torch.load(run / 'best.pth', weights_only=True)['meta']
+    assert best['cross_entropy'] == pytest.approx(
+        meta['metrics']['cross_entropy']
+    )
 
 
 def test_best_pth_is_plain_and_predicts_in_mmpretrain(plain_run, photos):
@@ -194,7 +208,7 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     assert '--resume' in rest
     assert (tmp_path / 'run' / 'best.pth').is_file()
     assert (tmp_path / 'run' / 'curves.png').is_file()
-    done = int(re.search(r'(\d+) epoch\(s\) are kept', rest)[1])
+    done = int(re.search(r'(\d+) whole epoch\(s\) are kept', rest)[1])
     assert (tmp_path / 'run' / f'epoch_{done}.pth').is_file()
     record = json.loads((tmp_path / 'run' / 'run.json').read_text())
     assert record['status'] == 'interrupted'
@@ -301,10 +315,27 @@ def test_a_run_folder_may_be_moved_before_it_is_resumed(train, tmp_path):
         (['nowhere.py'], 'there is no config nowhere.py'),
         (['CONFIG', '--data-root', 'nowhere'], 'prepare_dataset.py'),
         (['CONFIG', '--device', 'cuda:99'], 'no device cuda:99'),
+        (['CONFIG', '--device', 'cuda:x'], 'a number belongs after'),
+        (
+            ['CONFIG', '--data-root', 'DATA', '--resume', 'nofile.pth'],
+            'there is no checkpoint nofile.pth',
+        ),
+        (
+            [
+                *('CONFIG', '--data-root', 'DATA'),
+                *('--cfg-options', 'train_cfg.max_epochs=0'),
+            ],
+            'has to be 1 or more',
+        ),
+        (
+            ['CONFIG', '--data-root', 'DATA', '--work-dir', '/proc/none'],
+            '/proc/none',
+        ),
     ],
 )
-def test_mistakes_are_told_in_a_line(args, said, config):
-    args = [str(config) if arg == 'CONFIG' else arg for arg in args]
+def test_mistakes_are_told_in_a_line(args, said, config, dataset):
+    real = {'CONFIG': config, 'DATA': dataset}
+    args = [real.get(arg, arg) for arg in args]
     done = tool('train', *args, check=False)
     assert done.returncode == 2
     assert said in done.stderr

@@ -194,3 +194,25 @@ def is_alive(process: int) -> bool:
     except OSError:
         return False
     return state.rpartition(')')[2].split()[0] != 'Z'
+
+
+def test_a_png_with_wrong_check_sums_is_bad(tmp_path):
+    """Pillow shows it; OpenCV, which training reads with, does not."""
+    path = save(tmp_path / 'photo.png', 1)
+    data = bytearray(path.read_bytes())
+    sums = (
+        data.index(b'IDAT')
+        + 4
+        + int.from_bytes(
+            data[data.index(b'IDAT') - 4 : data.index(b'IDAT')], 'big'
+        )
+    )
+    data[sums] ^= 0xFF
+    path.write_bytes(data)
+    assert 'damaged' in look(str(path)).bad
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'photo.jpg')
+    assert 'pipe' in look(str(tmp_path / 'photo.jpg')).bad

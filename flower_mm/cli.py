@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,7 +12,21 @@ from pathlib import Path
 
 from flower_mm.errors import UserError
 
-OK, OURS, YOURS, INTERRUPTED = 0, 1, 2, 130
+OK, OURS, YOURS = 0, 1, 2
+INTERRUPTED, TERMINATED = 130, 143  # as a shell tells SIGINT and SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, from a scheduler or `kill`: leave as after Ctrl-C."""
+
+    @staticmethod
+    def on_signal(*_: object) -> None:
+        raise Terminated
+
+
+def interrupted(stop: KeyboardInterrupt) -> int:
+    """The exit code of a tool that was told to stop."""
+    return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
 
 
 def run(
@@ -26,13 +41,14 @@ def run(
         '--debug', action='store_true', help='show the traceback of an error'
     )
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, Terminated.on_signal)
     try:
         code = main(args) or OK
         sys.stdout.flush()
     except UserError as error:
         if args.debug:
             traceback.print_exc()
-        print(f'error: {_plain(error)}', file=sys.stderr)
+        print(f'error: {message_of(error)}', file=sys.stderr)
         code = YOURS
     except BrokenPipeError:
         # `tool | head`: nobody reads on, and Python would complain at exit.
@@ -44,9 +60,9 @@ def run(
             traceback.print_exc()
         print(f'error: {error}', file=sys.stderr)
         code = YOURS
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print('\nstopped', file=sys.stderr)
-        code = INTERRUPTED
+        code = interrupted(stop)
     except Exception as error:
         if args.debug:
             traceback.print_exc()
@@ -60,7 +76,7 @@ def run(
     sys.exit(code)
 
 
-def _plain(error: UserError) -> str:
+def message_of(error: BaseException) -> str:
     """The message alone; torch wraps a worker's in the worker's traceback."""
     return str(error).rpartition(f'{UserError.__name__}: ')[2].strip()
 

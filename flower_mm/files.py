@@ -1,11 +1,18 @@
 """Writing files so that a crash leaves the old one or the new one."""
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from flower_mm.errors import UserError
+
+PART = '.part'
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -21,7 +28,7 @@ def replacing(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
     # Windows opens text with its own line ends and code page; ours are fixed.
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': '\n'}
     handle, name = tempfile.mkstemp(
-        prefix=f'.{path.name}.', suffix='.part', dir=path.parent
+        prefix=f'.{path.name}.', suffix=PART, dir=path.parent
     )
     try:
         with os.fdopen(handle, mode, **text) as file:
@@ -38,6 +45,39 @@ def replacing(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
             Path(name).unlink()
         raise
     _sync_folder(path.parent)
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Replace `path`; where there is no room, say how much is missing."""
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise UserError(no_room(error, Path(path), len(content))) from error
+
+
+def no_room(error: OSError, path: Path, needed: int = 0) -> str:
+    """Say which file found no room, how much it takes and what is free."""
+    shown = path
+    while not path.is_dir():
+        path = path.parent
+    free = shutil.disk_usage(path).free
+    takes = f' it takes {needed / 1e6:.1f} MB,' if needed else ''
+    return (
+        f'no room for {shown}:{takes} {free / 1e6:.1f} MB are free there '
+        f'({error.strerror})'
+    )
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a killed process left of files it was replacing.
+
+    Only for a folder that no other process is writing to.
+    """
+    for path in folder.glob(f'.*{PART}'):
+        path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ put wherever MMPretrain wants it.
 """
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -48,7 +49,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
 
 def use_data_root(cfg: Config, root: str) -> None:
     """Point every split at `root` (`--data-root`)."""
-    for dataset in _datasets(cfg):
+    for dataset in datasets(cfg):
         if 'data_root' in dataset:
             dataset.data_root = root
     cfg.data_root = root
@@ -61,7 +62,7 @@ def settle(cfg: Config) -> list[str]:
     number of classes; top-5 goes where there are fewer than five. Where the
     dataset has no test split, testing uses val.
     """
-    root = _data_root(cfg)
+    root = data_root(cfg)
     if cfg.get('train_cfg') and cfg.train_cfg.get('max_epochs', 1) < 1:
         raise UserError('train_cfg.max_epochs has to be 1 or more')
     classes = read_classes(root)
@@ -75,6 +76,9 @@ def settle(cfg: Config) -> list[str]:
         head.num_classes = count
         if 'topk' in head:
             head.topk = _possible(head.topk, count)
+        if cfg.model.get('train_cfg', {}).get('augments'):
+            # A mixed photo has no one class to be right about.
+            head.cal_acc = False
     cfg.setdefault('data_preprocessor', ConfigDict())
     cfg.data_preprocessor.num_classes = count
     for name in ('val_evaluator', 'test_evaluator'):
@@ -88,16 +92,17 @@ def settle(cfg: Config) -> list[str]:
             # As MMPretrain's tools do. Not in the config file: inherited from
             # there, MMEngine would add a key that the function does not take.
             cfg[name].setdefault('collate_fn', {'type': 'default_collate'})
-    for dataset in _datasets(cfg):
+    for dataset in datasets(cfg):
         if dataset.get('split') == 'test' and not (root / 'test.txt').exists():
             dataset.split = 'val'
     return classes
 
 
-def _data_root(cfg: Config) -> Path:
+def data_root(cfg: Config) -> Path:
+    """The one folder that all splits come from."""
     roots = {
         str(dataset.data_root)
-        for dataset in _datasets(cfg)
+        for dataset in datasets(cfg)
         if dataset.get('data_root')
     }
     if len(roots) > 1:
@@ -113,9 +118,11 @@ def _data_root(cfg: Config) -> Path:
     return root
 
 
-def _datasets(cfg: Config):
+def datasets(
+    cfg: Config, loaders: tuple[str, ...] = LOADERS
+) -> Iterator[ConfigDict]:
     """Each split's dataset, inside wrappers too."""
-    for name in LOADERS:
+    for name in loaders:
         loader = cfg.get(name)
         if loader:
             yield from (

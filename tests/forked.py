@@ -12,9 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import ROOT
-
 PRELOADED = ['flower_mm.engine.train', 'torch.utils.tensorboard']
+ROOT = Path(__file__).parent.parent
 LONGEST = 300  # seconds; a run that takes more hangs
 
 _server = multiprocessing.get_context('forkserver')
@@ -52,6 +51,7 @@ def start(
     """Start tools/`tool`.py; `first` is a script to be run before it."""
     # One thread each: two OpenMP pools on two cores wait for each other.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    log.touch()
     process = _server.Process(
         target=_main,
         args=(str(log), tool, [str(arg) for arg in args], first, env or {}),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,5 +77,7 @@ def draw_photo(path: Path, label: int, seed: int) -> None:
 
 def train_tiny(config: Path, dataset: Path, run: Path, *args: str) -> Path:
     """Train the small model; returns the folder of the run."""
-    tool('train', config, '--data-root', dataset, '--work-dir', run, *args)
+    log = run.with_name(run.name + '.log')
+    options = (config, '--data-root', dataset, '--work-dir', run, *args)
+    forked.finish(log, 'train', *options)
     return run

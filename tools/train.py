@@ -47,6 +47,31 @@ def parser() -> argparse.ArgumentParser:
         'work dir',
     )
     parser.add_argument(
+        '--resume-anyway',
+        action='store_true',
+        help='resume although photos, classes, model or schedule differ',
+    )
+    parser.add_argument(
+        '--retry-nan',
+        type=int,
+        metavar='N',
+        help='where the loss is no number, go back to the last checkpoint '
+        'with a tenth of the rate, at most N times',
+    )
+    parser.add_argument(
+        '--skip-broken',
+        action='store_true',
+        help='leave out and count photos that cannot be loaded any more, '
+        'instead of stopping',
+    )
+    parser.add_argument(
+        '--accumulate',
+        type=int,
+        default=1,
+        metavar='N',
+        help='each batch in N parts, for a Nth of the memory',
+    )
+    parser.add_argument(
         '--amp',
         action='store_true',
         help='mixed precision: float16 on a GPU, bfloat16 on a CPU',

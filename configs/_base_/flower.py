@@ -36,6 +36,9 @@ train_dataloader = dict(
         data_root=data_root,
         split='train',
         pipeline=train_pipeline,
+        # A photo that breaks while training stops the run; 'skip' counts it
+        # and takes another of its class.
+        broken='stop',
     ),
 )
 val_dataloader = dict(
@@ -106,6 +109,7 @@ default_hooks = dict(
     sampler_seed=dict(type='EpochSeedHook'),
     logger=dict(type='LoggerHook', interval=10, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
+    broken_photos=dict(type='BrokenPhotosHook'),
     # Batch-norm statistics of the processes are averaged before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
     # Averaged over some hundred steps; best.pth has it where it is better.
@@ -115,7 +119,10 @@ default_hooks = dict(
         momentum=0.01,
         update_buffers=True,
     ),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
+    # Two, so that one is left when a disk spoils the other.
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # Stops at a loss that is no number; --retry-nan goes back instead.
+    finite=dict(type='FiniteHook'),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),
     visualization=dict(type='VisualizationHook', enable=False),

@@ -7,12 +7,15 @@ the last blank because names may hold blanks themselves.
 
 import json
 import os
-from pathlib import Path, PurePosixPath
+import re
+from collections import Counter
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from flower_mm.errors import UserError
 
 SHOWN = 10  # problems printed; the rest is counted
+LONGEST = 200  # characters printed of a name
 
 
 class Photo(NamedTuple):
@@ -38,9 +41,12 @@ def read_classes(root: Path) -> list[str]:
     path = root / 'classes.txt'
     names = [line.strip() for line in _lines(path)]
     names = [name for name in names if name]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = [_short(name) for name, n in Counter(names).items() if n > 1]
     if twice:
-        raise UserError(f'{path} names a class twice: {", ".join(twice)}')
+        more = f' and {len(twice) - SHOWN} more' if len(twice) > SHOWN else ''
+        raise UserError(
+            f'{path} names a class twice: {", ".join(twice[:SHOWN])}{more}'
+        )
     if len(names) < 2:
         raise UserError(
             f'{path} names {len(names)} class(es); telling photos apart '
@@ -66,21 +72,29 @@ def describe(root: Path) -> dict:
         return {}
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+        if not isinstance(found, dict):
+            raise ValueError('it is no description of a dataset')
+        photos, sha256 = found.get('photos'), found.get('sha256', '0' * 64)
+        if not isinstance(photos, str | None):
+            raise ValueError('its "photos" is no folder')
+        if not re.fullmatch('[0-9a-f]{64}', str(sha256)):
+            raise ValueError('its "sha256" is none')
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f'{path} cannot be read ({error}).\n'
             f'See what is wrong: python tools/prepare_dataset.py --check '
             f'--out {root}'
         ) from error
-    if not isinstance(found, dict):
-        raise UserError(f'{path} is not a dataset description')
     return found
 
 
 def read_annotations(
-    path: Path, folder: Path, classes: list[str]
+    path: Path, folder: Path, classes: list[str], may_lack: bool = False
 ) -> list[Photo]:
-    """Return the photos of one split, or fail with what is wrong in it."""
+    """Return the photos of one split, or fail with what is wrong in it.
+
+    A photo that is not there is wrong, unless photos `may_lack`.
+    """
     photos, problems = [], []
     first_line: dict[str, int] = {}
     present = _PresentFiles(folder)
@@ -90,10 +104,11 @@ def read_annotations(
         photo, problem = _parse(line, classes)
         if photo and photo.name in first_line:
             problem = (
-                f'again {photo.name}, as in line {first_line[photo.name]}'
+                f'again {_short(photo.name)}, as in line '
+                f'{first_line[photo.name]}'
             )
-        elif photo and photo.name not in present:
-            problem = f'{photo.name} is not in {folder}'
+        elif photo and not may_lack and photo.name not in present:
+            problem = f'{_short(photo.name)} is not in {folder}'
         if problem:
             problems.append(f'line {number}: {problem}')
         else:
@@ -132,26 +147,34 @@ def _parse(line: str, classes: list[str]) -> tuple[Photo | None, str | None]:
     """Return the photo of a line and what is wrong with it, if anything."""
     name, _, number = line.strip().rpartition(' ')
     name = name.rstrip()
-    if not name or not number.isascii() or not number.isdigit():
+    path = PurePath(name)
+    # No more than nine digits: Python takes no number of five thousand.
+    if not path.parts or not re.fullmatch('[0-9]{1,9}', number):
         return None, (
-            f'`{line.strip()[:80]}` is not `class_name/image_name class_index`'
+            f'`{_short(line.strip())}` is not '
+            '`class_name/image_name class_index`'
         )
     label = int(number)
-    parts = PurePosixPath(name).parts
-    if parts[0] == '/' or '..' in parts:
-        return None, f'{name} points out of the dataset'
-    photo = Photo(name, label)
+    if path.anchor or '..' in path.parts:
+        return None, f'{_short(name)} points out of the dataset'
+    photo = Photo(path.as_posix(), label)
     if label >= len(classes):
         return photo, (
-            f'index {label} of {name}, but classes.txt ends at '
+            f'index {label} of {_short(name)}, but classes.txt ends at '
             f'{len(classes) - 1}'
         )
-    if len(parts) > 1 and parts[0] != classes[label]:
+    if len(path.parts) > 1 and path.parts[0] != classes[label]:
         return photo, (
-            f'{name} has index {label}, which classes.txt calls '
-            f'{classes[label]}'
+            f'{_short(name)} has index {label}, which classes.txt calls '
+            f'{_short(classes[label])}'
         )
     return photo, None
+
+
+def _short(text: str) -> str:
+    """What fits a line of an error, and does not steer the terminal."""
+    plain = ''.join(c if c.isprintable() else '?' for c in text[:LONGEST])
+    return plain + '…' * (len(text) > LONGEST)
 
 
 class _PresentFiles:
@@ -167,7 +190,7 @@ class _PresentFiles:
             try:
                 with os.scandir(self.folder / parent) as entries:
                     found = {e.name for e in entries if e.is_file()}
-            except OSError:
+            except (OSError, ValueError):  # a name with a null byte
                 found = set()
             self.listed[parent] = found
         return file in self.listed[parent]

@@ -1,9 +1,13 @@
 """The dataset that training, validation and test read."""
 
 import warnings
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+from mmengine.dataset import Compose
 from mmpretrain.datasets import BaseDataset
 
 from flower_mm.datasets.annotations import (
@@ -17,6 +21,10 @@ from flower_mm.registry import DATASETS
 
 # mmcv says this for every ColorJitter, in every worker; nothing is amiss.
 warnings.filterwarnings('ignore', "Only use 'alpha' for pillow backend")
+
+# That many photos may break in a split of any size; in a larger one a tenth.
+# With more of them it is the disk that broke.
+FEW = 3
 
 
 @DATASETS.register_module()
@@ -32,6 +40,9 @@ class FlowerDataset(BaseDataset):
         split: Which split: it names both `split`.txt and the folder.
         ann_file: Another annotation file than `split`.txt, relative to
             `data_root`.
+        broken: What to do about a photo that can no longer be loaded: 'stop',
+            or, while training, 'skip' it: another photo of its class stands
+            in for it, and `skipped` has it.
         kwargs: What MMPretrain's BaseDataset takes, `pipeline` above all.
     """
 
@@ -40,9 +51,15 @@ class FlowerDataset(BaseDataset):
         data_root: str,
         split: str = 'train',
         ann_file: str = '',
+        broken: str = 'stop',
         **kwargs,
     ) -> None:
+        if broken not in ('stop', 'skip'):
+            raise UserError(
+                f"a dataset's `broken` is 'stop' or 'skip', not {broken!r}"
+            )
         self.split = split
+        self.skips = broken == 'skip' and not kwargs.get('test_mode')
         # Shared memory: workers that outlive an epoch see the next one.
         self._seed_and_epoch = torch.zeros(2, dtype=torch.int64)
         self._seed_and_epoch.share_memory_()
@@ -53,11 +70,18 @@ class FlowerDataset(BaseDataset):
             metainfo={'classes': read_classes(Path(data_root))},
             **kwargs,
         )
+        # A byte a photo, 1 for those skipped; shared, for workers tell here.
+        self.skipped = torch.zeros(len(self), dtype=torch.uint8)
+        self.skipped.share_memory_()
 
     def load_data_list(self) -> list[dict]:
         folder = Path(self.img_prefix)
         photos = read_annotations(
-            Path(self.ann_file), folder, list(self.CLASSES)
+            Path(self.ann_file),
+            folder,
+            list(self.CLASSES),
+            # A run that skipped a photo can be resumed without it.
+            may_lack=self.skips,
         )
         return [
             {'img_path': str(folder / photo.name), 'gt_label': photo.label}
@@ -69,25 +93,97 @@ class FlowerDataset(BaseDataset):
         self._seed_and_epoch[0] = seed
         self._seed_and_epoch[1] = epoch
 
+    def skipped_photos(self) -> list[str]:
+        """Name the photos that were skipped so far, as `--check` does."""
+        folder = Path(self.img_prefix)
+        paths = (
+            Path(self.get_data_info(idx)['img_path'])
+            for idx in self.skipped.nonzero().flatten().tolist()
+        )
+        return [
+            f'{self.split}/{path.relative_to(folder).as_posix()}'
+            for path in paths
+        ]
+
+    def require_few_skipped(self, last: str = '') -> None:
+        """Stop where so many photos were skipped that more must be wrong."""
+        count = int(self.skipped.sum())
+        if count > max(FEW, len(self) // 10):
+            raise UserError(
+                f'{count} of the {len(self)} photos that {self.ann_file} '
+                f'lists could not be loaded, too many to skip.\n{last}'
+                + self._advice
+            )
+
     def prepare_data(self, idx: int) -> dict:
         seed, epoch = self._seed_and_epoch.tolist()
-        try:
-            with drawing(seed, epoch, idx):
-                return super().prepare_data(idx)
-        except Exception as error:
-            raise self._explained(idx, error) from error
+        with drawing(seed, epoch, idx):
+            photo = self._load(idx)
+            return Compose(self.pipeline.transforms[1:])(photo)
 
-    def _explained(self, idx: int, error: Exception) -> Exception:
-        """Tell a broken photo from a pipeline that cannot work."""
+    def _load(self, idx: int) -> dict:
+        """Read this photo or, if it is to be skipped, another of its class."""
+        for candidate in self._candidates(idx):
+            try:
+                return self._read(candidate)
+            except UserError as error:
+                if not self.skips:
+                    advice = self._advice
+                    if not self.test_mode:
+                        advice += '\nTo train without them: --skip-broken'
+                    raise UserError(f'{error}\n{advice}') from error
+                self.skipped[candidate] = 1
+                self.require_few_skipped(f'The last: {error}\n')
+        raise UserError(
+            'no photo of the class '
+            f'{self.CLASSES[self._labels[idx]]} could be loaded.\n'
+            + self._advice
+        )
+
+    def _candidates(self, idx: int) -> Iterator[int]:
+        yield idx
+        others = np.flatnonzero(self._labels == self._labels[idx])
+        # numpy is seeded for this photo in this epoch.
+        yield from np.random.permutation(others[others != idx]).tolist()
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        return self.get_gt_labels()
+
+    def _read(self, idx: int) -> dict:
+        """Do the pipeline's first step, the only one that sees the file.
+
+        What the others raise is not the photo's fault, nor is full memory.
+        """
         info = self.get_data_info(idx)
         path = info['img_path']
         try:
-            self.pipeline.transforms[0](info)
-        except Exception as broken:
-            return UserError(
+            photo = Compose(self.pipeline.transforms[:1])(info)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UserError(
                 f'{path} could not be loaded: '
-                f'{type(broken).__name__}: {str(broken)[:200]}\n'
-                'See which photos are broken: python '
-                f'tools/prepare_dataset.py --check --out {self.data_root}'
-            )
-        return error
+                f'{type(error).__name__}: {str(error)[:200]}'
+            ) from error
+        if photo is None:
+            raise UserError(f'{path} could not be loaded: it is empty')
+        return photo
+
+    @property
+    def _advice(self) -> str:
+        return (
+            'See which photos are broken: python '
+            f'tools/prepare_dataset.py --check --out {self.data_root}'
+        )
+
+
+def flower_datasets(dataset: object) -> Iterator[FlowerDataset]:
+    """Look through wrappers such as ClassBalancedDataset."""
+    if isinstance(dataset, FlowerDataset):
+        yield dataset
+    for inner in getattr(
+        dataset, 'datasets', [getattr(dataset, 'dataset', 0)]
+    ):
+        if inner:
+            yield from flower_datasets(inner)

@@ -1,10 +1,13 @@
 """What drives a run: importing this registers it all."""
 
+from flower_mm.engine import safe_loading
 from flower_mm.engine.amp import Bf16OptimWrapper
+from flower_mm.engine.broken import BrokenPhotosHook
 from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.draws import EpochSeedHook
 from flower_mm.engine.ema import EitherWeightsValLoop
 from flower_mm.engine.metrics import CrossEntropy
+from flower_mm.engine.numbers import FiniteHook
 from flower_mm.engine.pretrained import PretrainedHook
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
@@ -12,12 +15,16 @@ from flower_mm.engine.runner import FlowerRunner
 
 __all__ = [
     'Bf16OptimWrapper',
+    'BrokenPhotosHook',
     'CheckpointHook',
     'CrossEntropy',
     'EitherWeightsValLoop',
     'EpochSeedHook',
+    'FiniteHook',
     'FlowerRunner',
     'PretrainedHook',
     'ProgressHook',
     'RunRecordHook',
 ]
+
+safe_loading.install()

@@ -1,32 +1,24 @@
 """Checkpoints that are whole or not there, and hold plain values only."""
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
-from mmengine.dist import master_only
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.config import Config
+from mmengine.dist import all_reduce, is_main_process, master_only
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import weights_to_cpu
 
 from flower_mm import __version__
 from flower_mm.datasets.annotations import describe
 from flower_mm.engine.ema import METRIC
 from flower_mm.engine.environment import versions
-from flower_mm.files import replacing
+from flower_mm.engine.identity import identity
+from flower_mm.engine.model import unwrapped
+from flower_mm.files import replacing, write_whole
 from flower_mm.registry import HOOKS
 from flower_mm.weights.best import plain, write_best
-
-
-class AtomicBackend(LocalBackend):
-    """MMEngine's local files, written beside their place and renamed."""
-
-    def put(self, obj: bytes, filepath: str) -> None:
-        with replacing(filepath) as file:
-            file.write(obj)
-
-
-register_backend('atomic', AtomicBackend, force=True)
 
 
 @HOOKS.register_module()
@@ -59,8 +51,20 @@ class CheckpointHook(Hook):
         self.save_best = save_best
 
     def before_train(self, runner) -> None:
+        here = f'epoch_{runner.epoch}.pth'
         if runner.epoch == 0:
             self._save(runner, epoch=0)
+        elif (Path(runner.work_dir) / here).exists():
+            # The run may have been killed between a new one and the old.
+            self._drop_old(runner, here)
+        hub = runner.message_hub.runtime_info
+        best = Path(runner.work_dir) / 'best.pth'
+        if 'best_score' in hub and not best.is_file():
+            runner.say(
+                f'{best} of epoch {hub["best_epoch"]} is not here: the best '
+                'counts from now on'
+            )
+            del hub['best_score'], hub['best_epoch']
 
     def after_train_epoch(self, runner) -> None:
         # The loop counts up after this hook.
@@ -84,13 +88,15 @@ class CheckpointHook(Hook):
 
     def _save(self, runner, epoch: int) -> None:
         name = f'epoch_{epoch}.pth'
-        # Every process takes part: optimizer states may be spread over them.
-        runner.save_checkpoint(
-            runner.work_dir,
-            name,
-            meta={'epoch': epoch, 'iter': runner.iter},
-            backend_args={'backend': 'atomic'},
-        )
+        # Every process takes part in the first, the first writes.
+        gradients = _unfinished_gradients(runner)
+        if is_main_process():
+            found = _state(runner, epoch)
+            if gradients:
+                found['gradients'] = gradients
+            content = BytesIO()
+            torch.save(found, content)
+            write_whole(Path(runner.work_dir) / name, content.getbuffer())
         self._drop_old(runner, name)
 
     @master_only
@@ -104,12 +110,7 @@ class CheckpointHook(Hook):
 
     @master_only
     def _write_best(self, runner, metrics: dict) -> None:
-        model = (
-            runner.model.module
-            if is_model_wrapper(runner.model)
-            else runner.model
-        )
-        weights = model.state_dict()
+        weights = unwrapped(runner.model).state_dict()
         used = runner.message_hub.get_info('val_weights')
         if used == 'ema':
             weights = _averaged(runner, weights)
@@ -122,7 +123,7 @@ class CheckpointHook(Hook):
                 'classes': classes,
                 # Where MMPretrain's inferencer looks for them.
                 'dataset_meta': {'classes': classes},
-                'cfg': runner.cfg.to_dict(),
+                'cfg': as_data(runner.cfg),
                 'preprocessing': {
                     'pipeline': data.pipeline,
                     'data_preprocessor': runner.cfg.data_preprocessor,
@@ -137,20 +138,12 @@ class CheckpointHook(Hook):
             },
         )
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Turn MMEngine's log objects into arrays of plain numbers."""
-        hub = checkpoint['message_hub']
-        hub['log_scalars'] = {
-            name: [torch.from_numpy(part) for part in buffer.data]
-            for name, buffer in hub['log_scalars'].items()
-        }
-        for key in ('runtime_info', 'resumed_keys'):
-            hub[key] = plain(hub[key])
-        checkpoint['meta'] = plain(checkpoint['meta'])
-        checkpoint['meta']['cfg'] = plain(runner.cfg.to_dict())
-        hub['runtime_info'].pop('cfg', None)
-
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        if runner._resume:
+            model = unwrapped(runner.model)
+            for name, gradient in checkpoint.get('gradients', {}).items():
+                weight = model.get_parameter(name)
+                weight.grad = gradient.to(weight.device)
         hub = checkpoint.get('message_hub')
         if not hub:
             return
@@ -159,6 +152,53 @@ class CheckpointHook(Hook):
                 hub['log_scalars'][name] = HistoryBuffer(
                     *(part.numpy() for part in value)
                 )
+
+
+def _state(runner, epoch: int) -> dict:
+    """All that a run goes on from, as tensors and plain values.
+
+    Runner.save_checkpoint would put objects in, and format the config as
+    Python text each time, in which a Ctrl-C is taken for a broken config.
+    """
+    hub = runner.message_hub.state_dict()
+    found = {
+        'meta': plain(
+            {
+                'epoch': epoch,
+                'iter': runner.iter,
+                'seed': runner.seed,
+                'dataset_meta': runner.train_dataloader.dataset.metainfo,
+                'cfg': as_data(runner.cfg),
+                'run': identity(runner.cfg, runner.world_size),
+                'versions': versions(),
+                'flower_mm': __version__,
+            }
+        ),
+        'state_dict': weights_to_cpu(unwrapped(runner.model).state_dict()),
+        'message_hub': {
+            'log_scalars': {
+                name: [torch.from_numpy(part) for part in buffer.data]
+                for name, buffer in hub['log_scalars'].items()
+            },
+            'runtime_info': plain(hub['runtime_info']),
+            'resumed_keys': plain(hub['resumed_keys']),
+        },
+        'optimizer': runner.optim_wrapper.state_dict(),
+        'param_schedulers': [
+            schedule.state_dict() for schedule in runner.param_schedulers or []
+        ],
+    }
+    found['message_hub']['runtime_info'].pop('cfg', None)
+    # EMAHook adds its average.
+    runner.call_hook('before_save_checkpoint', checkpoint=found)
+    return found
+
+
+def as_data(cfg: Config) -> dict:
+    """A config as plain values, less what it would import to be run."""
+    found = plain(cfg.to_dict())
+    found.pop('custom_imports', None)
+    return found
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -179,6 +219,27 @@ def _validates(runner, epoch: int) -> bool:
         and epoch >= loop.val_begin
         and (epoch % loop.val_interval == 0 or epoch == loop.max_epochs)
     )
+
+
+def _unfinished_gradients(runner) -> dict[str, torch.Tensor]:
+    """What is summed up for a step that the next epoch will complete.
+
+    Where gradients are accumulated and an epoch does not divide by it.
+    """
+    wrapper = runner.optim_wrapper
+    if wrapper._accumulative_counts == 1 or wrapper.should_update():
+        return {}
+    found = {
+        name: weight.grad.detach().cpu().clone()
+        for name, weight in unwrapped(runner.model).named_parameters()
+        if weight.grad is not None
+    }
+    if runner.distributed:
+        # Each process has its own; all go on from the mean, which the next
+        # step takes anyway.
+        for gradient in found.values():
+            all_reduce(gradient, 'mean')
+    return found
 
 
 def _averaged(runner, plain_weights: dict) -> dict:

@@ -1,5 +1,7 @@
 """Which device a run is on."""
 
+import os
+
 import torch
 from mmengine.device import utils
 
@@ -31,6 +33,26 @@ def use_device(wanted: str, launcher: str) -> str:
         # stands already alone.
         torch.distributed.init_process_group('gloo')
     return kind
+
+
+# What the launchers tell a process, before it has joined the others.
+RANKS = ('RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')
+COUNTS = ('WORLD_SIZE', 'OMPI_COMM_WORLD_SIZE', 'SLURM_NTASKS')
+
+
+def is_first(launcher: str) -> bool:
+    """Whether this is the process that writes for all."""
+    return _told(RANKS, launcher, alone=0) == 0
+
+
+def processes(launcher: str) -> int:
+    return _told(COUNTS, launcher, alone=1)
+
+
+def _told(names: tuple[str, ...], launcher: str, alone: int) -> int:
+    if launcher == 'none':
+        return alone  # inside a job that has more tasks, too
+    return next((int(os.environ[n]) for n in names if n in os.environ), alone)
 
 
 def leave_group() -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from flower_mm.engine.model import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.weights.load import load_backbone
 from flower_mm.weights.table import require
@@ -28,9 +28,7 @@ class PretrainedHook(Hook):
     def before_train(self, runner) -> None:
         if runner.epoch > 0 or runner._resume:
             return
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(runner.model)
         path = find_weights(self.weights)
         runner.say(f'weights: {load_backbone(model, path)} from {path.name}')
 

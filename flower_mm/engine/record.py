@@ -8,11 +8,17 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from flower_mm.cli import message_of
 from flower_mm.datasets.annotations import describe
+from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.environment import device_name, git_commit, versions
+from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.files import replacing
 from flower_mm.registry import HOOKS
 from flower_mm.report import draw_curves
+from flower_mm.settings import data_root
+
+NAMED = 20  # skipped photos; the rest is counted
 
 
 @HOOKS.register_module()
@@ -24,6 +30,7 @@ class RunRecordHook(Hook):
 
     def before_run(self, runner) -> None:
         self.created = time.monotonic()
+        self.error = None
         self.seconds = {'train': 0.0, 'validate': 0.0}
 
     def before_train(self, runner) -> None:
@@ -51,8 +58,11 @@ class RunRecordHook(Hook):
     def after_train(self, runner) -> None:
         self.end(runner, 'finished')
 
-    def end(self, runner, status: str) -> None:
+    def end(
+        self, runner, status: str, error: BaseException | None = None
+    ) -> None:
         """Write the last run.json and draw the curves."""
+        self.error = error
         if not is_main_process() or not hasattr(self, 'started'):
             return
         self._write(runner, status)
@@ -65,7 +75,8 @@ class RunRecordHook(Hook):
             return
         folder = Path(runner.work_dir)
         hub = runner.message_hub
-        root = Path(runner.train_dataloader.dataset.data_root)
+        root = data_root(runner.cfg)
+        skipped = hub.get_info(SKIPPED, [])
         record = {
             'status': status,
             'config': runner.cfg.filename,
@@ -87,15 +98,24 @@ class RunRecordHook(Hook):
                 if runner.val_loop
                 else 0,
             },
+            'skipped_photos': {
+                'count': len(skipped),
+                'photos': skipped[:NAMED],
+            },
             'device': device_name(),
             'processes': runner.world_size,
             'optim_wrapper': runner.cfg.optim_wrapper.type,
             'seconds': {k: round(v, 2) for k, v in self.seconds.items()},
             'started': self.started,
             'resumed_at_epoch': self.resumed_at or None,
+            'resumed_although': hub.runtime_info.get('resumed_although', []),
+            'went_back': hub.runtime_info.get(WENT_BACK, []),
             'versions': versions(),
             'git_commit': git_commit(),
         }
+        if self.error:
+            record['error'] = message_of(self.error)
+            record['at'] = getattr(self.error, 'facts', None)
         with replacing(folder / 'run.json', 'w') as file:
             json.dump(record, file, indent=2, ensure_ascii=False)
             file.write('\n')

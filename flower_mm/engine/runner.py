@@ -8,14 +8,12 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import (
-    BaseTTAModel,
-    MMDistributedDataParallel,
-    is_model_wrapper,
-)
+from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 
+from flower_mm.engine.model import unwrapped
+from flower_mm.engine.resume import fast_forward, fit
 from flower_mm.errors import UserError
 from flower_mm.settings import settle
 from flower_mm.weights.load import load_backbone
@@ -56,6 +54,8 @@ class FlowerRunner(Runner):
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.ERROR)
+            # A full disk is told by what fails for it, not by each log line.
+            handler.handleError = lambda record: None
         return logger
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -102,16 +102,19 @@ class FlowerRunner(Runner):
         A run that starts from `load_from` takes the backbone only, as from
         pretrained weights; resuming and testing take every tensor.
         """
-        model = self.model
-        # Distributed training and test-time augmentation wrap it.
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
+        model = unwrapped(self.model)
         training = isinstance(self._train_loop, BaseLoop)
         if training and not self._resume:
             match = load_backbone(model, Path(filename))
             self.say(f'weights: {match} from {filename}')
             return {}
         checkpoint = read_checkpoint(Path(filename))
+        if self._resume and self.cfg.get('resume_anyway'):
+            strange = fit(checkpoint, self)
+            if strange:
+                self.say(
+                    f'{len(strange)} tensors start anew, such as {strange[0]}'
+                )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         weights = checkpoint.get('state_dict', checkpoint)
         try:
@@ -124,3 +127,38 @@ class FlowerRunner(Runner):
             ) from error
         self._has_loaded = True
         return checkpoint
+
+    def resume(self, filename: str, **kwargs) -> None:
+        """Go on from a checkpoint; under new settings where they changed.
+
+        MMEngine would go on with the schedule and the optimizer's settings of
+        the checkpoint, whatever the config says now.
+        """
+        try:
+            if self.cfg.get('resume_anyway'):
+                self._resume_anyway(filename)
+            else:
+                super().resume(filename, **kwargs)
+        except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            # What a strange checkpoint makes MMEngine's parts run into.
+            reason = str(error).strip().splitlines() or ['']
+            raise UserError(
+                f'{filename} cannot be resumed: {type(error).__name__}: '
+                f'{reason[0][:200]}'
+            ) from error
+
+    def _resume_anyway(self, filename: str) -> None:
+        groups = self.optim_wrapper.param_groups
+        now = [{k: v for k, v in g.items() if k != 'params'} for g in groups]
+        super().resume(filename, resume_param_scheduler=False)
+        groups = self.optim_wrapper.param_groups
+        for group, settings in zip(groups, now, strict=True):
+            group.update(settings)
+        changes = self.message_hub.runtime_info.get('resumed_although', [])
+        self.message_hub.update_info(
+            'resumed_although', changes + list(self.cfg.resume_anyway)
+        )
+        self.train_loop._iter = self.epoch * len(self.train_dataloader)
+        fast_forward(self, self.epoch)

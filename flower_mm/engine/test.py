@@ -17,8 +17,9 @@ from mmengine.registry import RUNNERS
 from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.engine.device import leave_group, use_device
+from flower_mm.engine.failures import explained
 from flower_mm.errors import UserError
-from flower_mm.files import replacing
+from flower_mm.files import replacing, write_whole
 from flower_mm.report import draw_confusion
 from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.read import read_checkpoint
@@ -109,13 +110,13 @@ def test(args: argparse.Namespace) -> None:
     cfg = configure(args)
     classes = settle(cfg)
     _same_classes(args.checkpoint, classes, args.data_root)
-    runner = RUNNERS.build(cfg)
-    predictions = Predictions()
-    runner.test_evaluator.metrics.append(predictions)
-    as_csv = bool(args.out) and Path(args.out).suffix == '.csv'
-    if args.out and not as_csv and args.out_item != 'metrics':
-        runner.test_evaluator.metrics.append(DumpResults(args.out))
-    metrics = runner.test()
+    batch_size = cfg.test_dataloader.get('batch_size', 1)
+    less = (
+        'Fewer at a time: --cfg-options '
+        f'test_dataloader.batch_size={max(1, batch_size // 2)}'
+    )
+    with explained(Path(cfg.work_dir), batch_size, less):
+        metrics, predictions = _run(cfg, args)
     main = is_main_process()
     leave_group()
     if not main:
@@ -137,11 +138,29 @@ def test(args: argparse.Namespace) -> None:
     draw_confusion(
         np.array(figures['confusion']), classes, folder / 'confusion.png'
     )
-    if as_csv:
+    if _as_csv(args):
         write_csv(Path(args.out), found, classes)
     elif args.out_item == 'metrics':
-        mmengine.dump(metrics, args.out)
+        kind = Path(args.out).suffix.removeprefix('.')
+        content = mmengine.dump(metrics, file_format=kind)
+        write_whole(
+            args.out, content.encode() if isinstance(content, str) else content
+        )
     _show(figures, cfg.test_dataloader.dataset.split, folder, args.out)
+
+
+def _run(cfg: Config, args: argparse.Namespace) -> tuple[dict, Predictions]:
+    """Measure; return the config's metrics and what each photo got."""
+    runner = RUNNERS.build(cfg)
+    predictions = Predictions()
+    runner.test_evaluator.metrics.append(predictions)
+    if args.out and not _as_csv(args) and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(DumpResults(args.out))
+    return runner.test(), predictions
+
+
+def _as_csv(args: argparse.Namespace) -> bool:
+    return bool(args.out) and Path(args.out).suffix == '.csv'
 
 
 def evaluate(found: list[Prediction], classes: list[str]) -> dict:

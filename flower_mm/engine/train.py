@@ -3,31 +3,31 @@
 import argparse
 import shlex
 import sys
-from datetime import datetime
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 
-from flower_mm.cli import INTERRUPTED, command, python
+from flower_mm.cli import command, interrupted, message_of, python
 from flower_mm.engine.checkpoint import checkpoints, number_of
-from flower_mm.engine.device import leave_group, use_device
-from flower_mm.engine.pretrained import find_weights
+from flower_mm.engine.device import is_first, leave_group, use_device
+from flower_mm.engine.failures import explained
+from flower_mm.engine.lock import only_run_in
+from flower_mm.engine.numbers import NotFiniteError
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
+from flower_mm.engine.retreat import train_to_the_end
+from flower_mm.engine.runner import FlowerRunner
+from flower_mm.engine.start import choose_start
 from flower_mm.errors import UserError
-from flower_mm.settings import read_config, settle, use_data_root
-
-# What a run leaves in its folder; a new run there sets these aside.
-RUN_FILES = (
-    'best.pth',
-    'epoch_*.pth',
-    'last_checkpoint',
-    'scalars.json',
-    'curves.png',
-    'run.json',
-    'tensorboard',
+from flower_mm.files import sweep
+from flower_mm.settings import (
+    datasets,
+    read_config,
+    settle,
+    use_data_root,
 )
 
 
@@ -50,20 +50,46 @@ def configure(args: argparse.Namespace) -> Config:
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         else:
             cfg.optim_wrapper.type = 'Bf16OptimWrapper'
-    if args.resume:
+    if args.resume or args.resume_anyway:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = None if args.resume in (None, 'auto') else args.resume
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', ConfigDict()).enable = True
     if args.seed is not None:
         cfg.setdefault('randomness', ConfigDict()).seed = args.seed
     if args.from_scratch:
         cfg.default_hooks.pretrained = None
+    if args.accumulate > 1:
+        _accumulate(cfg, args.accumulate)
+    if args.retry_nan:
+        if args.resume_anyway:
+            raise UserError(
+                '--retry-nan goes back to checkpoints of the same settings: '
+                'use it without --resume-anyway'
+            )
+        cfg.default_hooks.finite.retries = args.retry_nan
+    if args.skip_broken:
+        for dataset in datasets(cfg, ('train_dataloader',)):
+            dataset.broken = 'skip'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if loader:
             _complete_loader(loader, args, device)
     return cfg
+
+
+def _accumulate(cfg: Config, parts: int) -> None:
+    """The same total batch in `parts` pieces, for less memory."""
+    loader = cfg.train_dataloader
+    if loader.batch_size % parts:
+        raise UserError(
+            f'a batch of {loader.batch_size} photos has no {parts} equal '
+            'parts: another --accumulate, or --cfg-options '
+            f'train_dataloader.batch_size={loader.batch_size // parts * parts}'
+        )
+    loader.batch_size //= parts
+    wrapper = cfg.optim_wrapper
+    wrapper.accumulative_counts = parts * wrapper.get('accumulative_counts', 1)
 
 
 def _complete_loader(
@@ -83,66 +109,63 @@ def train(args: argparse.Namespace) -> int | None:
     cfg = configure(args)
     settle(cfg)
     folder = Path(cfg.work_dir)
-    if cfg.resume and not cfg.load_from:
-        kept = checkpoints(folder)
-        if kept:
-            cfg.load_from = str(kept[-1])
-        else:
-            print(f'nothing to resume in {folder}: it starts anew', flush=True)
-            cfg.resume = False
-    elif cfg.get('load_from') and not Path(cfg.load_from).is_file():
-        raise UserError(f'there is no checkpoint {cfg.load_from}')
-    _choose_weights(cfg)
-    if is_main_process() and not cfg.resume:
-        _set_aside(folder)
-    _log_into(cfg)
-    runner = RUNNERS.build(cfg)
-    record = _hook(runner, RunRecordHook)
-    try:
-        runner.train()
-    except KeyboardInterrupt:
-        _hook(runner, ProgressHook).close()
-        record.end(runner, 'interrupted')
+    first = is_first(cfg.launcher)
+    with only_run_in(folder) if first else nullcontext():
+        if first:
+            sweep(folder)
+        choose_start(cfg, args)
+        _log_into(cfg)
+        batch_size = cfg.train_dataloader.get('batch_size', 1)
+        less = (
+            'The same total batch in parts, say of '
+            f'{max(1, batch_size // 2)}: --accumulate '
+            f'{2 * args.accumulate}'
+        )
+        with explained(folder, batch_size, less):
+            runner = RUNNERS.build(cfg)
+        try:
+            with explained(folder, batch_size, less):
+                train_to_the_end(runner)
+        except KeyboardInterrupt as stop:
+            _ended(runner, 'interrupted')
+            if first:
+                print(f'\nstopped; {_way_on(folder, args)}', flush=True)
+            return interrupted(stop)
+        except NotFiniteError as error:
+            _ended(runner, 'failed', error)
+            raise
+        except UserError as error:
+            _ended(runner, 'failed', error)
+            raise UserError(
+                f'{message_of(error)}\n{_way_on(folder, args)}'
+            ) from error
+        except BaseException as error:
+            _ended(runner, 'failed', error)
+            raise
         if is_main_process():
-            kept = [number_of(path) for path in checkpoints(folder)]
-            print(
-                f'\nstopped; {max(kept, default=0)} whole epoch(s) are kept. '
-                f'Go on from there:\n  {_resume_command(args)}',
-                flush=True,
-            )
-        return INTERRUPTED
-    except BaseException:
-        _hook(runner, ProgressHook).close()
-        raise
-    if is_main_process():
-        _summary(runner, args)
+            _summary(runner, args)
     leave_group()
     return None
 
 
-def _choose_weights(cfg: Config) -> None:
-    """Find the pretrained file now: a missing one takes no time to tell."""
-    hook = cfg.default_hooks.get('pretrained')
-    if not hook:
-        return
-    if cfg.resume or cfg.get('load_from'):
-        cfg.default_hooks.pretrained = None
-    else:
-        hook.weights = str(find_weights(hook.weights))
+def _ended(
+    runner: FlowerRunner, status: str, error: BaseException | None = None
+) -> None:
+    """Give the terminal back and write how it ended, if that is possible."""
+    _hook(runner, ProgressHook).close()
+    # A full disk or a broken worker may stop the record too.
+    with suppress(OSError, UserError, RuntimeError):
+        _hook(runner, RunRecordHook).end(runner, status, error)
 
 
-def _set_aside(folder: Path) -> None:
-    """Move what an earlier run left here into a folder of its own."""
-    left = [path for name in RUN_FILES for path in folder.glob(name)]
-    if not left:
-        return
-    newest = max(path.stat().st_mtime for path in left)
-    stamp = datetime.fromtimestamp(newest).strftime('%Y%m%d_%H%M%S')
-    earlier = folder / 'earlier' / stamp
-    earlier.mkdir(parents=True, exist_ok=True)
-    for path in left:
-        path.replace(earlier / path.name)
-    print(f'the earlier run of {folder} is now in {earlier}', flush=True)
+def _way_on(folder: Path, args: argparse.Namespace) -> str:
+    kept = max(map(number_of, checkpoints(folder)), default=None)
+    if kept is None:
+        return f'nothing is kept yet. Then again:\n  {_command(args)}'
+    return (
+        f'{kept} whole epoch(s) are kept. Go on from there:\n'
+        f'  {_command(args, "--resume")}'
+    )
 
 
 def _log_into(cfg: Config) -> None:
@@ -161,16 +184,16 @@ def _hook(runner, kind: type):
     return next(hook for hook in runner.hooks if isinstance(hook, kind))
 
 
-def _resume_command(args: argparse.Namespace) -> str:
-    """The command line as it was, but resuming from the last checkpoint."""
+def _command(args: argparse.Namespace, *more: str) -> str:
+    """The command line as it was, but for where it resumes from."""
     words = []
     given = iter(sys.argv[1:])
     for word in given:
-        if word == '--resume' and args.resume != 'auto':
+        if word == '--resume' and args.resume not in (None, 'auto'):
             next(given)  # the checkpoint
-        elif word != '--resume' and not word.startswith('--resume='):
+        elif not word.startswith('--resume'):
             words.append(word)
-    return command('train', *words, '--resume')
+    return command('train', *words, *more)
 
 
 def _summary(runner, args: argparse.Namespace) -> None:

@@ -5,12 +5,13 @@ MMPretrain's ImageClassificationInferencer. Its config is a dictionary, not
 Python text: reading it runs nothing.
 """
 
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any
 
 import torch
 
-from flower_mm.files import replacing
+from flower_mm.files import write_whole
 
 
 def write_best(
@@ -21,8 +22,10 @@ def write_best(
         name: tensor.detach().to('cpu', memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    with replacing(path) as file:
-        torch.save({'state_dict': weights, 'meta': plain(meta)}, file)
+    content = BytesIO()
+    # Not into the file: where the disk is full torch raises what hides it.
+    torch.save({'state_dict': weights, 'meta': plain(meta)}, content)
+    write_whole(path, content.getbuffer())
 
 
 def plain(value: Any) -> Any:

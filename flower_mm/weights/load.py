@@ -1,5 +1,7 @@
-"""Putting pretrained weights into a model's backbone, and saying how many."""
+"""Putting weights into a model: a backbone's, or all of a checkpoint's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from flower_mm.weights.read import read_checkpoint
 
 MMPRETRAIN, UNKNOWN = "MMPretrain's own", 'unknown'
 ENOUGH = 0.95  # of the backbone's tensors; with fewer it is another model
+MOST = 10_000  # tensors; models have some hundreds
 
 # Where the tensors lie in files that hold more. An average over the training
 # is the better half of a pair. MMEngine swaps its own average into
@@ -72,13 +75,74 @@ def load_backbone(model: nn.Module, path: str | Path) -> Match:
     usable, match = _compare(own, backbone, name)
     if not match.is_enough:
         raise UserError(_another_model(path, own, match, backbone))
-    _check_finite(usable, path)
-    backbone.load_state_dict(usable, strict=False)
+    _check_numbers(usable, backbone.state_dict(), path)
+    neck = _neck(model, state, path)
+    with _fitting(path):
+        backbone.load_state_dict(usable, strict=False)
     if not backbone.training:
         # TinyViT looks its biases up once, when it is put into this mode.
         backbone.eval()
-    _load_neck(model, state)
+    if neck:
+        model.neck.load_state_dict(neck, strict=False)
     return match
+
+
+def load_whole(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
+    """Fill all of `model` from a checkpoint of its own."""
+    check_whole(model, checkpoint, path)
+    with _fitting(path):
+        model.load_state_dict(
+            checkpoint.get('state_dict', checkpoint), strict=True
+        )
+
+
+def check_whole(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
+    """Refuse weights that the model cannot use, the averaged ones too.
+
+    Hooks take parts of a checkpoint before the model does.
+    """
+    target = model.state_dict()
+    weights = checkpoint.get('state_dict', checkpoint)
+    average = checkpoint.get('ema_state_dict', {})
+    for state, prefix in ((weights, ''), (average, 'module.')):
+        if not isinstance(state, dict) or not all(
+            isinstance(key, str) and isinstance(tensor, torch.Tensor)
+            for key, tensor in state.items()
+        ):
+            raise UserError(
+                f'{path} does not fit this config: what it holds are no '
+                'weights.'
+            )
+        wanted = {prefix + key: tensor for key, tensor in target.items()}
+        for key in sorted(state.keys() & wanted.keys()):
+            if not _fits(key, state[key], wanted[key]):
+                raise UserError(
+                    f'{path} does not fit this config: size mismatch for '
+                    f'{key}, {_shape(state[key])} instead of '
+                    f'{_shape(wanted[key])}.'
+                )
+        _check_numbers(state, wanted, path)
+    # EMAHook exchanges the two, name by name.
+    halves = {key for key in average if key.startswith('module.')}
+    if lacking := {h.removeprefix('module.') for h in halves} - weights.keys():
+        raise UserError(
+            f'{path} does not fit this config: Missing key {min(lacking)}, of '
+            'which it has the average.'
+        )
+
+
+@contextmanager
+def _fitting(path: str | Path) -> Iterator[None]:
+    """Say in one line what torch and the models' own hooks object to."""
+    try:
+        yield
+    except (RuntimeError, AssertionError, LookupError, ValueError) as error:
+        lines = [line.strip() for line in str(error).strip().splitlines()]
+        # The first one of several only says that there are errors.
+        reasons = ' '.join(lines[1:4] or lines) or type(error).__name__
+        raise UserError(
+            f'{path} does not fit this config: {reasons[:300]}'
+        ) from error
 
 
 def _tensors(found: dict, path: Path) -> State:
@@ -90,12 +154,14 @@ def _tensors(found: dict, path: Path) -> State:
         found = inner
     state = {}
     for key, value in found.items():
-        if isinstance(value, torch.Tensor):
+        if isinstance(key, str) and isinstance(value, torch.Tensor):
             for prefix in PREFIXES:
                 key = key.removeprefix(prefix)
             state[key] = value
     if not state:
         raise UserError(f'{path} holds no tensors.')
+    if len(state) > MOST:
+        raise UserError(f'{path} holds {len(state)} tensors: no model does.')
     return state
 
 
@@ -128,7 +194,10 @@ def _compare(
     usable = {
         key: tensor
         for key, tensor in own.items()
-        if key in target and _fits(key, tensor, target[key])
+        if key in target
+        and _fits(key, tensor, target[key])
+        # What the model computes anew may come in any kind of number.
+        and not (key.endswith(OWN) and _kind(tensor) != _kind(target[key]))
     }
     wanted = _counted(backbone)
     match = Match(
@@ -152,13 +221,38 @@ def _fits(key: str, tensor: torch.Tensor, target: torch.Tensor) -> bool:
     return tensor.shape == target.shape
 
 
-def _check_finite(state: State, path: Path) -> None:
+def _check_numbers(state: State, target: State, path: str | Path) -> None:
+    """Refuse numbers of another kind than the model's, and those of none."""
     for key, tensor in state.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
+        if key not in target:
+            continue
+        wanted = target[key]
+        if _kind(tensor) != _kind(wanted):
+            raise UserError(
+                f'{path} holds {_kind(tensor)} in {key}, where the model has '
+                f'{_kind(wanted)}: another file is needed.'
+            )
+        # In the model's own precision, where 1e300 is infinite. What is so
+        # by design, such as a mask, is so in the model already.
+        if not _finite(tensor.to(wanted.dtype)) and _finite(wanted):
             raise UserError(
                 f'{path} holds numbers that are none (NaN or infinite), in '
                 f'{key}. Its training went wrong; take another file.'
             )
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return 'x'.join(map(str, tensor.shape)) or 'a number'
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    return bool(tensor.isfinite().all())
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    if tensor.is_floating_point():
+        return 'floating-point numbers'
+    return 'booleans' if tensor.dtype is torch.bool else 'integers'
 
 
 def _check_arithmetic(style: str, backbone: nn.Module, path: Path) -> None:
@@ -223,20 +317,19 @@ def _architecture(parameters: int) -> str | None:
     return None
 
 
-def _load_neck(model: nn.Module, state: State) -> None:
+def _neck(model: nn.Module, state: State, path: Path) -> State:
+    """What the file has for the model's neck."""
     neck = getattr(model, 'neck', None)
     if neck is None:
-        return
-    target = neck.state_dict()
-    neck.load_state_dict(
-        {
-            key: state[f'neck.{key}']
-            for key in target
-            if f'neck.{key}' in state
-            and state[f'neck.{key}'].shape == target[key].shape
-        },
-        strict=False,
-    )
+        return {}
+    target = {f'neck.{key}': t for key, t in neck.state_dict().items()}
+    found = {
+        key: state[key]
+        for key in target
+        if key in state and state[key].shape == target[key].shape
+    }
+    _check_numbers(found, target, path)
+    return {key.removeprefix('neck.'): t for key, t in found.items()}
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -2,11 +2,10 @@
 
 import json
 import math
-from pathlib import Path
+import os
+from typing import BinaryIO
 
 import torch
-
-from flower_mm.errors import UserError
 
 KINDS = {
     'F64': torch.float64,
@@ -20,7 +19,12 @@ KINDS = {
     'U8': torch.uint8,
     'BOOL': torch.bool,
 }
-LONGEST_TABLE = 100_000_000  # bytes; the limit that the format itself sets
+FIELDS = {'dtype', 'shape', 'data_offsets'}
+# Bytes; the format allows ten times as much. A thousand tensors take 100,000,
+# and JSON becomes ten times as large when it is read.
+LONGEST_TABLE = 10_000_000
+MOST_DIMENSIONS = 16
+LARGEST_SIDE = 1 << 40
 
 
 def is_one(start: bytes) -> bool:
@@ -28,43 +32,55 @@ def is_one(start: bytes) -> bool:
     return start[8:9] == b'{' and start[4:8] == bytes(4)
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
-    content = bytearray(path.read_bytes())
-    try:
-        return _parse(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f'{path} is a damaged or cut off .safetensors file: {error}'
-        ) from error
-
-
-def _parse(content: bytearray) -> dict[str, torch.Tensor]:
-    length = int.from_bytes(content[:8], 'little')
-    if length > min(LONGEST_TABLE, len(content) - 8):
+def read(file: BinaryIO) -> dict[str, torch.Tensor]:
+    """Read it all; a damaged file raises whatever its parts do."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), 'little')
+    if length > min(LONGEST_TABLE, size - 8):
         raise ValueError('it ends within its table')
-    table = json.loads(content[8 : 8 + length])
+    table = json.loads(file.read(length), object_pairs_hook=_without_twins)
     table.pop('__metadata__', None)
-    return {
-        name: _tensor(content, 8 + length, **row)
-        for name, row in table.items()
-    }
+    rows = {name: _Row(fields, 8 + length) for name, fields in table.items()}
+    place = 8 + length
+    for row in sorted(rows.values(), key=lambda row: (row.start, row.stop)):
+        if row.start < place or row.stop > size:
+            raise ValueError('it ends within its tensors, or they overlap')
+        place = row.stop
+    return {name: row.read(file) for name, row in rows.items()}
 
 
-def _tensor(
-    content: bytearray,
-    base: int,
-    dtype: str,
-    shape: list[int],
-    data_offsets: list[int],
-) -> torch.Tensor:
-    kind, count = KINDS[dtype], math.prod(shape)
-    start, stop = (base + offset for offset in data_offsets)
-    if stop - start != count * kind.itemsize or min(shape, default=0) < 0:
-        raise ValueError('a tensor has another size than its shape says')
-    if start < base or stop > len(content):
-        raise ValueError('it ends within its tensors')
-    if count == 0:
-        return torch.empty(shape, dtype=kind)
-    # A copy, since the format does not promise aligned numbers.
-    piece = bytearray(content[start:stop])
-    return torch.frombuffer(piece, dtype=kind).reshape(shape)
+class _Row:
+    """Where one tensor lies; what the table says of it has been checked."""
+
+    def __init__(self, fields: dict, base: int) -> None:
+        if not isinstance(fields, dict) or set(fields) != FIELDS:
+            raise ValueError('its table has a row that describes no tensor')
+        shape, (start, stop) = fields['shape'], fields['data_offsets']
+        if fields['dtype'] not in KINDS:
+            raise ValueError(f'a tensor of unknown kind, {fields["dtype"]}')
+        self.kind = KINDS[fields['dtype']]
+        self.shape = shape
+        if len(shape) > MOST_DIMENSIONS or not all(
+            type(side) is int and 0 <= side <= LARGEST_SIDE for side in shape
+        ):
+            raise ValueError('a tensor of absurd shape')
+        if type(start) is not int or type(stop) is not int:
+            raise ValueError('a tensor at a place that is none')
+        if stop - start != math.prod(shape) * self.kind.itemsize:
+            raise ValueError('a tensor has another size than its shape says')
+        self.start, self.stop = base + start, base + stop
+
+    def read(self, file: BinaryIO) -> torch.Tensor:
+        numbers = torch.empty(self.stop - self.start, dtype=torch.uint8)
+        file.seek(self.start)
+        file.readinto(numbers.numpy())
+        return numbers.view(self.kind).reshape(self.shape)
+
+
+def _without_twins(pairs: list[tuple[str, object]]) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError('its table has a name twice')
+    if not all(name.isprintable() for name in found):
+        raise ValueError('its table has names that are none')
+    return found

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,18 @@ from flower_mm.errors import UserError
 from flower_mm.weights import verify
 
 TABLE = Path(__file__).with_name('table.json')
+# What the texts of a home have to look like.
+FORMS = {
+    'source': '.+',
+    'url': 'https?://[!-~]+',
+    'licence': '.+',
+    # A name in one folder, on Windows too.
+    'file': r'\w[\w .()+-]{0,200}',
+    'sha256': '|[0-9a-f]{8}|[0-9a-f]{64}',
+    'lapsed': '.*',
+}
+# What a text that is no such table makes its reader run into.
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -58,16 +71,36 @@ class Entry:
 
 
 def read_table(path: Path | None = None) -> dict[str, Entry]:
-    rows = json.loads((path or TABLE).read_text(encoding='utf-8'))
-    return {name: _entry(name, row) for name, row in rows.items()}
+    path = path or TABLE
+    try:
+        rows = json.loads(path.read_text(encoding='utf-8'))
+        return {name: _entry(name, row) for name, row in rows.items()}
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from error
+    except _WRONG as error:
+        raise UserError(
+            f'{path} is no table of weights: {str(error)[:200]}.\n'
+            f'Write it as {TABLE} is written.'
+        ) from error
 
 
 def _entry(name: str, row: dict) -> Entry:
-    homes = [
-        Home(**{'file': home['url'].rpartition('/')[2], **home})
-        for home in row['homes']
-    ]
-    return Entry(**{**row, 'name': name, 'homes': tuple(homes)})
+    homes = tuple(_home(home) for home in row['homes'])
+    entry = Entry(**{**row, 'name': name, 'homes': homes})
+    numbered = isinstance(entry.parameters, int)
+    if not (homes and numbered and isinstance(entry.architecture, str)):
+        raise ValueError(f'{name} lacks an architecture or a home')
+    return entry
+
+
+def _home(row: dict) -> Home:
+    home = Home(**{'file': row['url'].rpartition('/')[2], **row})
+    for name, form in FORMS.items():
+        if not re.fullmatch(form, getattr(home, name)):
+            raise ValueError(f'{name} {getattr(home, name)!r}')
+    if home.megabytes is not None and not 0 < home.megabytes < 1e6:
+        raise ValueError(f'megabytes {home.megabytes}')
+    return home
 
 
 def find(name: str, table: Path | None = None) -> Entry:

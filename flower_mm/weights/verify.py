@@ -1,8 +1,10 @@
 """Telling the right file from another one by its sha256."""
 
 import hashlib
+import re
 from pathlib import Path
 
+from flower_mm.errors import UserError
 from flower_mm.files import replacing
 
 
@@ -26,8 +28,20 @@ def record(path: Path, digest: str) -> None:
 
 
 def recorded(path: Path) -> str:
+    """The hash that was noted; '' where none was."""
     note = _note(path)
-    return note.read_text('utf-8').split()[0] if note.is_file() else ''
+    if not note.is_file():
+        return ''
+    text = note.read_text('utf-8', errors='replace')
+    found = re.match('[0-9a-f]{64}(?![^ \n])', text)
+    if found is None:
+        raise UserError(
+            f'{note} should hold the sha256 of {path.name}, and does not. If '
+            'you know where that file is from, delete the note and accept '
+            'it again with\n  python tools/get_weights.py NAME '
+            '--accept-unverified'
+        )
+    return found[0]
 
 
 def _note(path: Path) -> Path:

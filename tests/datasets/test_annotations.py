@@ -50,10 +50,21 @@ def test_notepads_mark_and_line_ends_are_no_part_of_a_name(root):
         ('ash/a b.v1.JPG 3', 'classes.txt ends at 2'),
         ('ash/a b.v1.JPG -1', 'is not `class_name/image_name class_index`'),
         ('ash/a b.v1.JPG', 'is not `class_name/image_name class_index`'),
+        ('ash/a b.v1.JPG ٠', 'is not `class_name/image_name class_index`'),
+        ('ash/a.jpg ' + '9' * 5000, '9…` is not `class_name'),
+        ('. 0', 'is not `class_name/image_name class_index`'),
+        ('ash/\0/a.jpg 0', 'ash/?/a.jpg is not in'),
+        ('ash/\x1b[2J.jpg 0', 'ash/?[2J.jpg is not in'),
+        ('ash/' + 'a' * 9000 + '.jpg 0', 'a… is not in'),
         ('../train/ash/a b.v1.JPG 0', 'points out of the dataset'),
+        ('//etc/passwd 0', 'points out of the dataset'),
         ('/etc/passwd 0', 'points out of the dataset'),
         (
             'cedar/a b.v1.JPG 2\ncedar/a b.v1.JPG 2',
+            'line 2: again cedar/a b.v1.JPG, as in line 1',
+        ),
+        (
+            'cedar/a b.v1.JPG 2\n./cedar//a b.v1.JPG 2',
             'line 2: again cedar/a b.v1.JPG, as in line 1',
         ),
     ],
@@ -91,6 +102,13 @@ def test_classes_that_cannot_be_right(root, text, said):
         read_classes(root)
 
 
+def test_of_many_classes_twice_some_are_named(root):
+    names = [f'{number:05}' for number in range(20_000)]
+    (root / 'classes.txt').write_text('\n'.join(2 * names))
+    with pytest.raises(UserError, match='00009 and 19990 more$'):
+        read_classes(root)
+
+
 def test_a_folder_that_is_no_dataset(tmp_path):
     with pytest.raises(UserError, match=r'has no classes\.txt'):
         read_classes(tmp_path)
@@ -105,7 +123,18 @@ def test_photos_may_stay_where_they_were(root, tmp_path):
     assert photos_folder(root, 'train') == root / 'train'
 
 
-def test_a_broken_description_is_told(root):
-    (root / 'dataset.json').write_text('{')
+@pytest.mark.parametrize(
+    'text',
+    ['{', '[]', '{"photos": 1}', '{"photos": ["a"]}', '{"sha256": 1}',
+     '{"sha256": "\\ud800"}', '[' * 100_000, '9' * 5000, '\xff'],
+)  # fmt: skip
+def test_a_broken_description_is_told(root, text):
+    (root / 'dataset.json').write_text(text, 'latin-1')
     with pytest.raises(UserError, match='--check'):
         photos_folder(root, 'train')
+
+
+def test_photos_at_a_place_that_cannot_be(root):
+    (root / 'dataset.json').write_text('{"photos": "a\\u0000b"}')
+    with pytest.raises(UserError, match='is not in'):
+        read(root, 'ash/a b.v1.JPG 0')

@@ -1,0 +1,113 @@
+"""What the machine does to a run, in words that help."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from flower_mm.cli import Terminated
+from flower_mm.errors import UserError
+from flower_mm.files import NO_ROOM, no_room
+
+# What reading from a worker that died in the middle of an answer raises.
+CUT_OFF = (ConnectionResetError, ConnectionRefusedError, EOFError)
+SHARED_MEMORY = Path('/dev/shm')
+
+
+@contextmanager
+def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
+    """Turn the machine's failures inside the block into a UserError.
+
+    Out of memory, of disk and of shared memory, a worker that was killed.
+    `less` says how to load fewer photos at a time.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except CUT_OFF as error:
+        raise UserError(_ended()) from error
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename is None:
+            # The socket of a dead worker.
+            raise UserError(_ended()) from error
+        if error.errno not in NO_ROOM:
+            raise
+        raise UserError(
+            no_room(error, Path(error.filename or folder))
+        ) from error
+    except SyntaxError as error:
+        # MMEngine formats the config, and takes Ctrl-C for a mistake in it.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        if 'killed by signal: Terminated' in text:
+            # The whole group was told to end, and a worker was first.
+            raise Terminated from error
+        told = (
+            _memory(error, text, batch_size, less)
+            or _shared_memory(text)
+            or _worker(text)
+        )
+        if told is None:
+            raise
+        raise UserError(told) from error
+
+
+def _memory(
+    error: Exception, text: str, batch_size: int, less: str
+) -> str | None:
+    on_gpu = isinstance(error, torch.OutOfMemoryError)
+    asked = re.search(r'allocate memory.*?(\d{4,}) bytes', text)
+    if not (on_gpu or asked or isinstance(error, MemoryError)):
+        return None
+    if on_gpu:
+        size = torch.cuda.get_device_properties().total_memory / 2**30
+        where = f"the GPU's memory of {size:.0f} GiB"
+    else:
+        where = 'the memory'
+    return (
+        f'{where} was not enough for a batch of {batch_size} photos.\n{less}'
+    )
+
+
+def _shared_memory(text: str) -> str | None:
+    if not (
+        'Bus error' in text
+        or 'out of shared memory' in text
+        or ('unable to' in text and 'torch_' in text)
+        or 'unable to allocate shared memory' in text
+    ):
+        return None
+    free = ''
+    if SHARED_MEMORY.is_dir():
+        free = shutil.disk_usage(SHARED_MEMORY).free
+        free = f' ({SHARED_MEMORY} has {free / 1e6:.0f} MB left)'
+    return (
+        f'the workers that load photos ran out of shared memory{free}.\n'
+        'Load without them: --cfg-options train_dataloader.num_workers=0 '
+        'val_dataloader.num_workers=0\n'
+        'or, in a container, give it more (docker run --shm-size=2g)'
+    )
+
+
+def _worker(text: str) -> str | None:
+    """A worker's end as torch tells it: by signal or by exit code."""
+    if not re.search(r'DataLoader worker.*(killed|exited unexpectedly)', text):
+        return None
+    by = re.search(r'killed by signal: ([\w ]+)', text)
+    return _ended(f' by signal {by[1].strip()}' if by else '')
+
+
+def _ended(reason: str = '') -> str:
+    return (
+        f'a worker that loads photos was ended{reason}, most likely because '
+        'the memory was full.\n'
+        'With fewer workers less memory is needed: --cfg-options '
+        'train_dataloader.num_workers=1 val_dataloader.num_workers=1'
+    )

@@ -1,0 +1,109 @@
+"""Whether a checkpoint is of the run that would go on from it."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+
+from flower_mm.datasets.annotations import describe
+from flower_mm.errors import UserError
+from flower_mm.settings import data_root
+from flower_mm.weights.best import plain
+
+# What makes a run this run: other values give other weights.
+DECISIVE = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'val_dataloader',
+    'train_cfg',
+    'val_cfg',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'custom_hooks',
+    'default_hooks.ema',
+    'randomness',
+)
+# Keys in there which change nothing, wherever they stand.
+FREE = (
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+    'data_root',
+    'broken',
+)
+SHOWN = 8  # differences printed; the rest is counted
+
+
+def identity(cfg: Config, processes: int) -> dict:
+    """What a checkpoint notes of its run besides the config."""
+    root = data_root(cfg)
+    photos = hashlib.sha256(str(describe(root).get('sha256')).encode())
+    for name in ('classes.txt', 'train.txt', 'val.txt'):
+        path = root / name
+        photos.update(b'\0' + (path.read_bytes() if path.is_file() else b''))
+    return {'photos': photos.hexdigest(), 'processes': processes}
+
+
+def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
+    """How the run in a checkpoint differs from the one that would go on."""
+    then, noted = meta.get('cfg'), meta.get('run')
+    if not isinstance(then, dict) or not isinstance(noted, dict):
+        return ['the checkpoint does not tell how it was trained']
+    found = []
+    now = identity(cfg, processes)
+    if noted.get('photos') != now['photos']:
+        found.append(f'the photos or classes of {data_root(cfg)} have changed')
+    if noted.get('processes') != processes:
+        found.append(
+            f'{noted.get("processes")} process(es) then, {processes} now'
+        )
+    old, new = dict(_decisive(then)), dict(_decisive(plain(cfg.to_dict())))
+    return found + [
+        f'{key} was {_shown(old, key)}, is {_shown(new, key)}'
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def require_same(path: Path, found: list[str]) -> None:
+    """Stop where there are differences, and show them."""
+    if not found:
+        return
+    more = len(found) - SHOWN
+    shown = found[:SHOWN] + ([f'… and {more} more'] if more > 0 else [])
+    raise UserError(
+        f'{path} is of a run that differs:\n  '
+        + '\n  '.join(shown)
+        + '\nUndo that, or go on under the new settings: --resume-anyway'
+    )
+
+
+def _decisive(cfg: dict) -> Iterator[tuple[str, object]]:
+    for name in DECISIVE:
+        part = cfg
+        for key in name.split('.'):
+            part = part.get(key) if isinstance(part, dict) else None
+        yield from _flat(name, part)
+
+
+def _flat(name: str, part: object) -> Iterator[tuple[str, object]]:
+    """Each value of a piece of config with the path that leads to it."""
+    if isinstance(part, dict):
+        items = [(k, v) for k, v in part.items() if k not in FREE]
+    elif isinstance(part, (list, tuple)):
+        items = list(enumerate(part))
+    else:
+        if part is not None:
+            yield name, part
+        return
+    for key, value in items:
+        yield from _flat(f'{name}.{key}', value)
+
+
+def _shown(values: dict, key: str) -> str:
+    return repr(values[key])[:60] if key in values else 'not set'

@@ -1,0 +1,75 @@
+"""Going back to the last good checkpoint where the numbers go wrong."""
+
+from pathlib import Path
+
+from mmengine.dist import barrier, is_main_process
+
+from flower_mm.engine.checkpoint import checkpoints, number_of
+from flower_mm.engine.numbers import WENT_BACK, FiniteHook, NotFiniteError
+from flower_mm.engine.resume import forget_after, newest_whole
+from flower_mm.engine.runner import FlowerRunner
+from flower_mm.engine.start import choose_branch
+
+
+def train_to_the_end(runner: FlowerRunner) -> None:
+    """Train; go back and slow down where the numbers go wrong."""
+    go_on = runner.train
+    guard = next((h for h in runner.hooks if isinstance(h, FiniteHook)), None)
+    while True:
+        try:
+            go_on()
+            return
+        except NotFiniteError as error:
+            tries = len(runner.message_hub.get_info(WENT_BACK)) + 1
+            path = _last_good(runner) if tries <= guard.retries else None
+            if path is None:
+                raise
+            runner.say(
+                f'{str(error).splitlines()[0]}\n  back to {path} at '
+                f'{guard.factor:g} of the rate (try {tries} of '
+                f'{guard.retries})'
+            )
+            barrier()  # until all have chosen
+            if is_main_process():
+                choose_branch(path.parent, path, number_of(path))
+            _go_back(runner, path, guard.factor, error.facts)
+            if is_main_process():
+                forget_after(
+                    path.with_name('scalars.json'), runner.epoch, runner.iter
+                )
+            go_on = runner.train_loop.run
+
+
+def _last_good(runner: FlowerRunner) -> Path | None:
+    """The checkpoint to go back to: an older one if the last was no help."""
+    folder = Path(runner.work_dir)
+    path = newest_whole(folder, runner.say)
+    before = runner.message_hub.get_info(WENT_BACK)
+    if path and before and before[-1]['back_to'] == path.name:
+        older = [p for p in checkpoints(folder) if p != path]
+        if older:
+            path = older[-1]
+    return path
+
+
+def _go_back(
+    runner: FlowerRunner, path: Path, factor: float, facts: dict
+) -> None:
+    """Take up the checkpoint at a lower rate than it was saved with."""
+    hub = runner.message_hub
+    times = [*hub.get_info(WENT_BACK), facts | {'back_to': path.name}]
+    # A first run too; now it is as if the checkpoint had been resumed.
+    runner._resume = True
+    runner.resume(str(path))
+    # The checkpoint's own rate may be lowered already.
+    lower = factor ** (len(times) - len(hub.get_info(WENT_BACK)))
+    hub.update_info(WENT_BACK, times)
+    for group in runner.optim_wrapper.param_groups:
+        group['lr'] *= lower
+        group['initial_lr'] *= lower
+    for schedule in runner.param_schedulers or []:
+        schedule.base_values = [v * lower for v in schedule.base_values]
+    runner.optim_wrapper.zero_grad()
+    runner.optim_wrapper.initialize_count_status(
+        runner.model, runner.iter, runner.max_iters
+    )

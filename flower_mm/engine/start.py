@@ -1,0 +1,122 @@
+"""What a run begins from: a checkpoint, pretrained weights, or nothing."""
+
+import argparse
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from mmengine.config import Config
+
+from flower_mm.engine.checkpoint import checkpoints, number_of
+from flower_mm.engine.device import is_first, processes
+from flower_mm.engine.identity import differences, require_same
+from flower_mm.engine.pretrained import find_weights
+from flower_mm.engine.resume import (
+    epoch_of,
+    forget_after,
+    newest_whole,
+    read_run,
+)
+from flower_mm.errors import UserError
+from flower_mm.files import write_whole
+
+# What a run leaves in its folder; a new run there sets these aside.
+RUN_FILES = (
+    'last_checkpoint',
+    'epoch_*.pth',
+    'best.pth',
+    'scalars.json',
+    'curves.png',
+    'run.json',
+    'tensorboard',
+)
+
+
+def choose_start(cfg: Config, args: argparse.Namespace) -> None:
+    """Settle what the run begins from: a checkpoint, weights, or nothing."""
+    folder = Path(cfg.work_dir)
+    if cfg.resume and not cfg.load_from:
+        path = newest_whole(folder, partial(_say, cfg))
+        if path is None:
+            _say(cfg, f'nothing to resume in {folder}: it starts anew')
+            cfg.resume = False
+        else:
+            cfg.load_from = str(path)
+    elif cfg.get('load_from') and not Path(cfg.load_from).is_file():
+        raise UserError(f'there is no checkpoint {cfg.load_from}')
+    if cfg.resume:
+        _take_up(cfg, args)
+    elif is_first(cfg.launcher):
+        set_aside(folder, RUN_FILES)
+    hook = cfg.default_hooks.get('pretrained')
+    if hook and (cfg.resume or cfg.get('load_from')):
+        cfg.default_hooks.pretrained = None
+    elif hook:
+        # Now: a missing file takes no time to tell.
+        hook.weights = str(find_weights(hook.weights))
+
+
+def _take_up(cfg: Config, args: argparse.Namespace) -> None:
+    """Compare the checkpoint's run with this one; clear what comes later."""
+    path = Path(cfg.load_from)
+    meta = read_run(path)['meta']
+    found = differences(meta, cfg, processes(cfg.launcher))
+    if args.resume_anyway:
+        cfg.resume_anyway = found
+        for line in found:
+            _say(cfg, f'going on although {line}')
+    else:
+        require_same(path, found)
+    if is_first(cfg.launcher):
+        folder = Path(cfg.work_dir)
+        if args.resume not in (None, 'auto'):
+            choose_branch(folder, path, meta['epoch'])
+        forget_after(folder / 'scalars.json', meta['epoch'], meta['iter'])
+
+
+def choose_branch(folder: Path, path: Path, epoch: int) -> None:
+    """Make `folder` what it was when the named checkpoint was written."""
+    best = folder / 'best.pth'
+    later = [p.name for p in checkpoints(folder) if number_of(p) > epoch]
+    if best.is_file() and epoch_of(best) > epoch:
+        later.append(best.name)
+    set_aside(folder, later)
+    beside = path.with_name(best.name)
+    if not best.exists() and beside.is_file() and epoch_of(beside) <= epoch:
+        write_whole(best, beside.read_bytes())
+
+
+def _say(cfg: Config, text: str) -> None:
+    if is_first(cfg.launcher):
+        print(text, flush=True)
+
+
+def set_aside(folder: Path, names: Iterable[str]) -> None:
+    """Move what an earlier run left here into a folder of its own.
+
+    In the order of `names`, checkpoints from the oldest on: where a kill
+    interrupts it, what is left here is still a run that can be resumed.
+    """
+    left = [
+        path
+        for name in names
+        for path in sorted(folder.glob(name), key=lambda p: (len(p.name), p))
+    ]
+    if not left:
+        return
+    newest = max(path.stat().st_mtime for path in left)
+    stamp = datetime.fromtimestamp(newest).strftime('%Y%m%d_%H%M%S')
+    earlier = folder / 'earlier' / stamp
+    for number in count(2):
+        if not earlier.exists():
+            break
+        earlier = earlier.with_name(f'{stamp}_{number}')
+    earlier.mkdir(parents=True)
+    for path in left:
+        path.replace(earlier / path.name)
+    print(
+        f'moved {len(left)} earlier file(s) of {folder} to {earlier}',
+        flush=True,
+    )

@@ -1,0 +1,323 @@
+"""The structure of a pickle, with none of the objects that it asks for.
+
+A pickle names what it wants to be called. Here a name is looked up in the
+tables below and nowhere else: they hold constructors of plain values, and
+stand-ins for what MMEngine logs, which come out as descriptions of themselves.
+A tensor comes out as a description too; whoever has the bytes builds it.
+
+`torch.load(weights_only=True)` keeps code out as well, but not the rest: it
+allocates whatever size an old file claims, compares no checksums, and builds
+sparse, quantised and expanded tensors, which nobody here asks for.
+"""
+
+import math
+import pickletools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import torch
+
+# A checkpoint of a ResNet-152 with its optimizer takes 160,000 steps. The
+# dearest step costs a hundred bytes.
+MOST_STEPS = 1_000_000
+LONGEST_NAME = 1000
+MOST_DIMENSIONS = 16
+LARGEST_SIDE = 1 << 40
+
+STORAGES = {
+    f'torch.{name}Storage': kind
+    for name, kind in {
+        'Double': torch.float64,
+        'Float': torch.float32,
+        'Half': torch.float16,
+        'BFloat16': torch.bfloat16,
+        'Long': torch.int64,
+        'Int': torch.int32,
+        'Short': torch.int16,
+        'Char': torch.int8,
+        'Byte': torch.uint8,
+        'Bool': torch.bool,
+    }.items()
+}
+DTYPES = {str(kind) for kind in STORAGES.values()}
+HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
+LOG_METHODS = ('min', 'max', 'current', 'mean')
+# What MMEngine's own checkpoints hold besides tensors: their logs. NumPy 2
+# moved a module, and files of NumPy 1 still say the old name.
+LOGS = (
+    HISTORY,
+    'numpy.ndarray',
+    'numpy.dtype',
+    *(
+        f'numpy.{core}.multiarray.{function}'
+        for core in ('core', '_core')
+        for function in ('_reconstruct', 'scalar')
+    ),
+)
+
+
+class Refused(Exception):  # noqa: N818
+    """The file is whole, but holds what no weights need.
+
+    The text goes on where a sentence began with the name of the file.
+    """
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A run of numbers in the file."""
+
+    kind: torch.dtype
+    key: str
+    numel: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * self.kind.itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A view of a storage that lies within it."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.storage.kind.itemsize
+
+
+@dataclass(eq=False)
+class LogPart:
+    """What a pickle would make of one of LOGS."""
+
+    name: str
+    args: tuple
+    state: object = None
+
+
+@dataclass(frozen=True, eq=False)
+class Callee:
+    """A name that a pickle may call, and what that gives."""
+
+    name: str
+    result: Callable
+
+
+def unpickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
+    """Return what the pickle holds, and the storages it speaks of by key.
+
+    Understands what torch.save writes by default, protocol 2. A damaged
+    pickle raises whatever Python's own types raise.
+    """
+    stack: list = []
+    below: list[list] = []  # the stacks beneath the open marks
+    memo: dict[int, object] = {}
+    storages: dict[str, Storage] = {}
+
+    for step, (op, arg, _) in enumerate(pickletools.genops(stream)):
+        if step == MOST_STEPS:
+            raise Refused(f'is refused: more than {MOST_STEPS:,} parts.')
+        match op.name:
+            case 'BINPUT' | 'LONG_BINPUT':
+                memo[arg] = stack[-1]
+            case 'BINGET' | 'LONG_BINGET':
+                stack.append(memo[arg])
+            case (
+                'BINUNICODE'
+                | 'SHORT_BINSTRING'
+                | 'BININT'
+                | 'BININT1'
+                | 'BININT2'
+                | 'LONG1'
+                | 'BINFLOAT'
+            ):
+                stack.append(arg)
+            case 'NONE':
+                stack.append(None)
+            case 'NEWTRUE' | 'NEWFALSE':
+                stack.append(op.name == 'NEWTRUE')
+            case 'EMPTY_TUPLE':
+                stack.append(())
+            case 'TUPLE1' | 'TUPLE2' | 'TUPLE3':
+                size = int(op.name[-1])
+                if len(stack) < size:
+                    raise IndexError('a value is missing')
+                stack[-size:] = [tuple(stack[-size:])]
+            case 'EMPTY_LIST':
+                stack.append([])
+            case 'EMPTY_DICT':
+                stack.append({})
+            case 'MARK':
+                below.append(stack)
+                stack = []
+            case 'TUPLE':
+                items, stack = stack, below.pop()
+                stack.append(tuple(items))
+            case 'APPEND':
+                item = stack.pop()
+                _of(list, stack[-1]).append(item)
+            case 'APPENDS':
+                items, stack = stack, below.pop()
+                _of(list, stack[-1]).extend(items)
+            case 'SETITEM':
+                value, key = stack.pop(), stack.pop()
+                _of(dict, stack[-1])[_name(key)] = value
+            case 'SETITEMS':
+                items, stack = stack, below.pop()
+                pairs = zip(items[::2], items[1::2], strict=True)
+                _of(dict, stack[-1]).update(
+                    (_name(key), value) for key, value in pairs
+                )
+            case 'GLOBAL':
+                stack.append(_global(arg))
+            case 'REDUCE' | 'NEWOBJ':
+                args = _of(tuple, stack.pop())
+                stack.append(_of(Callee, stack.pop()).result(*args))
+            case 'BUILD':
+                state = stack.pop()
+                # Of all else only OrderedDicts have some, their versions.
+                if type(stack[-1]) is LogPart:
+                    stack[-1].state = state
+                else:
+                    _of(dict, stack[-1])
+            case 'BINPERSID':
+                storage = _storage(*_of(tuple, stack.pop()))
+                if storages.setdefault(storage.key, storage) != storage:
+                    raise ValueError('two tensors differ about their bytes')
+                stack.append(storage)
+            case 'PROTO' | 'STOP':
+                pass
+            case _:
+                raise ValueError(f'{op.name} is not of protocol 2')
+    return stack.pop(), storages
+
+
+def _of(kind: type, value: object):
+    """The value, if it is of exactly this type."""
+    if type(value) is not kind:
+        raise TypeError(f'a {type(value).__name__} is no {kind.__name__}')
+    return value
+
+
+def _name(key: object) -> str | int:
+    """A key that can be shown. Long numbers could be made to collide."""
+    if type(key) is str and len(key) <= LONGEST_NAME and key.isprintable():
+        return key
+    if type(key) is int and abs(key) < 1 << 31:
+        return key
+    raise Refused('is refused: it has names that are none.')
+
+
+def _global(words: str):
+    """What a name stands for; one that is not in the tables ends it."""
+    # Protocol 2 writes the names of Python 2.
+    name = words.replace(' ', '.').replace('__builtin__.', 'builtins.', 1)
+    if name in STORAGES:
+        return STORAGES[name]
+    if name in CALLEES:
+        return CALLEES[name]
+    if name in DTYPES:
+        return name
+    if name in LOGS:
+        return Callee(name, lambda *args: LogPart(name, args))
+    shown = repr(name.removeprefix('builtins.')[:100])[1:-1]
+    if name.startswith('torch.'):
+        raise Refused(f'holds {shown} and is refused: it is no plain tensor.')
+    raise Refused(f'holds code ({shown}) and is refused: weights are data.')
+
+
+def _storage(
+    what: str,
+    kind: torch.dtype,
+    key: str,
+    place: str,
+    numel: int,
+    view: None = None,
+) -> Storage:
+    if what != 'storage' or view is not None:
+        raise ValueError('a storage of before torch 0.4')
+    if _of(int, numel) < 0:
+        raise ValueError('a storage of negative size')
+    return Storage(_of(torch.dtype, kind), _of(str, key), numel)
+
+
+def _tensor(
+    storage: Storage,
+    offset: int,
+    shape: tuple,
+    stride: tuple,
+    requires_grad: bool = False,
+    hooks: object = None,
+    flags: dict | None = None,
+) -> Tensor:
+    storage = _of(Storage, storage)
+    numbers = (offset, *_of(tuple, shape), *_of(tuple, stride))
+    if len(shape) != len(stride) or flags:
+        raise ValueError('a tensor that is no plain one')
+    if (
+        len(shape) > MOST_DIMENSIONS
+        or not all(type(n) is int for n in numbers)
+        or not all(0 <= n <= LARGEST_SIDE for n in numbers)
+        or math.prod(shape) > storage.numel
+        or _end(offset, shape, stride) > storage.numel
+    ):
+        shown = 'x'.join(map(str, shape[:8]))[:80]
+        raise Refused(
+            f'is refused: it has a tensor of absurd shape, {shown}, made of '
+            f'{storage.numel:,} numbers.'
+        )
+    return Tensor(storage, offset, shape, stride)
+
+
+def _end(offset: int, shape: tuple, stride: tuple) -> int:
+    """The place behind the last number of a view."""
+    if 0 in shape:
+        return offset
+    last = sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
+    return offset + last + 1
+
+
+def _method_of_log(owner: object, name: str) -> LogPart:
+    """The methods that MMEngine's logs name through `getattr`."""
+    logs = type(owner) is Callee and owner.name == HISTORY
+    if logs and name in LOG_METHODS:
+        return LogPart('getattr', (name,))
+    raise Refused(f'holds code (getattr of {name!r:.100}) and is refused.')
+
+
+def _encode(text: str, codec: str) -> bytes:
+    """Bytes, as protocol 2 writes them."""
+    if codec not in ('latin1', 'latin-1'):
+        raise ValueError('bytes in a strange codec')
+    return _of(str, text).encode('latin-1')
+
+
+def _counter(counts: dict) -> Counter:
+    return Counter(_of(dict, counts))
+
+
+def _set(items: list) -> set:
+    return set(map(_name, _of(list, items)))
+
+
+CALLEES = {
+    callee.name: callee
+    for callee in (
+        Callee('collections.OrderedDict', lambda: {}),
+        Callee('collections.Counter', _counter),
+        Callee('builtins.set', _set),
+        Callee('builtins.getattr', _method_of_log),
+        Callee('_codecs.encode', _encode),
+        Callee('torch.Size', lambda sizes: tuple(_of(tuple, sizes))),
+        Callee('torch.device', lambda *place: ':'.join(map(str, place))),
+        Callee('torch._utils._rebuild_tensor', _tensor),
+        Callee('torch._utils._rebuild_tensor_v2', _tensor),
+        Callee('torch._utils._rebuild_parameter', lambda data, *_: data),
+    )
+}

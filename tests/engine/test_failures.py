@@ -1,0 +1,360 @@
+"""What the machine may do to a run: full disks, dead workers, signals."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import forked
+import pytest
+import torch
+from helpers import tool
+
+from flower_mm.weights.read import read_checkpoint
+
+LONG = ['train_cfg.max_epochs=1000']
+WORKERS = ['train_dataloader.num_workers=2', 'val_dataloader.num_workers=1']
+QUICK = 20  # seconds in which a broken run has to end; it takes one
+
+
+@pytest.fixture
+def start(config: Path, dataset: Path, tmp_path: Path) -> Iterator[Callable]:
+    """Start a run in `tmp_path`/run, or in another folder."""
+    started = []
+
+    def run(*options: str, args: tuple = (), **how) -> forked.Run:
+        folder = how.pop('folder', tmp_path / 'run')
+        if options:
+            args = (*args, '--cfg-options', *options)
+        started.append(
+            forked.start(
+                how.pop('log', tmp_path / 'run.log'),
+                'train',
+                config,
+                *('--data-root', dataset, '--work-dir', folder, *args),
+                **how,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.process.kill()
+
+
+def wait_for(run: forked.Run, text: str) -> None:
+    for _ in range(2000):
+        if text in run.text:
+            return
+        assert run.process.is_alive(), run.text
+        time.sleep(0.02)
+    pytest.fail(f'no {text!r} in:\n{run.text}')
+
+
+def processes_of(session: int) -> list[int]:
+    """All processes that a run has started, and itself: each has a session."""
+    found = []
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = stat.read_text().rpartition(')')[2].split()
+        except OSError:
+            continue  # it has just ended
+        if int(fields[3]) == session and fields[0] != 'Z':
+            found.append(int(stat.parent.name))
+    return found
+
+
+@contextmanager
+def small_disk(folder: Path, *options: str) -> Iterator[Path]:
+    """A file system of its own at `folder`."""
+    folder.mkdir()
+    done = subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', ','.join(options), 'tmpfs', folder],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip(f'no file system can be mounted here: {done.stderr}')
+    try:
+        yield folder
+    finally:
+        subprocess.run(['umount', '--lazy', folder], check=True)
+
+
+# --- signals and workers -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+@pytest.mark.parametrize('to', [os.kill, os.killpg])
+def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
+    """As a scheduler does, to the process or to all of its group."""
+    run = start(*LONG, *WORKERS)
+    wait_for(run, 'epoch 2/')
+    assert len(processes_of(run.process.pid)) > 3
+    to(run.process.pid, number)
+    run.process.join(QUICK)
+    assert run.process.exitcode == code
+    assert processes_of(run.process.pid) == []
+    assert 'Go on from there' in run.text
+    assert 'Traceback' not in run.text
+
+
+@pytest.mark.parametrize('which', [0, -1], ids=['training', 'validating'])
+def test_a_worker_that_is_killed_ends_the_run_with_a_word(
+    which, start, tmp_path
+):
+    run = start(*LONG, *WORKERS)
+    wait_for(run, 'epoch 2/')
+    workers = [
+        pid
+        for pid in sorted(processes_of(run.process.pid))[1:]
+        # Python's own helper, which it does well without.
+        if b'tracker' not in Path(f'/proc/{pid}/cmdline').read_bytes()
+    ]
+    os.kill(workers[which], signal.SIGKILL)
+    run.process.join(QUICK)
+    assert run.process.exitcode == 2, run.text
+    assert 'error: a worker that loads photos was ended' in run.text
+    assert '--resume' in run.text
+    assert 'Traceback' not in run.text
+    assert processes_of(run.process.pid) == []
+    record = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert record['status'] == 'failed'
+    assert 'worker' in record['error']
+
+
+# In a mount namespace of its own, whose shared memory is one page.
+NO_SHARED_MEMORY = """
+import ctypes, os, subprocess
+NEW_NAMESPACE = 0x20000
+if ctypes.CDLL(None).unshare(NEW_NAMESPACE):
+    print('no namespace')
+    os._exit(77)
+for command in (
+    'mount --make-rprivate /',
+    'mount -t tmpfs -o size=4k tmpfs /dev/shm',
+):
+    if subprocess.run(command.split()).returncode:
+        print('no namespace')
+        os._exit(77)
+"""
+
+
+def test_full_shared_memory_is_named(start, tmp_path):
+    script = tmp_path / 'first.py'
+    script.write_text(NO_SHARED_MEMORY)
+    run = start(*LONG, *WORKERS, first=str(script))
+    run.process.join(QUICK)
+    if run.process.exitcode == 77:
+        pytest.skip('a process may not have its own /dev/shm here')
+    assert run.process.exitcode == 2, run.text
+    assert 'out of shared memory' in run.text
+    assert 'num_workers=0' in run.text
+    assert 'Traceback' not in run.text
+    assert processes_of(run.process.pid) == []
+
+
+# --- disks -------------------------------------------------------------------
+
+
+def whole_files(folder: Path) -> list[str]:
+    """The checkpoints in a folder; a damaged one fails the test."""
+    names = []
+    for path in folder.glob('*.pth'):
+        read_checkpoint(path)
+        names.append(path.name)
+    assert not list(folder.glob('.*.part'))
+    return sorted(names)
+
+
+@pytest.mark.parametrize(
+    ('size', 'kept'),
+    [
+        ('300k', []),
+        ('600k', ['epoch_0.pth']),
+        ('1500k', ['best.pth', 'epoch_0.pth', 'epoch_1.pth']),
+    ],
+)
+def test_a_full_disk_keeps_what_stands(size, kept, start, tmp_path):
+    """The first, best.pth and a later checkpoint that finds no room."""
+    with small_disk(tmp_path / 'small', f'size={size}') as disk:
+        run = start('train_cfg.max_epochs=4', folder=disk / 'run')
+        assert run.wait() == 2, run.text
+        assert 'error: no room for' in run.text
+        assert ' MB are free' in run.text
+        assert 'Traceback' not in run.text
+        assert whole_files(disk / 'run') == kept
+        subprocess.run(['mount', '-o', 'remount,size=9m', disk], check=True)
+        again = start(
+            'train_cfg.max_epochs=4', folder=disk / 'run', args=('--resume',)
+        )
+        assert again.wait() == 0, again.text
+        assert whole_files(disk / 'run') == [
+            'best.pth',
+            'epoch_3.pth',
+            'epoch_4.pth',
+        ]
+
+
+# As `ulimit -f` does: no file may be longer.
+SHORT_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+"""
+
+
+def test_a_limit_on_files_is_as_a_full_disk(start, tmp_path):
+    script = tmp_path / 'first.py'
+    script.write_text(SHORT_FILES)
+    run = start('train_cfg.max_epochs=4', first=str(script))
+    assert run.wait() == 2, run.text
+    assert 'no room for' in run.text
+    assert 'epoch_1.pth' in run.text
+    assert whole_files(tmp_path / 'run') == ['best.pth', 'epoch_0.pth']
+    again = start('train_cfg.max_epochs=4', args=('--resume',))
+    assert again.wait() == 0, again.text
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(start, tmp_path):
+    with small_disk(tmp_path / 'fixed', 'ro') as disk:
+        run = start(folder=disk / 'run')
+        assert run.wait() == 2
+        assert 'Read-only file system' in run.text
+        assert str(disk) in run.text
+
+
+def test_photos_on_a_disk_that_cannot_be_written_to(
+    config, dataset, start, tmp_path
+):
+    with small_disk(tmp_path / 'fixed', 'size=200m') as disk:
+        tool('prepare_dataset', dataset / 'train', '--out', disk / 'data')
+        subprocess.run(['mount', '-o', 'remount,ro', disk], check=True)
+        done = tool(
+            'train',
+            config,
+            *('--data-root', disk / 'data'),
+            *('--work-dir', tmp_path / 'run'),
+        )
+        assert done.returncode == 0
+
+
+def test_long_names_and_blanks(start, tmp_path):
+    folder = tmp_path / 'with blanks' / ('long ' * 40) / "and 'quotes'"
+    run = start(*LONG, folder=folder)
+    wait_for(run, 'epoch 1/')
+    os.kill(run.process.pid, signal.SIGINT)
+    assert run.wait() == 130
+    # What it says can be pasted.
+    pasted = run.text.splitlines()[-1].replace('=1000', '=2')
+    again = subprocess.run(
+        ['sh', '-c', f'{pasted} --resume-anyway'],
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    run = start(folder=tmp_path / ('x' * 300))
+    assert run.wait() == 2
+    assert 'File name too long' in run.text
+
+
+# --- two at once -------------------------------------------------------------
+
+
+def test_the_second_run_in_a_folder_refuses(start, tmp_path):
+    run = start(*LONG, *WORKERS)
+    wait_for(run, 'epoch 1/')
+    pid = run.process.pid
+    for args in ((), ('--resume',)):
+        second = start(args=args, log=tmp_path / 'second.log')
+        assert second.wait() == 2, second.text
+        assert f'another run is writing to {tmp_path / "run"}' in second.text
+        assert f'process {pid} on' in second.text
+    assert run.process.is_alive()
+    run.process.kill()
+    run.wait()
+    # The lock is gone with the process, its workers are still there.
+    again = start('train_cfg.max_epochs=1000', args=('--resume',))
+    wait_for(again, 'epoch')
+    again.process.kill()
+
+
+# --- memory ------------------------------------------------------------------
+
+# As `ulimit -v` does, with little above what the process has already.
+LITTLE_MEMORY = """
+import resource
+with open('/proc/self/statm') as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 2 * 10**9,) * 2)
+"""
+
+
+def test_full_memory_says_which_batch_and_what_helps(start, tmp_path):
+    script = tmp_path / 'first.py'
+    script.write_text(LITTLE_MEMORY)
+    run = start(
+        'train_dataloader.batch_size=32',
+        'train_pipeline.1.scale=3000',
+        'train_dataloader.dataset.pipeline.1.scale=3000',
+        first=str(script),
+    )
+    assert run.wait() == 2, run.text
+    assert 'not enough for a batch of 32 photos' in run.text
+    assert '--accumulate 2' in run.text
+    assert 'Traceback' not in run.text
+
+
+# There is no GPU to fill here: torch's own exception stands for one.
+FULL_GPU = """
+import torch
+from types import SimpleNamespace
+from flower_mm.engine.numbers import FiniteHook
+torch.cuda.get_device_properties = (
+    lambda: SimpleNamespace(total_memory=8 * 2**30))
+def full(self, runner, batch_idx, **_):
+    raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')
+FiniteHook.after_train_iter = full
+"""
+
+
+def test_a_full_gpu_is_told_as_such(start, tmp_path):
+    script = tmp_path / 'first.py'
+    script.write_text(FULL_GPU)
+    run = start(first=str(script), args=('--accumulate', '2'))
+    assert run.wait() == 2, run.text
+    assert "the GPU's memory of 8 GiB was not enough for a batch of 4" in (
+        run.text
+    )
+    assert '--accumulate 4' in run.text
+
+
+def test_accumulation_is_the_same_total_batch(start, config, tmp_path):
+    """The model has no batch norm: the sum of parts is the whole."""
+    options = [
+        'default_hooks.ema=None',
+        'param_scheduler=None',
+        'optim_wrapper.optimizer.type=SGD',
+        'optim_wrapper.optimizer.lr=0.05',
+        'train_dataloader.dataset.indices=32',
+        'train_cfg.max_epochs=2',
+    ]
+    whole = start(*options, folder=tmp_path / 'whole')
+    parts = start(
+        *options, folder=tmp_path / 'parts', args=('--accumulate=4',)
+    )
+    assert (whole.wait(), parts.wait()) == (0, 0), parts.text
+    expected, found = (
+        read_checkpoint(tmp_path / name / 'epoch_2.pth')['state_dict']
+        for name in ('whole', 'parts')
+    )
+    for key, tensor in found.items():
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-4, atol=1e-5)
+    run = start(args=('--accumulate', '3'))
+    assert run.wait() == 2
+    assert 'a batch of 8 photos has no 3 equal parts' in run.text

@@ -1,0 +1,320 @@
+"""Going on with a run that was killed, and refusing to go on with another."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import forked
+import pytest
+import torch
+from helpers import draw_photo, tool
+
+from benchmarks.kill_anywhere.same import differences
+from flower_mm.report import read_scalars
+
+EPOCHS = 3
+# Kills the run when the checkpoint of epoch STOP_AFTER stands.
+STOP = """
+import os, signal
+from flower_mm.engine.checkpoint import CheckpointHook
+save = CheckpointHook._save
+def save_and_die(self, runner, epoch):
+    save(self, runner, epoch)
+    if epoch == int(os.environ['STOP_AFTER']):
+        os.kill(os.getpid(), signal.SIGKILL)
+CheckpointHook._save = save_and_die
+"""
+# Kills it in the third iteration of the second epoch.
+IN_MIDDLE = """
+import os, signal
+from flower_mm.engine.numbers import FiniteHook
+def die(self, runner, batch_idx, **_):
+    if runner.epoch == 1 and batch_idx == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+FiniteHook.after_train_iter = die
+"""
+# What is put below the small config, and so differs from how it comes.
+VARIANTS = {
+    'as it comes': '',
+    'without EMA': 'default_hooks = dict(ema=None)',
+    'workers': """
+train_dataloader.update(num_workers=2)
+val_dataloader.update(num_workers=1)
+""",
+    'mixup': """
+model.update(train_cfg=dict(augments=[
+    dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]))
+""",
+    'dropout': """
+model.update(
+    head=dict(
+        type='StackedLinearClsHead', num_classes=1, in_channels=32,
+        mid_channels=[16], dropout_rate=0.5, cal_acc=True))
+""",
+    'plateau': """
+param_scheduler = [
+    dict(type='ReduceOnPlateauLR', monitor='cross_entropy', patience=0,
+         threshold=10.0)]
+""",
+    # Five iterations an epoch: a step is left unfinished at each end.
+    'accumulation': 'optim_wrapper.update(accumulative_counts=3)',
+    'momentum and steps': """
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='SGD', lr=0.05, momentum=0.9,
+                   weight_decay=1e-4))
+param_scheduler = [dict(type='StepLR', step_size=1, gamma=0.5)]
+""",
+}
+
+
+class Runs:
+    """The same training, whole or killed at a chosen moment."""
+
+    def __init__(self, config: Path, dataset: Path, folder: Path) -> None:
+        self.config, self.dataset, self.folder = config, dataset, folder
+
+    def start(self, name: str, *args: str | Path, **how) -> forked.Run:
+        given = [str(arg) for arg in args]
+        if '--cfg-options' not in given:
+            given.append('--cfg-options')
+        return forked.start(
+            self.folder / f'{name}.log',
+            'train',
+            self.config,
+            *('--data-root', self.dataset),
+            *('--work-dir', self.folder / name),
+            *given,
+            f'train_cfg.max_epochs={EPOCHS}',
+            **how,
+        )
+
+    def finish(self, name: str, *args: str | Path) -> str:
+        run = self.start(name, *args)
+        assert run.wait() == 0, run.text
+        return run.text
+
+    def kill_after(self, epoch: int, name: str, *args: str) -> Path:
+        script = self.folder / 'stop.py'
+        script.write_text(STOP)
+        run = self.start(
+            name, *args, first=str(script), env={'STOP_AFTER': str(epoch)}
+        )
+        assert run.wait() == -9, run.text
+        return self.folder / name
+
+    def refused(self, name: str, *args: str | Path) -> str:
+        run = self.start(name, *args)
+        assert run.wait() == 2, run.text
+        assert 'Traceback' not in run.text
+        return run.text
+
+
+def tensors_that_differ(one: Path, two: Path) -> list[str]:
+    """Of runs in folders of different names, which stand in their configs."""
+    found = differences(one, two)
+    return [where for where in found if re.search('state_dict|optim', where)]
+
+
+@pytest.fixture
+def runs(config: Path, dataset: Path, tmp_path: Path) -> Runs:
+    return Runs(config, dataset, tmp_path)
+
+
+@pytest.fixture(scope='module')
+def killed(
+    config: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], Path]:
+    """Copies of a run that was killed after its second epoch."""
+    runs = Runs(config, dataset, tmp_path_factory.mktemp('killed'))
+    run = runs.kill_after(2, 'run')
+    return lambda where: Path(shutil.copytree(run, where / 'run'))
+
+
+@pytest.mark.parametrize('more', VARIANTS.values(), ids=VARIANTS)
+def test_killed_between_epochs_and_resumed_is_never_killed(
+    more, runs, tmp_path
+):
+    variant = tmp_path / 'variant.py'
+    variant.write_text(runs.config.read_text('utf-8') + more)
+    runs.config = variant
+    runs.finish('whole')
+    runs.kill_after(1, 'part')
+    runs.finish('part', '--resume')
+    assert differences(tmp_path / 'whole', tmp_path / 'part') == []
+
+
+def test_bfloat16_and_every_epoch(runs, tmp_path):
+    runs.finish('whole', '--amp')
+    for epoch in range(EPOCHS):
+        name = f'killed_{epoch}'
+        runs.kill_after(epoch, name, '--amp')
+        runs.finish(name, '--amp', '--resume')
+        assert differences(tmp_path / 'whole', tmp_path / name) == []
+
+
+def test_killed_in_the_middle_of_an_epoch(runs, tmp_path):
+    """And resumed with another number of workers."""
+    runs.finish('whole')
+    script = tmp_path / 'die.py'
+    script.write_text(IN_MIDDLE)
+    assert runs.start('part', first=str(script)).wait() == -9
+    runs.finish(
+        'part', '--resume', '--cfg-options', 'train_dataloader.num_workers=2'
+    )
+    found = differences(tmp_path / 'whole', tmp_path / 'part')
+    assert [f for f in found if 'workers' not in f] == []
+
+
+def test_a_run_that_is_done_stays_as_it_is(runs, tmp_path):
+    runs.finish('run')
+    before = (tmp_path / 'run' / 'best.pth').read_bytes()
+    assert 'epoch 3/3' not in runs.finish('run', '--resume')
+    assert (tmp_path / 'run' / 'best.pth').read_bytes() == before
+
+
+@pytest.mark.parametrize('damage', ['cut', 'bit', 'empty', 'page'])
+def test_a_damaged_checkpoint_is_passed_over(damage, killed, runs, tmp_path):
+    run = killed(tmp_path)
+    newest = run / 'epoch_2.pth'
+    content = bytearray(newest.read_bytes())
+    if damage == 'bit':
+        content[len(content) // 2] ^= 1
+    newest.write_bytes(
+        {
+            'cut': content[: len(content) // 2],
+            'bit': content,
+            'empty': b'',
+            'page': b'<html>',
+        }[damage]
+    )
+    text = runs.finish('run', '--resume')
+    assert f'passed over: {newest}' in text
+    record = json.loads((run / 'run.json').read_text())
+    assert record['resumed_at_epoch'] == 1
+    runs.finish('whole')
+    assert tensors_that_differ(tmp_path / 'whole', run) == []
+
+
+def test_nothing_whole_is_not_nothing(killed, runs, tmp_path):
+    run = killed(tmp_path)
+    for path in run.glob('epoch_*.pth'):
+        path.write_bytes(path.read_bytes()[:1000])
+    text = runs.refused('run', '--resume')
+    assert 'none of the 2 checkpoints' in text
+    assert (run / 'best.pth').is_file()
+
+
+def test_weights_alone_cannot_be_resumed(killed, runs, tmp_path):
+    run = killed(tmp_path)
+    text = runs.refused('run', '--resume', str(run / 'best.pth'))
+    assert 'holds no optimizer' in text
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('optim_wrapper.optimizer.lr=1e-3', 'lr was 0.003, is 0.001'),
+        ('model.backbone.base_channels=8', 'base_channels was 16, is 8'),
+        ('train_dataloader.batch_size=4', 'batch_size was 8, is 4'),
+        ('param_scheduler.1.eta_min_ratio=0.5', 'was 0.01, is 0.5'),
+        ('default_hooks.ema.momentum=0.5', 'momentum was 0.01, is 0.5'),
+        ('default_hooks.ema=None', "was 'EMAHook', is not set"),
+        ('randomness.seed=5', 'seed was 0, is 5'),
+    ],
+)
+def test_another_run_is_not_resumed(option, said, killed, runs, tmp_path):
+    run = killed(tmp_path)
+    before = {path.name for path in run.iterdir()}
+    text = runs.refused('run', '--resume', '--cfg-options', option)
+    assert said in text
+    assert '--resume-anyway' in text
+    assert {path.name for path in run.iterdir()} == before
+
+
+def test_other_photos_and_other_classes_are_seen(
+    killed, runs, photos, tmp_path
+):
+    killed(tmp_path)
+    more = shutil.copytree(photos, tmp_path / 'more')
+    draw_photo(more / 'red' / 'new.jpg', 1, 99)
+    runs.dataset = tmp_path / 'other'
+    tool('prepare_dataset', more, '--out', runs.dataset, '--val', '0.3')
+    assert 'photos or classes of' in runs.refused('run', '--resume')
+    for number in range(8):
+        draw_photo(more / 'green' / f'{number}.jpg', 3, number)
+    runs.dataset = tmp_path / 'classes'
+    tool('prepare_dataset', more, '--out', runs.dataset, '--val', '0.3')
+    text = runs.refused('run', '--resume')
+    assert 'num_classes was 3, is 4' in text
+    # Told to, it goes on: the classifier anew, the rest as it was.
+    text = runs.finish('run', '--resume-anyway')
+    assert 'tensors start anew' in text
+    record = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert record['result']['epochs'] == EPOCHS
+    assert any('num_classes' in line for line in record['resumed_although'])
+
+
+def test_resume_anyway_takes_up_the_new_schedule(killed, runs, tmp_path):
+    """Five epochs instead of three: the rates of a run of five from there."""
+    run = killed(tmp_path)
+    longer = ['--cfg-options', 'optim_wrapper.optimizer.lr=2e-3']
+    script = tmp_path / 'nothing.py'
+    script.write_text('')
+
+    def five(name: str, *args: str) -> dict:
+        # The last of two equal options holds.
+        run = forked.start(
+            tmp_path / f'{name}.log',
+            'train',
+            runs.config,
+            *('--data-root', runs.dataset),
+            *('--work-dir', tmp_path / name),
+            *args,
+            *longer,
+            'train_cfg.max_epochs=5',
+        )
+        assert run.wait() == 0, run.text
+        return {
+            line['step']: line['lr']
+            for line in read_scalars(tmp_path / name / 'scalars.json')
+            if 'loss' in line
+        }
+
+    expected = five('five')
+    rates = five('run', '--resume-anyway')
+    per_epoch = max(rates) // 5
+    later = [step for step in rates if step > 2 * per_epoch]
+    assert later
+    assert [rates[s] for s in later] == [expected[s] for s in later]
+    assert len(list(run.glob('epoch_*.pth'))) == 2
+
+
+def test_a_run_folder_may_be_moved_and_a_checkpoint_named(
+    killed, runs, tmp_path
+):
+    run = killed(tmp_path)
+    run.rename(tmp_path / 'moved')
+    runs.finish('moved', '--resume')
+    record = json.loads((tmp_path / 'moved' / 'run.json').read_text())
+    assert record['resumed_at_epoch'] == 2
+    # Into another folder, with the best so far.
+    source = killed(tmp_path) / 'epoch_2.pth'
+    runs.finish('elsewhere', '--resume', source)
+    assert (
+        tensors_that_differ(tmp_path / 'moved', tmp_path / 'elsewhere') == []
+    )
+
+
+def test_a_named_checkpoint_puts_later_ones_aside(runs, tmp_path):
+    runs.finish('run')
+    last = torch.load(tmp_path / 'run' / 'epoch_3.pth', weights_only=True)
+    runs.finish('run', '--resume', tmp_path / 'run' / 'epoch_2.pth')
+    again = torch.load(tmp_path / 'run' / 'epoch_3.pth', weights_only=True)
+    assert all(
+        torch.equal(last['state_dict'][key], again['state_dict'][key])
+        for key in last['state_dict']
+    )
+    (kept,) = (tmp_path / 'run' / 'earlier').iterdir()
+    assert (kept / 'epoch_3.pth').is_file()

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce, is_main_process, master_only
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import EarlyStoppingHook, EMAHook, Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import weights_to_cpu
 
@@ -37,8 +37,8 @@ class CheckpointHook(Hook):
         save_best: The metric that decides about best.pth; larger is better.
     """
 
-    # After the hooks that log and average, so that a checkpoint has it all.
-    priority = 'VERY_LOW'
+    # After those that log, average and stop: a checkpoint has it all.
+    comes_last = True
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class CheckpointHook(Hook):
             self._drop_old(runner, here)
         hub = runner.message_hub.runtime_info
         best = Path(runner.work_dir) / 'best.pth'
-        if 'best_score' in hub and not best.is_file():
-            runner.say(
-                f'{best} of epoch {hub["best_epoch"]} is not here: the best '
-                'counts from now on'
-            )
-            del hub['best_score'], hub['best_epoch']
+        # MMEngine's own hook notes a score of another kind.
+        known = isinstance(hub.get('best_epoch'), int)
+        if 'best_score' in hub and not (known and best.is_file()):
+            runner.say(f'{best} is not here: the best counts from now on')
+            del hub['best_score']
+            hub.pop('best_epoch', None)
 
     def after_train_epoch(self, runner) -> None:
         # The loop counts up after this hook.
@@ -139,19 +139,21 @@ class CheckpointHook(Hook):
         )
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        if runner._resume:
-            model = unwrapped(runner.model)
-            for name, gradient in checkpoint.get('gradients', {}).items():
-                weight = model.get_parameter(name)
-                weight.grad = gradient.to(weight.device)
-        hub = checkpoint.get('message_hub')
-        if not hub:
+        if not runner._resume:
             return
-        for name, value in hub['log_scalars'].items():
-            if isinstance(value, list):
-                hub['log_scalars'][name] = HistoryBuffer(
-                    *(part.numpy() for part in value)
-                )
+        model = unwrapped(runner.model)
+        for name, gradient in checkpoint.get('gradients', {}).items():
+            weight = model.get_parameter(name)
+            weight.grad = gradient.to(weight.device)
+        stopping = _early_stopping(runner)
+        if stopping and 'early_stopping' in checkpoint:
+            kept = checkpoint['early_stopping']
+            stopping.wait_count = kept['wait_count']
+            stopping.best_score = kept['best_score']
+            runner.train_loop.stop_training = kept['stop_training']
+        logs = checkpoint['message_hub']['log_scalars']
+        for name, value in logs.items():
+            logs[name] = HistoryBuffer(*(part.numpy() for part in value))
 
 
 def _state(runner, epoch: int) -> dict:
@@ -189,6 +191,13 @@ def _state(runner, epoch: int) -> dict:
         ],
     }
     found['message_hub']['runtime_info'].pop('cfg', None)
+    stopping = _early_stopping(runner)
+    if stopping:
+        found['early_stopping'] = {
+            'wait_count': stopping.wait_count,
+            'best_score': float(stopping.best_score),
+            'stop_training': runner.train_loop.stop_training,
+        }
     # EMAHook adds its average.
     runner.call_hook('before_save_checkpoint', checkpoint=found)
     return found
@@ -240,6 +249,13 @@ def _unfinished_gradients(runner) -> dict[str, torch.Tensor]:
         for gradient in found.values():
             all_reduce(gradient, 'mean')
     return found
+
+
+def _early_stopping(runner) -> EarlyStoppingHook | None:
+    """MMEngine's hook, which forgets at each start how long it has waited."""
+    return next(
+        (h for h in runner.hooks if isinstance(h, EarlyStoppingHook)), None
+    )
 
 
 def _averaged(runner, plain_weights: dict) -> dict:

@@ -60,7 +60,7 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
         found.append(f'the photos or classes of {data_root(cfg)} have changed')
     if noted.get('processes') != processes:
         found.append(
-            f'{noted.get("processes")} process(es) then, {processes} now'
+            f'{noted.get("processes")!r} process(es) then, {processes} now'
         )
     old, new = dict(_decisive(then)), dict(_decisive(plain(cfg.to_dict())))
     return found + [

@@ -15,8 +15,7 @@ LINE_EVERY = 30.0  # seconds between two plain lines inside an epoch
 class ProgressHook(Hook):
     """Show loss, accuracy, rate and the time left."""
 
-    # After the best score is known.
-    priority = 'LOWEST'
+    comes_last = True  # when CheckpointHook knows the best score
 
     def before_train(self, runner) -> None:
         self.bar = None

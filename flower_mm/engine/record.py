@@ -25,8 +25,7 @@ NAMED = 20  # skipped photos; the rest is counted
 class RunRecordHook(Hook):
     """Write run.json after each epoch and curves.png at the end."""
 
-    # Before ProgressHook's last line, after CheckpointHook's best score.
-    priority = 'VERY_LOW'
+    comes_last = True  # when CheckpointHook knows the best score
 
     def before_run(self, runner) -> None:
         self.created = time.monotonic()

@@ -16,7 +16,7 @@ from flower_mm.engine.model import unwrapped
 from flower_mm.engine.resume import fast_forward, fit
 from flower_mm.errors import UserError
 from flower_mm.settings import settle
-from flower_mm.weights.load import load_backbone
+from flower_mm.weights.load import check_whole, load_backbone, load_whole
 from flower_mm.weights.read import read_checkpoint
 
 MMENGINES_HOOKS = (
@@ -70,6 +70,15 @@ class FlowerRunner(Runner):
         }
         super().register_default_hooks(ours)
 
+    def register_hooks(self, *args, **kwargs) -> None:
+        """Put what ends an epoch after a config's own hooks.
+
+        In the order of default_hooks. MMEngine's priorities end at LOWEST,
+        where its EarlyStoppingHook is, behind any default hook.
+        """
+        super().register_hooks(*args, **kwargs)
+        self._hooks.sort(key=lambda hook: getattr(hook, 'comes_last', False))
+
     def wrap_model(self, model_wrapper_cfg, model):
         """Lay convolutions out as the hardware likes them.
 
@@ -115,16 +124,10 @@ class FlowerRunner(Runner):
                 self.say(
                     f'{len(strange)} tensors start anew, such as {strange[0]}'
                 )
+        check_whole(model, checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        weights = checkpoint.get('state_dict', checkpoint)
-        try:
-            model.load_state_dict(weights, strict=True)
-        except RuntimeError as error:
-            reasons = str(error).strip().splitlines()
-            raise UserError(
-                f'{filename} does not fit this config: '
-                + ' '.join(line.strip() for line in reasons[1:4])[:300]
-            ) from error
+        # EMAHook may have exchanged the average for the plain weights.
+        load_whole(model, checkpoint, filename)
         self._has_loaded = True
         return checkpoint
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import forked
+import numpy as np
 import pytest
 import torch
 from helpers import draw_photo, tool
+from mmengine.logging import HistoryBuffer
 
 from benchmarks.kill_anywhere.same import differences
 from flower_mm.report import read_scalars
@@ -57,6 +59,12 @@ model.update(
 param_scheduler = [
     dict(type='ReduceOnPlateauLR', monitor='cross_entropy', patience=0,
          threshold=10.0)]
+""",
+    # Nothing gets better by 5, so that it stops after the second epoch.
+    'early stopping': """
+custom_hooks = [
+    dict(type='EarlyStoppingHook', monitor='cross_entropy', rule='less',
+         min_delta=5.0, patience=1)]
 """,
     # Five iterations an epoch: a step is left unfinished at each end.
     'accumulation': 'optim_wrapper.update(accumulative_counts=3)',
@@ -318,3 +326,28 @@ def test_a_named_checkpoint_puts_later_ones_aside(runs, tmp_path):
     )
     (kept,) = (tmp_path / 'run' / 'earlier').iterdir()
     assert (kept / 'epoch_3.pth').is_file()
+
+
+def test_a_checkpoint_as_mmengine_writes_it(killed, runs, tmp_path):
+    """Its config is text, which nobody reads; told to, it goes on."""
+    path = killed(tmp_path) / 'epoch_2.pth'
+    found = torch.load(path, weights_only=True)
+    logs = HistoryBuffer([1.0, 0.5], [1, 1])
+    found['meta'] = {
+        'epoch': 2,
+        'iter': found['meta']['iter'],
+        'seed': 0,
+        'cfg': 'import os\nmodel = dict()\n',
+    }
+    found['message_hub'] = {
+        'log_scalars': {'train/loss': logs},
+        'runtime_info': {'best_score': np.float64(0.5), 'best_ckpt': 'x.pth'},
+        'resumed_keys': {'train/loss': True},
+    }
+    del found['ema_state_dict']
+    stock = tmp_path / 'stock.pth'
+    torch.save(found, stock)
+    text = runs.refused('run', '--resume', stock)
+    assert 'does not tell how it was trained' in text
+    text = runs.finish('run', '--resume', stock, '--resume-anyway')
+    assert 'epoch 3/3' in text

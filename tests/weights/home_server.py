@@ -2,10 +2,12 @@
 
 import hashlib
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
+PARKED = b'<!DOCTYPE html><title>This domain may be for sale</title>'
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -17,16 +19,22 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         way = self.path.split('/')[1]
         self.server.seen.append((way, self.headers.get('Range')))
-        getattr(self, way)()
+        try:
+            getattr(self, way)()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True  # the tool has left
 
     def answer(self, code, body=b'', length=None, **headers):
-        self.send_response(code)
-        length = len(body) if length is None else length
-        self.send_header('Content-Length', str(length))
+        self.start(code, len(body) if length is None else length, **headers)
+        self.wfile.write(body)
+
+    def start(self, code, length=None, reason=None, **headers):
+        self.send_response(code, reason)
+        if length is not None:
+            self.send_header('Content-Length', str(length))
         for name, value in headers.items():
             self.send_header(name.replace('_', '-'), value)
         self.end_headers()
-        self.wfile.write(body)
         self.close_connection = True
 
     def good(self, content=CONTENT, etag='"first"'):
@@ -48,8 +56,22 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.good()
 
+    def half_then_wait(self):
+        """Stop half-way, and go on when the test says so."""
+        if self.headers.get('Range') is not None:
+            return self.good()
+        half = len(CONTENT) // 2
+        self.answer(200, CONTENT[:half], len(CONTENT), ETag='"first"')
+        self.server.half.set()
+        self.server.go_on.wait(30)
+        return self.wfile.write(CONTENT[half:])
+
     def no_range(self):
         self.answer(200, CONTENT, ETag='"first"')
+
+    def no_length(self):
+        self.start(200)
+        self.wfile.write(CONTENT)
 
     def wrong_piece(self):
         """As long as asked for, from elsewhere in the file."""
@@ -59,14 +81,26 @@ class Handler(BaseHTTPRequestHandler):
     def changed(self):
         self.good(etag='"second"')
 
+    def odd_mark(self):
+        """A header over two lines, and the file breaks off."""
+        self.answer(200, CONTENT[:9], len(CONTENT), ETag='"fir\r\n st"')
+
     def short(self):
         self.answer(200, CONTENT[:1000], length=len(CONTENT))
 
     def forged(self):
         self.answer(200, b'x' + CONTENT[1:])
 
+    def parked(self):
+        """What an expired domain shows, whatever one asks it for."""
+        self.answer(200, PARKED, Content_Type='text/html; charset=utf-8')
+
     def missing(self):
         self.answer(404)
+
+    def rude(self):
+        """Words that would colour or clear the screen."""
+        self.start(404, 0, 'no \x1b[2J\x1b[31mway')
 
     def busy_once(self):
         busy = sum(way == 'busy_once' for way, _ in self.server.seen) == 1
@@ -75,8 +109,53 @@ class Handler(BaseHTTPRequestHandler):
     def silent(self):
         self.server.over.wait(10)
 
+    def trickle(self):
+        self.start(200, len(CONTENT), ETag='"first"')
+        self.byte_by_byte(CONTENT)
+
+    def trickle_before(self):
+        self.byte_by_byte(b'HTTP/1.0 200 OK\r\nX-Wait: ' + b'.' * 10_000)
+
+    def byte_by_byte(self, content):
+        for number in content:
+            self.wfile.write(bytes([number]))
+            if self.server.over.wait(0.02):
+                break
+
+    def endless(self):
+        self.start(200)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            self.wfile.write(CONTENT)
+
+    def vast(self):
+        """Claim more than there is on any disk."""
+        self.start(200, 10**17)
+        self.wfile.write(CONTENT)
+
+    def odd_length(self):
+        self.start(200, 'twelve')
+        self.wfile.write(CONTENT)
+
+    def odd_span(self):
+        span = f'bytes 1000-{"9" * 5000}/{"9" * 5000}'
+        self.answer(206, CONTENT, Content_Range=span)
+
+    def garbage(self):
+        self.wfile.write(b'\0\xff' * 2000)
+        self.close_connection = True
+
     def to_ftp(self):
         self.answer(302, Location='ftp://127.0.0.1/file.pth')
+
+    def to_file(self):
+        self.answer(302, Location=f'file://{self.server.secret}')
+
+    def to_nowhere(self):
+        self.answer(302, Location='http://[::bad/file.pth')
+
+    def to_itself(self):
+        self.answer(302, Location='/to_itself/file.pth')
 
     def to_good(self):
         self.answer(302, Location='/good/file.pth')
@@ -97,6 +176,8 @@ class _Running:
             self.server.socket = wrap(self.server.socket)
         self.server.seen = []
         self.server.over = threading.Event()
+        self.server.half = threading.Event()
+        self.server.go_on = threading.Event()
         scheme = 'https' if wrap else 'http'
         self.server.url = f'{scheme}://127.0.0.1:{self.server.server_port}'
 
@@ -108,5 +189,6 @@ class _Running:
 
     def __exit__(self, *args):
         self.server.over.set()
+        self.server.go_on.set()
         self.server.shutdown()
         self.server.server_close()

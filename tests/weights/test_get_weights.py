@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,42 +12,69 @@ from home_server import CONTENT, DIGEST
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def tool(serve, tmp_path):
-    rows = {
-        name: {
+class Tool:
+    """get_weights.py as people call it, with a table of its own."""
+
+    def __init__(self, serve, folder):
+        self.serve, self.folder, self.rows = serve, folder, {}
+
+    def add(self, name, *ways, sha256=DIGEST):
+        """Let `name` have homes that answer in these ways."""
+        homes = [
+            {
+                'source': 'loopback',
+                'url': f'{self.serve.url}/{way}/{way}.pth',
+                'licence': 'MIT',
+                'sha256': sha256,
+                'megabytes': 1.0,
+            }
+            for way in ways
+        ]
+        self.rows[name] = {
             'architecture': 'A thing',
             'parameters': 1,
-            'homes': [
-                {
-                    'source': 'loopback',
-                    'url': f'{serve.url}/{way}/{way}.pth',
-                    'licence': 'MIT',
-                    'sha256': sha256,
-                }
-            ],
+            'homes': homes,
         }
-        for name, way, sha256 in (
-            ('thing', 'good', DIGEST),
-            ('broken', 'forged', DIGEST),
-            ('unknown', 'no_range', ''),
-        )
-    }
-    (tmp_path / 'table.json').write_text(json.dumps(rows))
+        text = json.dumps(self.rows)
+        (self.folder / 'table.json').write_text(text)
 
-    def run(*args, table=True):
+    def start(self, *args, table=True):
         extra = ['--table', 'table.json'] if table else []
         env = {k: v for k, v in os.environ.items() if 'FLOWER_MM' not in k}
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, ROOT / 'tools/get_weights.py', *args, *extra],
-            cwd=tmp_path,
+            cwd=self.folder,
             env={**env, 'PYTHONPATH': str(ROOT)},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
         )
 
-    return run
+    def __call__(self, *args, **options):
+        return ended(self.start(*args, **options))
+
+
+def ended(process):
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(
+        process.args, process.returncode, out, err
+    )
+
+
+@pytest.fixture
+def tool(serve, tmp_path):
+    tool = Tool(serve, tmp_path)
+    tool.add('thing', 'good')
+    tool.add('broken', 'forged')
+    tool.add('unknown', 'no_range', sha256='')
+    return tool
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_it_gets_what_is_asked_for(tool, tmp_path):
@@ -60,9 +89,11 @@ def test_it_gets_what_is_asked_for(tool, tmp_path):
 def test_a_forged_file_is_an_error_of_two(tool, tmp_path):
     done = tool('broken')
     assert done.returncode == 2
-    assert 'another file than the table knows' in done.stderr
-    assert 'Traceback' not in done.stderr
-    assert list((tmp_path / 'checkpoints').iterdir()) == []
+    error = done.stderr[done.stderr.index('error: ') :].strip()
+    assert 'another file than the table knows' in error
+    assert f'expected {DIGEST}' in error
+    assert len(error.splitlines()) == 3
+    assert names(tmp_path / 'checkpoints') == []
 
 
 def test_unverified_needs_the_word(tool, tmp_path):
@@ -123,3 +154,106 @@ def test_it_needs_no_torch():
         check=True,
     )
     assert done.stdout.strip() == 'none'
+
+
+@pytest.mark.parametrize(
+    'way',
+    ['forged', 'parked', 'missing', 'rude', 'endless', 'vast', 'to_ftp',
+     'to_file', 'to_nowhere', 'to_itself'],
+)  # fmt: skip
+def test_the_next_home_is_tried(way, tool, serve, tmp_path):
+    serve.secret = tmp_path / 'secret'
+    serve.secret.write_bytes(CONTENT)
+    tool.add('twice', way, 'good')
+    done = tool('twice')
+    assert done.returncode == 0, done.stderr
+    assert 'trying the next home' in done.stdout
+    assert '\x1b' not in done.stdout
+    assert names(tmp_path / 'checkpoints') == ['good.pth']
+    assert (tmp_path / 'checkpoints/good.pth').read_bytes() == CONTENT
+
+
+@pytest.fixture
+def half_way(tool, serve, tmp_path):
+    """The tool in the middle of a download."""
+    tool.add('half', 'half_then_wait')
+    process = tool.start('half')
+    assert serve.half.wait(30)
+    part = tmp_path / 'checkpoints/half_then_wait.pth.part'
+    until = time.monotonic() + 30
+    while not (part.exists() and part.stat().st_size > 400_000):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_killed_and_resumed(half_way, tool, serve, tmp_path):
+    half_way.kill()
+    half_way.wait()
+    done = tool('half')
+    assert done.returncode == 0, done.stderr
+    assert len(serve.seen) == 2
+    assert int(serve.seen[1][1].strip('bytes=-')) > 400_000
+    assert names(tmp_path / 'checkpoints') == ['half_then_wait.pth']
+    path = tmp_path / 'checkpoints/half_then_wait.pth'
+    assert path.read_bytes() == CONTENT
+
+
+def test_two_at_once_do_not_mix(half_way, tool, serve, tmp_path):
+    second = tool('half')
+    assert second.returncode == 2
+    assert 'another get_weights is writing' in second.stderr
+    assert len(serve.seen) == 1
+    assert tool('thing').returncode == 0  # another file
+    serve.go_on.set()
+    first = ended(half_way)
+    assert first.returncode == 0, first.stderr
+    path = tmp_path / 'checkpoints/half_then_wait.pth'
+    assert path.read_bytes() == CONTENT
+    assert 'here already' in tool('half').stdout
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 600 KB at checkpoints/; a function makes it larger."""
+    folder = tmp_path / 'checkpoints'
+    folder.mkdir()
+
+    def mount(options):
+        return subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', folder],
+            capture_output=True,
+            text=True,
+        )
+
+    if shutil.which('mount') is None:
+        pytest.skip('needs the mount command for a small disk')
+    done = mount('size=600k')
+    if done.returncode:
+        pytest.skip(f'no small disk can be mounted: {done.stderr.strip()}')
+    yield lambda: mount('remount,size=8m')
+    subprocess.run(['umount', folder], check=True)
+
+
+@pytest.mark.parametrize('way', ['good', 'no_length'])
+def test_a_full_disk(way, tool, small_disk, tmp_path):
+    """Known before it is full, or not, as the server tells the length."""
+    tool.add('large', way)
+    done = tool('large')
+    assert done.returncode == 2
+    assert f'no room for checkpoints/{way}.pth.part' in done.stderr
+    assert 'MB are free' in done.stderr
+    assert not (tmp_path / f'checkpoints/{way}.pth').exists()
+    small_disk()
+    assert tool('large').returncode == 0
+    assert names(tmp_path / 'checkpoints') == [f'{way}.pth']
+
+
+def test_a_place_that_is_no_folder(tool, tmp_path):
+    (tmp_path / 'checkpoints').write_text('mine')
+    done = tool('thing')
+    assert done.returncode == 2
+    assert 'File exists' in done.stderr
+    assert (tmp_path / 'checkpoints').read_text() == 'mine'

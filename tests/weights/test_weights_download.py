@@ -1,13 +1,15 @@
 import hashlib
+import os
 import shutil
 import ssl
 import subprocess
+from pathlib import Path
 
 import pytest
 from home_server import CONTENT, DIGEST, running
 
 from flower_mm.errors import UserError
-from flower_mm.weights import download
+from flower_mm.weights import download, transfer, verify
 from flower_mm.weights.download import fetch
 from flower_mm.weights.table import Entry, Home
 
@@ -79,11 +81,49 @@ def test_a_part_without_a_mark_is_not_trusted(entry, serve, tmp_path):
     assert serve.seen == [('good', None)]
 
 
+def test_a_mark_over_two_lines_is_not_sent_back(entry, serve, tmp_path):
+    """Servers refuse such a header, and would do so for ever."""
+    with pytest.raises(UserError, match='No home gave'):
+        fetch(entry('odd_mark'), tmp_path)
+    assert serve.seen == 3 * [('odd_mark', None)]
+
+
 @pytest.mark.parametrize('sha256', [DIGEST, DIGEST[:8]])
 def test_a_forged_file_never_stands(sha256, entry, tmp_path):
     with pytest.raises(UserError, match='another file than the table knows'):
-        fetch(entry('forged', 'good', sha256=sha256), tmp_path)
+        fetch(entry('forged', 'forged', sha256=sha256), tmp_path)
     assert names(tmp_path) == []
+
+
+def test_what_was_kept_of_a_forged_file_is_not_gone_on_with(
+    entry, serve, tmp_path
+):
+    """As after a power cut, which leaves zeros that nobody wrote."""
+    interrupted(tmp_path, bytes(1000))
+    said = []
+    path = fetch(entry('good'), tmp_path, say=said.append)
+    assert path.read_bytes() == CONTENT
+    assert serve.seen == [('good', 'bytes=1000-'), ('good', None)]
+    assert 'all of it anew' in said[1]
+    assert names(tmp_path) == ['file.pth']
+
+
+def test_the_bytes_are_on_the_disk_before_the_name(
+    entry, monkeypatch, tmp_path
+):
+    if not Path('/proc/self/fd').is_dir():
+        pytest.skip('asks /proc which file a handle is of')
+    path, synced, fsync = tmp_path / 'file.pth', [], os.fsync
+
+    def watched(handle: int) -> None:
+        name = Path(f'/proc/self/fd/{handle}').readlink().name
+        synced.append((name, path.exists()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, 'fsync', watched)
+    fetch(entry('good'), tmp_path)
+    assert ('file.pth.part', False) in synced
+    assert (tmp_path.name, True) in synced
 
 
 def test_a_wrong_length_never_stands(entry, serve, tmp_path):
@@ -95,9 +135,11 @@ def test_a_wrong_length_never_stands(entry, serve, tmp_path):
     assert len(serve.seen) == 3
 
 
-@pytest.mark.parametrize('way', ['missing', 'short', 'wrong_piece', 'to_ftp'])
+@pytest.mark.parametrize(
+    'way', ['short', 'garbage', 'wrong_piece', 'odd_span']
+)
 def test_the_next_home_is_tried(way, entry, tmp_path):
-    if way == 'wrong_piece':
+    if way in ('wrong_piece', 'odd_span'):
         interrupted(tmp_path)
     said = []
     path = fetch(entry(way, 'good'), tmp_path, say=said.append)
@@ -105,13 +147,31 @@ def test_the_next_home_is_tried(way, entry, tmp_path):
     assert sum('trying the next home' in line for line in said) == 1
 
 
-def test_a_silent_home_is_left_after_a_time(entry, monkeypatch, tmp_path):
-    monkeypatch.setattr(download, 'TIMEOUT', 0.2)
+@pytest.mark.parametrize('way', ['silent', 'trickle', 'trickle_before'])
+def test_a_slow_home_is_left_after_a_time(way, entry, monkeypatch, tmp_path):
+    monkeypatch.setattr(transfer, 'TIMEOUT', 0.2)
     monkeypatch.setattr(download, 'PAUSES', ())
     said = []
-    path = fetch(entry('silent', 'good'), tmp_path, say=said.append)
+    path = fetch(entry(way, 'good'), tmp_path, say=said.append)
     assert path.read_bytes() == CONTENT
-    assert 'no answer within 0.2 s' in ' '.join(said)
+    what = 'only ' if way == 'trickle' else 'no answer within 0.2 s'
+    assert what in said[1]
+
+
+def test_a_length_that_is_none_is_not_heeded(entry, tmp_path):
+    assert fetch(entry('odd_length'), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize('way', ['endless', 'vast'])
+def test_no_more_is_taken_than_a_file_can_have(
+    way, entry, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(download, 'LARGEST', 2.0)
+    said = []
+    with pytest.raises(UserError, match='No home gave'):
+        fetch(entry(way), tmp_path, say=said.append)
+    assert 'more than the 2.2 MB expected' in said[-1]
+    assert names(tmp_path) == []
 
 
 def test_a_home_that_does_not_exist_is_left(entry, tmp_path):
@@ -258,10 +318,13 @@ def test_a_file_by_hand_without_a_hash_is_accepted_once(entry, tmp_path):
         fetch(thing, tmp_path, accept_unverified=True)
 
 
-def test_a_full_disk_is_said(entry, monkeypatch, tmp_path):
-    def full(*args):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(download, '_pour', full)
-    with pytest.raises(UserError, match='No space left'):
-        fetch(entry('good'), tmp_path)
+@pytest.mark.parametrize(
+    'note', [b'', b'\n', b'\xff\xfe', b'f' * 63, b'f' * 65, b'F' * 64]
+)
+def test_a_note_that_holds_no_hash(note, entry, tmp_path):
+    thing = entry('good', sha256=DIGEST[:8], lapsed='2026-06-06')
+    path = fetch(thing, tmp_path, accept_unverified=True)
+    assert verify.recorded(path) == DIGEST
+    (tmp_path / 'file.pth.sha256').write_bytes(note)
+    with pytest.raises(UserError, match=r'file\.pth\.sha256 should hold'):
+        fetch(thing, tmp_path)

@@ -5,7 +5,7 @@ from architectures import build, shake
 from torch import nn
 
 from flower_mm.errors import UserError
-from flower_mm.weights.load import load_backbone
+from flower_mm.weights.load import check_whole, load_backbone, load_whole
 
 
 @pytest.fixture
@@ -143,15 +143,67 @@ def test_a_file_without_tensors(model, path):
         load_backbone(model, path)
 
 
-@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), 1e300])
 def test_numbers_that_are_none(bad, model, state, path):
-    broken = {k: t.clone() for k, t in state.items()}
-    broken['layer1.0.conv1.weight'][0, 0, 0, 0] = bad
+    """The last is one in double precision, which the file may have."""
+    name = 'layer1.0.conv1.weight'
+    broken = state | {name: state[name].double()}
+    broken[name][0, 0, 0, 0] = bad
     torch.save(broken, path)
     before = copy_of(model)
     with pytest.raises(UserError, match=r'NaN .* layer1\.0\.conv1\.weight'):
         load_backbone(model, path)
     assert all(t.equal(before[k]) for k, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ('kind', 'said'),
+    [(torch.int64, 'integers'), (torch.int8, 'int'), (torch.bool, 'booleans')],
+)
+def test_numbers_of_another_kind(kind, said, model, state, path):
+    name = 'layer1.0.conv1.weight'
+    torch.save(state | {name: state[name].to(kind)}, path)
+    before = copy_of(model)
+    with pytest.raises(UserError, match=rf'{said}.* in layer1\.0\.conv1'):
+        load_backbone(model, path)
+    assert all(t.equal(before[k]) for k, t in model.state_dict().items())
+
+
+def test_a_neck_of_numbers_that_are_none(model, state, path):
+    model.neck = nn.Linear(2, 2)
+    neck = {'neck.weight': torch.full((2, 2), float('nan'))}
+    torch.save(add('backbone.', state) | neck, path)
+    before = copy_of(model)
+    with pytest.raises(UserError, match=r'NaN .* in neck\.weight'):
+        load_backbone(model, path)
+    assert all(t.equal(before[k]) for k, t in model.state_dict().items())
+
+
+def test_counts_may_come_as_any_kind(model, state, path):
+    """Some halve all that is in a file to publish it."""
+    torch.save({k: t.half() for k, t in state.items()}, path)
+    assert load_backbone(model, path).matched == 100
+    assert model.backbone.bn1.num_batches_tracked.dtype == torch.int64
+
+
+def test_names_that_are_numbers_are_passed_over(model, state, path):
+    torch.save({1: torch.ones(1), **state}, path)
+    load_backbone(model, path)
+    assert is_loaded(model, state)
+
+
+def test_more_tensors_than_any_model_has(model, path):
+    torch.save({f'x{i}': torch.ones(1) for i in range(10_001)}, path)
+    with pytest.raises(UserError, match='holds 10001 tensors'):
+        load_backbone(model, path)
+
+
+def test_positions_that_are_no_square(path):
+    state = build('vit_small').backbone.state_dict()
+    torch.save(state | {'pos_embed': torch.ones(1, 8, 384)}, path)
+    with pytest.raises(UserError, match='does not fit this config') as error:
+        load_backbone(build('vit_small'), path)
+    assert '\n' not in str(error.value)
 
 
 def test_half_precision_becomes_the_model_s(model, state, path):
@@ -210,3 +262,89 @@ def test_deit3_is_refused_where_a_norm_is_skipped(path):
     torch.save(model.backbone.state_dict(), path)
     with pytest.raises(UserError, match='skips the second norm'):
         load_backbone(model, path)
+
+
+# --- a whole checkpoint ------------------------------------------------------
+
+
+@pytest.fixture
+def small():
+    return nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+
+
+def checkpoint_of(model):
+    """With an average, as EMAHook has it."""
+    state = copy_of(model)
+    average = {f'module.{k}': t + 1 for k, t in state.items()}
+    return {
+        'state_dict': state,
+        'ema_state_dict': average | {'steps': torch.tensor(3)},
+    }
+
+
+def test_a_whole_checkpoint(small):
+    other = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    load_whole(small, checkpoint_of(other), 'x.pth')
+    target = other.state_dict()
+    assert all(t.equal(target[k]) for k, t in small.state_dict().items())
+
+
+def test_weights_alone_are_one_too(small):
+    load_whole(small, copy_of(small), 'x.pth')
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        (lambda c: c['state_dict'].pop('0.bias'), r'Missing key.*0\.bias'),
+        (
+            lambda c: c['state_dict'].update(x=torch.ones(1)),
+            'Unexpected key.*"x"',
+        ),
+        (
+            lambda c: c['state_dict'].update({'0.bias': torch.ones(3)}),
+            r'size mismatch for 0\.bias',
+        ),
+        (
+            lambda c: c['state_dict']['0.bias'].fill_(float('nan')),
+            r'NaN .* in 0\.bias',
+        ),
+        (
+            lambda c: c['state_dict'].update(
+                {'0.bias': torch.tensor([1e300, 0], dtype=torch.float64)}
+            ),
+            r'NaN .* in 0\.bias',
+        ),
+        (
+            lambda c: c['state_dict'].update({'0.bias': torch.tensor([1, 2])}),
+            r'integers in 0\.bias, .* has floating-point',
+        ),
+        (
+            lambda c: c['ema_state_dict']['module.0.bias'].fill_(float('inf')),
+            r'NaN .* in module\.0\.bias',
+        ),
+        (lambda c: c.update(state_dict=[1]), 'are no weights'),
+        (lambda c: c['state_dict'].update({'0.bias': 1}), 'are no weights'),
+        (lambda c: c['state_dict'].update({1: torch.ones(1)}), 'no weights'),
+        (lambda c: c.update(ema_state_dict=1), 'are no weights'),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit(change, reason, small):
+    checkpoint = checkpoint_of(small)
+    change(checkpoint)
+    with pytest.raises(UserError, match=reason) as error:
+        load_whole(small, checkpoint, 'x.pth')
+    assert str(error.value).startswith('x.pth ')
+    assert '\n' not in str(error.value)
+
+
+def test_an_average_without_its_weights(small):
+    checkpoint = checkpoint_of(small)
+    del checkpoint['state_dict']['0.bias']
+    with pytest.raises(UserError, match=r'Missing key 0\.bias, of which'):
+        check_whole(small, checkpoint, 'x.pth')
+
+
+def test_a_mask_of_the_model_s_own_may_be_infinite(small):
+    small.register_buffer('mask', torch.tensor([0, float('-inf')]))
+    load_whole(small, copy_of(small), 'x.pth')

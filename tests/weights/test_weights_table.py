@@ -1,4 +1,5 @@
 import hashlib
+import json
 import re
 
 import pytest
@@ -138,3 +139,69 @@ def test_the_file_of_a_later_home_serves_as_well(monkeypatch, tmp_path):
     (tmp_path / 'checkpoints').mkdir()
     (tmp_path / 'checkpoints' / 'b.pth').write_bytes(content)
     assert table.require('thing').name == 'b.pth'
+
+
+GOOD = {
+    'thing': {
+        'architecture': 'A thing',
+        'parameters': 1,
+        'homes': [
+            {
+                'source': 'mine',
+                'url': 'http://mirror/a%20thing.pth',
+                'file': 'a thing.pth',
+                'licence': 'MIT',
+                'megabytes': 1,
+            }
+        ],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'url': 'file:///etc/passwd'},
+        {'url': 'https://mirror/', 'file': ''},
+        {'url': 7},
+        {'url': 'https://mirror/\x1b[2J'},
+        {'file': '../thing.pth'},
+        {'file': '.bashrc'},
+        {'file': 'C:thing.pth'},
+        {'file': 'a\\b.pth'},
+        {'sha256': 'f' * 63},
+        {'sha256': 'F' * 64},
+        {'sha256': None},
+        {'megabytes': '1'},
+        {'megabytes': float('nan')},
+        {'lapsed': 2026},
+        {'speed': 'high'},
+    ],
+    ids=str,
+)
+def test_a_home_that_is_none(wrong, tmp_path):
+    path = tmp_path / 'table.json'
+    path.write_text(json.dumps(GOOD))
+    assert table.find('thing', path).homes[0].file == 'a thing.pth'
+    rows = json.loads(path.read_text())
+    rows['thing']['homes'][0] |= wrong
+    path.write_text(json.dumps(rows))
+    with pytest.raises(UserError, match='is no table of weights'):
+        table.find('thing', path)
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['', '[]', '{"a": 1}', '{"a": {}}', '{"a": {"homes": []}}',
+     '{"a": {"homes": [[]]}}', '[' * 100_000, '\ud800', '9' * 5000],
+)  # fmt: skip
+def test_a_table_that_is_none(text, tmp_path):
+    path = tmp_path / 'table.json'
+    path.write_text(text, 'utf-8', 'surrogatepass')
+    with pytest.raises(UserError, match='is no table of weights'):
+        table.read_table(path)
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match='No such file'):
+        table.read_table(tmp_path / 'table.json')

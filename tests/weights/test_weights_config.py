@@ -1,0 +1,200 @@
+"""The config in best.pth is built from only where it is a classifier's."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from helpers import ROOT
+from mmpretrain.registry import MODELS, TRANSFORMS
+
+from flower_mm.errors import UserError
+from flower_mm.settings import read_config
+from flower_mm.weights.best import plain
+from flower_mm.weights.config import config_of
+
+CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
+DEMO = plain(
+    read_config(str(ROOT / 'configs/flower/demo_flower.py')).to_dict()
+)
+CLASSES = ['a', 'b']
+
+
+def best(path, config, classes=CLASSES):
+    """As anybody may write one."""
+    meta = {'cfg': config, 'dataset_meta': {'classes': classes}}
+    torch.save({'state_dict': {}, 'meta': meta}, path)
+    return path
+
+
+def pipeline(config: dict) -> list:
+    return config['test_dataloader']['dataset']['pipeline']
+
+
+@pytest.fixture
+def demo() -> dict:
+    config = copy.deepcopy(DEMO)
+    del config['custom_imports']
+    return config
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_every_config_of_ours_predicts(path, tmp_path):
+    config = read_config(str(path))
+    config.model.head.num_classes = 2
+    found = config_of(best(tmp_path / 'best.pth', plain(config.to_dict())))
+    assert set(found) == {
+        'default_scope',
+        'model',
+        'data_preprocessor',
+        'test_dataloader',
+    }
+    own = config.test_dataloader.dataset.pipeline
+    names = [part.type for part in found.test_dataloader.dataset.pipeline]
+    assert names == [part.type for part in own]
+    one, other = (MODELS.build(c.model) for c in (config, found))
+    assert parts_of(one) == parts_of(other)
+
+
+def parts_of(model) -> list:
+    modules = [(name, type(part)) for name, part in model.named_modules()]
+    return modules + [(k, t.shape) for k, t in model.state_dict().items()]
+
+
+def test_what_predicting_does_not_need_stays_behind(demo, tmp_path):
+    demo['model']['pretrained'] = 'https://example.org/x.pth'
+    demo['model']['backbone']['init_cfg'] = {
+        'type': 'Pretrained',
+        'checkpoint': 'https://example.org/x.pth',
+    }
+    demo['launcher'] = 'pytorch'
+    found = config_of(best(tmp_path / 'best.pth', demo))
+    assert 'example.org' not in str(found)
+    assert 'launcher' not in found
+
+
+def test_scopes_that_are_ours_are_taken_off(demo, tmp_path):
+    demo['model']['type'] = 'mmpretrain.ImageClassifier'
+    pipeline(demo)[0]['type'] = 'mmcv.LoadImageFromFile'
+    found = config_of(best(tmp_path / 'best.pth', demo))
+    assert found.model.type == 'ImageClassifier'
+    assert found.test_dataloader.dataset.pipeline[0].type == (
+        'LoadImageFromFile'
+    )
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'os.system',
+        'builtins.eval',
+        'torch.hub.load',
+        'torch.nn.Linear',
+        'mmengine.load',
+        'mmpretrain.get_model',
+        'mmdet.FasterRCNN',
+        '.os.system',
+        'os',
+        'antigravity',
+        'torchvision/os.system',
+        'Runner',
+        # These download, or load what they are told.
+        'TimmClassifier',
+        'HuggingFaceClassifier',
+        'TIMMBackbone',
+        'VQAGenerationHead',
+        'ArcFaceClsHead',
+        'Blip2Caption',
+        'LoRAModel',
+        '',
+        None,
+        3,
+        ['ResNet'],
+        {'type': 'ResNet'},
+    ],
+)
+@pytest.mark.parametrize('place', ['model.backbone', 'pipeline'])
+def test_a_type_that_is_no_part_of_a_classifier(name, place, demo, tmp_path):
+    part = (
+        pipeline(demo)[1] if place == 'pipeline' else demo['model']['backbone']
+    )
+    part['type'] = name
+    path = best(tmp_path / 'best.pth', demo)
+    with pytest.raises(UserError, match=rf'{place}.*\.type, no') as error:
+        config_of(path)
+    assert str(error.value).startswith(f'{path} is refused: its config names')
+    assert '\n' not in str(error.value)
+
+
+def set_in(part: str, key: str, value: object) -> Callable[[dict], None]:
+    def change(config: dict) -> None:
+        target = config[part] if part else config
+        (target[0] if isinstance(target, list) else target)[key] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        (set_in('model', '_scope_', 'os'), r'has model\._scope_'),
+        (set_in('model', '_delete_', True), r'has model\._delete_'),
+        (set_in('model', 'x', {'type': 'os.system'}), r'at model\.x\.type'),
+        (set_in('model', 'x', [[{'type': 'os.x'}]]), r'model\.x\.0\.0\.type'),
+        (set_in('model', 'dtype', 'load("x")'), r'load.* at model\.dtype'),
+        (set_in('model', 'x', b'1'), r'has a bytes at model\.x'),
+        (set_in('', 'default_scope', 'os'), "default_scope is 'os'"),
+        (set_in('', 'custom_imports', ['os']), "wants to import 'os'"),
+        (set_in('', 'model', None), 'its config has no model'),
+        (set_in('', 'model', 'x'), 'its config has no model'),
+        (set_in('', 'test_dataloader', 3), r'no test_dataloader\.dataset\.'),
+    ],
+)
+def test_other_values_that_do_more_than_count(change, reason, demo, tmp_path):
+    change(demo)
+    with pytest.raises(UserError, match=reason) as error:
+        config_of(best(tmp_path / 'best.pth', demo))
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'allowed'),
+    [('float32', True), ('uint8', True), ('load', False), ('x' * 500, False)],
+)
+def test_kinds_of_numbers_are_names_of_torch(kind, allowed, demo, tmp_path):
+    """MMPretrain evaluates them."""
+    pipeline(demo).insert(
+        -1, {'type': 'torchvision/ConvertImageDtype', 'dtype': kind}
+    )
+    path = best(tmp_path / 'best.pth', demo)
+    if allowed:
+        found = config_of(path).test_dataloader.dataset.pipeline
+        TRANSFORMS.build(found[-2])
+    else:
+        with pytest.raises(UserError, match=r'pipeline\.3\.dtype') as error:
+            config_of(path)
+        assert len(str(error.value)) < len(str(path)) + 250
+
+
+def test_without_names_of_classes_nothing_is_predicted(demo, tmp_path):
+    with pytest.raises(UserError, match='no classes'):
+        config_of(best(tmp_path / 'best.pth', demo, classes=[]))
+
+
+@pytest.mark.parametrize('config', ['import os', None, [1]])
+def test_a_config_in_another_form(config, tmp_path):
+    path = tmp_path / 'x.pth'
+    torch.save(
+        {'meta': {'cfg': config, 'dataset_meta': {'classes': CLASSES}}}, path
+    )
+    with pytest.raises(UserError, match='no config as plain values'):
+        config_of(path)
+
+
+def test_the_traps_are_real_ones(tmp_path):
+    """When this fails, MMEngine and MMPretrain have been mended."""
+    canaries = [tmp_path / 'type', tmp_path / 'dtype']
+    MODELS.build({'type': 'os.system', 'command': f'touch {canaries[0]}'})
+    code = f'float32 if open({str(canaries[1])!r}, "w") else 0'
+    TRANSFORMS.build({'type': 'torchvision/ConvertImageDtype', 'dtype': code})
+    assert all(canary.exists() for canary in canaries)

@@ -23,6 +23,10 @@ MAY_DIFFER = re.compile(
             r'\w+\.pth\.(meta|message_hub\.runtime_info)\.experiment_name',
             # when it ran and how long
             r'run\.json\.(started|seconds)(\..*)?',
+            # the commit of the checkout, where one is made meanwhile;
+            # MMEngine writes it behind its own version
+            r'run\.json\.git_commit',
+            r'\w+\.pth\.(meta|message_hub\.runtime_info)\.mmengine_version',
             # whether it was resumed, and from what
             r'run\.json\.resumed_at_epoch',
             r'\w+\.pth\.meta\.cfg\.(resume|load_from)',

@@ -6,6 +6,7 @@ are not believed either; bytes are counted as they come.
 """
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -31,6 +32,14 @@ SPARE = 256 * 1024**2  # bytes left free on the disk
 MAX_RATIO = 100
 FREE = 16 * 1024**2
 PIECE = 1024**2
+# Characters of all names, each with those of all folders above it. A million
+# photos four folders down have a fifth of that; one name of a megabyte that
+# is all slashes would have a million times itself.
+MAX_NAMES = 1_000_000_000
+MAX_SHOWN = 200  # characters of a name in an error
+# How often one may read on behind the end. In a tar that claims 2^60 bytes
+# Python would read to there.
+MAX_READS = 100
 
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
@@ -49,6 +58,9 @@ def unpack(archive: Path, into: Path) -> Tree:
             if limit.members > MAX_MEMBERS:
                 raise _refused(archive, f'has more than {MAX_MEMBERS} members')
             path = _checked(name, archive)
+            limit.names += len(path) * (1 + path.count('/'))
+            if limit.names > MAX_NAMES:
+                raise _refused(archive, 'has names of absurd length')
             if not path or any(map(is_clutter, path.split('/'))):
                 continue
             tree.add_folders_of(path)
@@ -56,7 +68,7 @@ def unpack(archive: Path, into: Path) -> Tree:
                 tree.folders.add(path)
                 continue
             if path in seen:
-                raise _refused(archive, f'holds {shown(path)!r} twice')
+                raise _refused(archive, f'holds {_short(path)} twice')
             seen.add(path)
             file = into / f'{len(tree.files):07}'
             tree.files[path] = str(file)
@@ -65,11 +77,16 @@ def unpack(archive: Path, into: Path) -> Tree:
                     limit.copy(content, target, path)
     except UserError:
         raise
+    except MemoryError as error:
+        # LZMA sets aside what the archive asks for, up to 4 GB.
+        raise _refused(archive, 'takes more memory than there is') from error
     except _DAMAGED as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        # Invalid is what Python calls an offset below 0.
+        if getattr(error, 'errno', None) not in (None, errno.EINVAL):
             raise  # the disk, not the archive
         raise UserError(
-            f'{archive} is damaged ({error}); download or pack it again'
+            f'{archive} is damaged ({_short(str(error))}); download or pack '
+            'it again'
         ) from error
     return tree
 
@@ -79,7 +96,7 @@ class _Limit:
 
     def __init__(self, archive: Path, into: Path):
         self.archive = archive
-        self.members = self.total = 0
+        self.members = self.names = self.total = 0
         self.most = max(MAX_RATIO * archive.stat().st_size, FREE)
         self.room = shutil.disk_usage(into).free - SPARE
 
@@ -103,7 +120,7 @@ class _Limit:
             if written > MAX_BYTES:
                 raise _refused(
                     self.archive,
-                    f'holds {shown(path)!r} of more than '
+                    f'holds {_short(path)} of more than '
                     f'{MAX_BYTES // 1024**2} MB',
                 )
             target.write(piece)
@@ -116,13 +133,18 @@ def _refused(archive: Path, why: str) -> UserError:
     )
 
 
+def _short(name: str) -> str:
+    """As much of a name or an error as people can read."""
+    return shown(name[:MAX_SHOWN]) + '…' * (len(name) > MAX_SHOWN)
+
+
 def _checked(name: str, archive: Path) -> str:
     """Refuse a name that points outside; '' for the root itself."""
     # Some packers on Windows write backslashes.
     path = name.replace('\\', '/')
     parts = path.split('/')
     if path.startswith('/') or '..' in parts or re.match('[a-zA-Z]:', path):
-        raise _refused(archive, f'holds {shown(name)!r}, which points outside')
+        raise _refused(archive, f'holds {_short(name)}, which points outside')
     return '/'.join(p for p in parts if p not in ('', '.'))
 
 
@@ -158,14 +180,15 @@ def _zip_members(archive: Path, limit: _Limit) -> Members:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _refused(
-                    archive, f'holds {shown(name)!r}, a link or a device'
+                    archive, f'holds {_short(name)}, a link or a device'
                 )
-            is_folder = info.is_dir() or name.endswith('\\')
+            # Not info.is_dir(): it wants a name of one character at least.
+            is_folder = name.endswith(('/', '\\'))
             packed_size = max(info.compress_size, 1)
             if info.file_size > max(MAX_RATIO * packed_size, FREE):
                 raise _refused(
                     archive,
-                    f'holds {shown(name)!r}, which unpacks to '
+                    f'holds {_short(name)}, which unpacks to '
                     f'{info.file_size // packed_size} times its size',
                 )
             with packed.open(info) as content:
@@ -198,7 +221,7 @@ def _tar_members(archive: Path, limit: _Limit) -> Members:
             # A sparse member is a few bytes that stand for any number.
             if not (info.isreg() or info.isdir()) or info.issparse():
                 raise _refused(
-                    archive, f'holds {shown(info.name)!r}, a link or a device'
+                    archive, f'holds {_short(info.name)}, a link or a device'
                 )
             content = packed.extractfile(info) if info.isreg() else None
             yield info.name, info.isdir(), content or io.BytesIO()
@@ -227,8 +250,12 @@ class _Counted:
 
     def __init__(self, stream: IO[bytes], limit: _Limit):
         self.stream, self.limit = stream, limit
+        self.behind = 0
 
     def read(self, size: int) -> bytes:
         piece = self.stream.read(size)
         self.limit.count(len(piece))
+        self.behind += not piece
+        if self.behind > MAX_READS:
+            raise EOFError('its end is missing')
         return piece

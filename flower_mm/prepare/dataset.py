@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 from typing import IO
 
 from flower_mm.errors import UserError
+from flower_mm.prepare.find import shown
+from flower_mm.prepare.split import SIDES
 
 NAME = 'dataset.json'
 FORMAT = 1
@@ -71,15 +74,74 @@ def load(folder: Path) -> dict:
             f'{folder} is not a prepared dataset: it has no {NAME}.\nMake one '
             f'with: python tools/prepare_dataset.py PHOTOS --out {folder}'
         ) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f'{folder / NAME} cannot be read: {error}') from error
+    wrong = ''
     if not isinstance(dataset, dict) or dataset.get('format') != FORMAT:
+        wrong = 'is of a format that this version does not know'
+    elif key := _damaged(dataset):
+        wrong = f'is damaged, under {key!r}'
+    if wrong:
         raise UserError(
-            f'{folder / NAME} is of a format that this version does not know.'
-            '\nMake the dataset again into another folder with: python '
-            'tools/prepare_dataset.py PHOTOS --out OTHER'
+            f'{folder / NAME} {wrong}.\nMake the dataset again into another '
+            'folder with: python tools/prepare_dataset.py PHOTOS --out OTHER'
         )
     return dataset
+
+
+def _damaged(dataset: dict) -> str:
+    """The first key whose value `run` cannot have written; '' if none."""
+    for key, is_right in _CHECKS.items():
+        try:
+            if is_right(dataset[key], dataset):
+                continue
+        except (KeyError, TypeError, AttributeError):
+            pass
+        return key
+    return ''
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and shown(value) == value != ''
+
+
+def _is_sha(value: object) -> bool:
+    return bool(re.fullmatch('[0-9a-f]{64}', value))
+
+
+def _is_place(path: str, classes: list[str]) -> bool:
+    """Whether it lies in the folder of a class, and no path leads out."""
+    name, _, inside = path.partition('/')
+    way = PurePath(path)
+    safe = not way.anchor and '..' not in way.parts
+    return _is_text(path) and name in classes and inside != '' and safe
+
+
+_NUMBER, _TEXT = (int, float), (str,)
+_OPTIONS = {'val': _NUMBER, 'test': _NUMBER, 'seed': (int,), 'how': _TEXT,
+            'on_conflict': _TEXT}  # fmt: skip
+# Of what is read again; the first argument is the value, the second all.
+_CHECKS = {
+    'classes': lambda names, _: (
+        isinstance(names, list)
+        and all(map(_is_text, names))
+        and len(set(names)) == len(names)
+    ),
+    'photos': lambda folder, _: folder is None or _is_text(folder),
+    'options': lambda options, _: all(
+        type(options[key]) in kinds for key, kinds in _OPTIONS.items()
+    ),
+    'files': lambda files, all_: all(
+        side in SIDES and _is_place(path, all_['classes']) and _is_sha(sha)
+        for side, photos in files.items()
+        for path, sha in photos.items()
+    ),
+    'rewritten': lambda fixes, _: all(
+        _is_sha(fix['from']) for fix in fixes.values()
+    ),
+    'counts': lambda counts, _: isinstance(counts, dict),
+    'sha256': lambda sha, _: _is_sha(sha),
+}
 
 
 def origins(dataset: dict) -> Files:

@@ -109,9 +109,11 @@ class _Plan:
 
 
 def _check_places(source: Path, out: Path, options: Options) -> None:
-    if not source.exists():
+    if not (source.is_dir() or source.is_file()):
+        # Reading a pipe would wait for ever.
+        what = 'is a device' if source.exists() else 'does not exist'
         raise UserError(
-            f'{source} does not exist.\nGive a folder with one folder per '
+            f'{source} {what}.\nGive a folder with one folder per '
             'class, or a zip or tar of one.'
         )
     if source.is_file() and options.how == 'none':
@@ -131,9 +133,10 @@ def _check_places(source: Path, out: Path, options: Options) -> None:
 
 def _same_split(old: dict | None, options: Options) -> dict | None:
     """The old dataset, if it was split as is asked for now."""
-    if old and options.split == Options(**old['options']).split:
-        return old
-    return None
+    if not old:
+        return None
+    split = tuple(old['options'][key] for key in ('val', 'test', 'seed'))
+    return old if split == options.split else None
 
 
 def _plan(
@@ -147,8 +150,9 @@ def _plan(
             f'{source / "daisy"} and {source / "rose"}'
         )
     in_place = options.how == 'none'
+    whole = source.resolve().as_posix()
     if in_place:
-        _refuse_other_spelling(found)
+        _refuse_other_spelling(found, whole)
     scan(found.photos)
     report = Report(bad=dict(found.bad), dropped=options.on_conflict == 'drop')
     photos = _usable(found.photos, report, in_place)
@@ -168,17 +172,23 @@ def _plan(
     sides = [side for side in sides if side]
     _refuse_empty(found.classes, photos, report)
     name_photos(photos, in_place)
-    source = source.resolve()
-    root = (source / found.base).as_posix() if in_place else None
+    root = (Path(whole) / found.base).as_posix() if in_place else None
     record = _record(found.classes, photos, sides, options)
-    record |= {'source': source.as_posix(), 'photos': root}
+    record |= {'source': shown(whole), 'photos': root}
     record['left_out'] = _left_out(report)
     report.counts = record['counts']
     _remark(report)
     return _Plan(photos, sides, record, report)
 
 
-def _refuse_other_spelling(found: Found) -> None:
+def _refuse_other_spelling(found: Found, source: str) -> None:
+    root = f'{source}/{found.base}'
+    if shown(root) != root:
+        raise UserError(
+            f'{shown(root)} cannot stand in a dataset: it holds a line '
+            'break, a control character or bytes that are no text.\n'
+            'Rename the folder, or use --how copy'
+        )
     for folder, name in zip(found.folders, found.classes, strict=True):
         if folder != name:
             raise UserError(

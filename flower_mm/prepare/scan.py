@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import re
 import signal
 import stat
 import threading
@@ -26,6 +27,9 @@ from flower_mm.prepare.find import Photo
 MIN_SIDE = 32  # pixels; a 224 px network has nothing to see in less
 MAX_PIXELS = 200_000_000  # decoded, 600 MB
 MAX_BYTES = 512 * 1024**2
+# A JPEG may go through its pixels in several scans; cameras make one, programs
+# ten. A scan of 300 bytes takes 0.1 s, and in a megabyte there are 3000.
+MAX_SCANS = 100
 
 CHUNK = 32  # photos that a process gets at a time
 # A process takes about half a second to start: not worth it for fewer.
@@ -40,6 +44,8 @@ FORMATS = (
 # What OpenCV reads depends on its version and build for all others.
 PLAIN_FORMATS = frozenset(('JPEG', 'MPO', 'PNG', 'BMP', 'WEBP', 'TIFF'))
 ORIENTATION = 0x0112
+# Where a part of a JPEG begins; within a scan there are stuffed zeros only.
+_MARKER = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')
 # What brings a photo upright that has this orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -166,7 +172,7 @@ def look(file: str) -> Look:
 def _decode(data: bytes) -> tuple[str, str, str, int, bytes]:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
-            bad = _unusable(image)
+            bad = _unusable(image, data)
             if bad:
                 return bad, '', '', 0, b''
             turned = orientation(image) != 1
@@ -201,21 +207,37 @@ def _check_sums(data: bytes) -> None:
 
     Pillow decodes a PNG without looking at its check sums.
     """
-    with Image.open(BytesIO(data)) as image:
+    with Image.open(BytesIO(data), formats=('PNG',)) as image:
         image.verify()
 
 
-def _unusable(image: Image.Image) -> str:
+def _unusable(image: Image.Image, data: bytes) -> str:
     width, height = image.size
     if width * height > MAX_PIXELS:
         return f'more than {MAX_PIXELS // 10**6} million pixels'
     if min(width, height) < MIN_SIDE:
         return f'far too small ({width} x {height}, at least {MIN_SIDE})'
+    if image.format in ('JPEG', 'MPO') and _scans(data) > MAX_SCANS:
+        return f'made to take time: over {MAX_SCANS} scans'
     if image.mode in ('I', 'F'):
         return '32-bit brightness, which has no agreed white'
     if image.mode in ('LAB', 'HSV'):
         return f'colours in {image.mode}, which training cannot read'
     return ''
+
+
+def _scans(jpeg: bytes) -> int:
+    """How many scans its first image has, where there may be too many."""
+    count = jpeg.count(b'\xff\xda')
+    if count <= MAX_SCANS:
+        return count
+    # Previews, and the film behind a photo that moves, have these bytes too.
+    count, at = 0, 2
+    while (marker := _MARKER.search(jpeg, at)) and marker[0] != b'\xff\xd9':
+        count += marker[0] == b'\xff\xda'
+        at = marker.end()
+        at += int.from_bytes(jpeg[at : at + 2], 'big')
+    return count
 
 
 def orientation(image: Image.Image) -> int:

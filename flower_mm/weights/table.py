@@ -79,8 +79,8 @@ def read_table(path: Path | None = None) -> dict[str, Entry]:
         raise UserError(f'{path}: {error.strerror}') from error
     except _WRONG as error:
         raise UserError(
-            f'{path} is no table of weights: {str(error)[:200]}.\n'
-            f'Write it as {TABLE} is written.'
+            f'{path} is no table of weights: {repr(str(error)[:200])[1:-1]}.'
+            f'\nWrite it as {TABLE} is written.'
         ) from error
 
 

@@ -1,4 +1,5 @@
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -126,6 +127,52 @@ def test_zip_of_many_small_bombs(tmp_path, into):
     assert sum(p.stat().st_size for p in into.iterdir()) <= archive.FREE
 
 
+def test_a_name_that_is_nothing_but_folders(tmp_path, into):
+    """Each of them would be kept with all those above it: 2 GB."""
+    path = zip_of(tmp_path / 'a.zip', 'a/' * 32_000 + 'a.jpg')
+    with pytest.raises(UserError, match='names of absurd length'):
+        unpack(path, into)
+
+
+def test_a_tar_that_claims_more_than_any_disk_holds(tmp_path, into):
+    """Python would read on to where the next member should be."""
+    info = tarfile.TarInfo('daisy/notes.txt')
+    info.size = 2**60
+    path = tmp_path / 'a.tar'
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(UserError, match='its end is missing'):
+        unpack(path, into)
+
+
+def test_a_zip_whose_name_is_a_null_byte(tmp_path, into):
+    path = zip_of(tmp_path / 'a.zip', 'd/a.jpg', 'd/b.jpg')
+    path.write_bytes(path.read_bytes().replace(b'd/b.jpg', b'\0/b.jpg'))
+    assert set(unpack(path, into).files) == {'d/a.jpg', '\0/b.jpg'}
+
+
+def test_a_zip_whose_member_lies_before_it(tmp_path, into):
+    path = zip_of(tmp_path / 'a.zip', 'd/a.jpg')
+    data = bytearray(path.read_bytes())
+    data[data.index(b'PK\5\6') + 16] += 1  # where the directory is
+    path.write_bytes(data)
+    with pytest.raises(UserError, match='is damaged'):
+        unpack(path, into)
+
+
+def test_an_error_shows_no_more_of_a_name_than_fits(tmp_path, into):
+    path = zip_of(tmp_path / 'a.zip', '../' + 'a' * 60_000)
+    with pytest.raises(UserError, match='aaa…') as error:
+        unpack(path, into)
+    assert len(str(error.value)) < 1000
+    path = zip_of(tmp_path / 'b.zip', 'd/' + 'a' * 60_000)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'd/aa', b'd/\x1ba', 1))
+    with pytest.raises(UserError, match='is damaged') as error:
+        unpack(path, into)
+    assert len(str(error.value)) < 1000
+    assert '\x1b' not in str(error.value)
+
+
 def test_limits_on_count_and_size(tmp_path, into, monkeypatch):
     path = zip_of(tmp_path / 'a.zip', 'd/a.jpg', 'd/b.jpg', 'd/c.jpg')
     packed = tar_of(
@@ -235,6 +282,14 @@ def test_archive_gives_the_dataset_of_its_folder(
     del one['dataset.json'], other['dataset.json']  # says where from
     assert one == other
     assert [p.name for p in out.parent.iterdir()] == ['out']
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
+def test_a_pipe_is_not_waited_for(tmp_path, out):
+    os.mkfifo(tmp_path / 'photos.zip')
+    done = run(tmp_path / 'photos.zip', '--out', out)
+    assert done.returncode == 2
+    assert 'is a device' in done.stderr
 
 
 def test_archive_cannot_be_pointed_into(tmp_path, photos, out):

@@ -216,3 +216,18 @@ def test_a_png_with_wrong_check_sums_is_bad(tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'photo.jpg')
     assert 'pipe' in look(str(tmp_path / 'photo.jpg')).bad
+
+
+def test_a_jpeg_with_thousands_of_scans(tmp_path):
+    """With all pixels it may have, one of a megabyte would take minutes."""
+    path = save(tmp_path / 'photo.jpg', 1, progressive=True)
+    data = path.read_bytes()
+    scan_ = data[data.rindex(b'\xff\xda') : -2]
+    path.write_bytes(data[:-2] + scan_ * scan.MAX_SCANS + data[-2:])
+    assert 'scans' in bad(path)
+    # Behind the photo or in a part of its own they do no harm.
+    path.write_bytes(data + scan_ * scan.MAX_SCANS)
+    assert not bad(path)
+    part = b'\xff\xe5\x03\xea' + b'\xff\xda' * 500
+    path.write_bytes(data[:2] + part + data[2:])
+    assert not bad(path)

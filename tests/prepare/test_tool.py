@@ -347,6 +347,14 @@ def test_pointing_into_photos(photos, out):
     assert 'daisy/0000.jpg' in refused('--check', out)
 
 
+@pytest.mark.skipif(os.name == 'nt', reason='names are text there')
+def test_a_folder_whose_name_is_no_text(photos, out):
+    odd = photos.rename(photos.with_name(os.fsdecode(b'caf\xe9')))
+    assert 'cannot stand' in refused(odd, '--out', out, '--how', 'none')
+    ok(odd, '--out', out)
+    assert record(out)['source'].endswith('/caf\\udce9')
+
+
 def test_pointing_needs_the_spelling_of_the_disk(photos, out):
     (photos / 'daisy').rename(photos / 'cafe\u0301')
     assert 'use --how copy' in refused(photos, '--out', out, '--how', 'none')

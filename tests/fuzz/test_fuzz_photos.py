@@ -1,0 +1,88 @@
+"""Photos that are damaged, or none."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from rubbish import STEERING, damaged, fuzz, only_ours
+
+from flower_mm.prepare import scan, write
+from flower_mm.prepare.find import Photo
+
+PIXELS = 2_000_000
+ENDINGS = ('jpg', 'png', 'webp', 'gif', 'tif', 'mpo', 'bmp', 'jp2', 'avif')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _few_pixels():
+    """What is refused for its size alone takes no seconds to decode here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, 'MAX_PIXELS', PIXELS)
+        patch.setattr(Image, 'MAX_IMAGE_PIXELS', PIXELS)
+        yield
+
+
+@pytest.fixture(scope='module')
+def good(tmp_path_factory) -> dict[str, bytes]:
+    """Small photos of all kinds, some moving, turned or see-through."""
+    folder = tmp_path_factory.mktemp('good')
+    photo = Image.linear_gradient('L').resize((48, 40)).convert('RGB')
+    clear = photo.copy()
+    clear.putalpha(Image.radial_gradient('L').resize(photo.size))
+    exif = Image.Exif()
+    exif[scan.ORIENTATION] = 6
+    frames = {'save_all': True, 'append_images': [photo.rotate(90)]}
+    for ending in ENDINGS:
+        photo.save(folder / f'plain.{ending}')
+    for ending in ('gif', 'png', 'webp', 'tif', 'mpo'):
+        photo.save(folder / f'moving.{ending}', **frames)
+    for ending in ('png', 'webp', 'tif', 'avif', 'jp2'):
+        clear.save(folder / f'clear.{ending}')
+    for ending in ('jpg', 'png', 'webp', 'tif', 'mpo'):
+        photo.save(folder / f'turned.{ending}', exif=exif)
+    photo.save(folder / 'progressive.jpg', progressive=True)
+    photo.convert('CMYK').save(folder / 'print.jpg')
+    photo.quantize(16).save(folder / 'palette.png')
+    photo.convert('I;16').save(folder / 'deep.png')
+    photo.save(folder / 'packed.tif', compression='tiff_lzw')
+    photo.save(folder / 'rough.tif', compression='jpeg')
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def look(data: bytes, folder: Path) -> None:
+    path = folder / 'photo'
+    path.write_bytes(data)
+    seen = scan.look(str(path))
+    # The text of a MemoryError is empty.
+    assert seen.bad != 'damaged ()'
+    assert len(seen.bad) < 500
+    assert not any(map(STEERING.match, seen.bad))
+    if seen.bad:
+        return
+    assert len(seen.thumb) == 256
+    assert 0 <= seen.bits < 1 << 64
+    if seen.fix:
+        photo = Photo('x', str(path), 0, fix=seen.fix)
+        write._rewrite(photo, folder / 'rewritten.png')
+        assert not scan.look(str(folder / 'rewritten.png')).bad
+
+
+@fuzz(2)
+@given(data=st.data())
+def test_photos(good, tmp_path_factory, data):
+    name = data.draw(st.sampled_from(sorted(good)))
+    rubbish = data.draw(damaged(good[name], most=3))
+    with only_ours('photos'):
+        look(rubbish, tmp_path_factory.getbasetemp())
+
+
+@fuzz(0.2)
+@given(start=st.sampled_from(
+    [b'', b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', b'GIF89a', b'RIFF', b'II*\0',
+     b'MM\0*', b'BM', b'P6 ', b'\0\0\0\x0cjP  \r\n\x87\n', b'\0\0\0 ftypavif'],
+), data=st.binary(max_size=300))  # fmt: skip
+def test_bytes_that_are_no_photo(tmp_path_factory, start, data):
+    with only_ours('photos'):
+        look(start + data, tmp_path_factory.getbasetemp())

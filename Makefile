@@ -21,11 +21,11 @@ train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(
 	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root "$(DATA)") $(ARGS)
 
 test: .venv/installed-dev
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto $(ARGS)
 
 # With the slow ones, as CI does.
 test-all: .venv/installed-dev
-	$(PY) -m pytest -m '' $(ARGS)
+	$(PY) -m pytest -n auto -m '' $(ARGS)
 
 demo: $(DEMO)/dataset.json
 

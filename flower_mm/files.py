@@ -44,7 +44,7 @@ def replacing(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
         with suppress(FileNotFoundError):
             Path(name).unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -80,7 +80,7 @@ def sweep(folder: Path) -> None:
         path.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last; Windows has no handle on folders and no need."""
     if os.name == 'nt':
         return

@@ -108,7 +108,7 @@ def read_annotations(
                 f'{first_line[photo.name]}'
             )
         elif photo and not may_lack and photo.name not in present:
-            problem = f'{_short(photo.name)} is not in {folder}'
+            problem = f'{_short(photo.name)} is not in {_short(str(folder))}'
         if problem:
             problems.append(f'line {number}: {problem}')
         else:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flower_mm.errors import UserError
-from flower_mm.files import NO_ROOM, _sync_folder, no_room
+from flower_mm.files import NO_ROOM, sync_folder, no_room
 from flower_mm.lock import taken
 from flower_mm.weights import table, verify
 from flower_mm.weights.table import Entry, Home
@@ -168,7 +168,7 @@ def _settle(home: Home, path: Path, say: Callable[[str], None]) -> str:
     with part.open('r+b') as file:
         os.fsync(file.fileno())
     part.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     forget(part)
     return (
         f'verified: {verify.how(home.sha256)}.'

@@ -138,6 +138,6 @@ def test_a_broken_description_is_told(root, text):
 
 
 def test_photos_at_a_place_that_cannot_be(root):
-    (root / 'dataset.json').write_text('{"photos": "a\\u0000b"}')
-    with pytest.raises(UserError, match='is not in'):
+    (root / 'dataset.json').write_text('{"photos": "a\\u0000b\\u001b"}')
+    with pytest.raises(UserError, match=r'is not in a\?b\?'):
         read(root, 'ash/a b.v1.JPG 0')

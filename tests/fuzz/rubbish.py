@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,7 +53,8 @@ class Hangs(BaseException):
 def only_ours(reader: str) -> Iterator[None]:
     """Count an input; let no error pass but our own, and no run-away."""
     COUNTS[reader] += 1
-    with _bounded():
+    with _bounded(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
         try:
             yield
         except UserError as error:

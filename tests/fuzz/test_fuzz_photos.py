@@ -1,5 +1,7 @@
 """Photos that are damaged, or none."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,22 @@ def look(data: bytes, folder: Path) -> None:
         photo = Photo('x', str(path), 0, fix=seen.fix)
         write._rewrite(photo, folder / 'rewritten.png')
         assert not scan.look(str(folder / 'rewritten.png')).bad
+
+
+@pytest.mark.parametrize('name', ['plain.png', 'plain.gif', 'plain.bmp'])
+def test_few_bytes_that_claim_many_pixels(name, good, tmp_path):
+    data = bytearray(good[name])
+    match name:
+        case 'plain.png':
+            data[16:24] = struct.pack('>II', 60_000, 60_000)
+            data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+        case 'plain.gif':
+            data[6:10] = b'\xff' * 4
+        case 'plain.bmp':
+            data[18:26] = struct.pack('<ii', 60_000, 60_000)
+    with only_ours('photos'):
+        look(bytes(data), tmp_path)
+    assert 'million pixels' in scan.look(str(tmp_path / 'photo')).bad
 
 
 @fuzz(2)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flower_mm.errors import UserError
-from flower_mm.files import NO_ROOM, sync_folder, no_room
+from flower_mm.files import NO_ROOM, no_room, sync_folder
 from flower_mm.lock import taken
 from flower_mm.weights import table, verify
 from flower_mm.weights.table import Entry, Home

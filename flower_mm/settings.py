@@ -76,7 +76,7 @@ def settle(cfg: Config) -> list[str]:
         head.num_classes = count
         if 'topk' in head:
             head.topk = _possible(head.topk, count)
-        if cfg.model.get('train_cfg', {}).get('augments'):
+        if (cfg.model.get('train_cfg') or {}).get('augments'):
             # A mixed photo has no one class to be right about.
             head.cal_acc = False
     cfg.setdefault('data_preprocessor', ConfigDict())

@@ -24,6 +24,12 @@ class Terminated(KeyboardInterrupt):
         raise Terminated
 
 
+def let_children_end() -> None:
+    """Keep torch from raising at the end of each worker while we end too."""
+    if hasattr(signal, 'SIGCHLD'):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def interrupted(stop: KeyboardInterrupt) -> int:
     """The exit code of a tool that was told to stop."""
     return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
@@ -60,6 +66,13 @@ def run(
             traceback.print_exc()
         print(f'error: {error}', file=sys.stderr)
         code = YOURS
+    except UnicodeEncodeError as error:
+        print(
+            f'error: {error.object!r} cannot be written as UTF-8: another '
+            'name, please',
+            file=sys.stderr,
+        )
+        code = YOURS
     except KeyboardInterrupt as stop:
         print('\nstopped', file=sys.stderr)
         code = interrupted(stop)
@@ -73,6 +86,7 @@ def run(
             file=sys.stderr,
         )
         code = OURS
+    let_children_end()
     sys.exit(code)
 
 
@@ -102,6 +116,14 @@ def python() -> str:
         if here.is_relative_to(Path.cwd())
         else here
     )
+
+
+def count(text: str) -> int:
+    """What a flag takes that says how often."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError('1 or more')
+    return number
 
 
 def seed(text: str) -> int:

@@ -65,6 +65,11 @@ def settle(cfg: Config) -> list[str]:
     root = data_root(cfg)
     if cfg.get('train_cfg') and cfg.train_cfg.get('max_epochs', 1) < 1:
         raise UserError('train_cfg.max_epochs has to be 1 or more')
+    if cfg.get('train_cfg') and not cfg.train_cfg.get('by_epoch', True):
+        raise UserError(
+            'train_cfg.by_epoch=False trains by iterations; checkpoints and '
+            'best.pth are of whole epochs: by_epoch=True, max_epochs=N'
+        )
     classes = read_classes(root)
     count = len(classes)
     for part in _walk(cfg.model):

@@ -3,8 +3,11 @@
 Those that hold code create the canary when somebody runs it.
 """
 
+import io
 import os
 import pickle
+import pickletools
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -214,6 +217,125 @@ def holds_itself(path: Path, canary: Path, good: dict) -> None:
     torch.save(good | {'x': loop}, path)
 
 
+# --- small files of much work: pickles written by hand -----------------------
+
+SHAPE_OF_ONE = b'K\x01\x85'
+
+
+def _text(text: str) -> bytes:
+    return b'X' + struct.pack('<I', len(text)) + text.encode()
+
+
+def _put(place: int) -> bytes:
+    return b'r' + struct.pack('<I', place)
+
+
+def _get(place: int) -> bytes:
+    return b'j' + struct.pack('<I', place)
+
+
+def _name(module: str, name: str) -> bytes:
+    return f'c{module}\n{name}\n'.encode()
+
+
+def _laughs(levels: int = 9) -> bytes:
+    """A tuple that shows ten to the power of `levels` numbers."""
+    made = levels * b'(' + SHAPE_OF_ONE + _put(0)
+    for level in range(levels):
+        made += 9 * _get(level) + b't' + _put(level + 1)
+    return made
+
+
+def _zip_of(pickled: bytes, path: Path) -> None:
+    """A file of torch.save with this under the name of `x`."""
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr(
+            'x/data.pkl', b'\x80\x02}' + _text('x') + pickled + b's.'
+        )
+
+
+def laughs_in_a_device(path: Path, canary: Path, good: dict) -> None:
+    """In 700 bytes, a text of billions of characters."""
+    _zip_of(_name('torch', 'device') + _laughs() + b'\x85R', path)
+
+
+def laughs_in_a_shape(path: Path, canary: Path, good: dict) -> None:
+    storage = _text('storage') + _name('torch', 'FloatStorage')
+    storage += _text('0') + _text('cpu') + b'K\x01'
+    shape = _laughs() + b'\x85'
+    _zip_of(
+        _name('torch._utils', '_rebuild_tensor_v2')
+        + (b'((' + storage + b'tQK\x00' + shape + SHAPE_OF_ONE + b'\x89NtR'),
+        path,
+    )
+
+
+def laughs_in_the_name_of_a_method(
+    path: Path, canary: Path, good: dict
+) -> None:
+    owner = _name('mmengine.logging.history_buffer', 'HistoryBuffer')
+    called = _name('__builtin__', 'getattr')
+    _zip_of(called + owner + _laughs() + b'\x86R', path)
+
+
+def laughs_in_the_keys_of_the_old_format(
+    path: Path, canary: Path, good: dict
+) -> None:
+    """Two of one form, which have to be compared to be sorted."""
+    torch.save(good, path, _use_new_zipfile_serialization=False)
+    keys = b'\x80\x02](' + _laughs(12) + _laughs(12) + b'e.'
+    with path.open('rb') as file:
+        for _ in range(4):
+            pickletools.dis(file, out=io.StringIO())
+        kept = file.tell()
+    os.truncate(path, kept)
+    with path.open('ab') as file:
+        file.write(keys)
+
+
+def _copies(times: int, function: bytes, args: bytes, path: Path) -> None:
+    """Hold so many results of the same call."""
+    call = _get(0) + _get(1) + b'R'
+    _zip_of(
+        b'](' + function + _put(0) + args + _put(1) + times * call + b'e',
+        path,
+    )
+
+
+def copies_a_counter(path: Path, canary: Path, good: dict) -> None:
+    pairs = (b'J' + struct.pack('<i', i) + b'N' for i in range(60_000))
+    counts = b'}(' + b''.join(pairs) + b'u\x85'
+    _copies(1500, _name('collections', 'Counter'), counts, path)
+
+
+def copies_a_set(path: Path, canary: Path, good: dict) -> None:
+    items = (b'J' + struct.pack('<i', i) for i in range(60_000))
+    listed = b'](' + b''.join(items) + b'e\x85'
+    _copies(1500, _name('__builtin__', 'set'), listed, path)
+
+
+def copies_bytes(path: Path, canary: Path, good: dict) -> None:
+    args = _text('a' * 2_000_000) + _text('latin1') + b'\x86'
+    _copies(1000, _name('_codecs', 'encode'), args, path)
+
+
+def copies_arguments(path: Path, canary: Path, good: dict) -> None:
+    """Which Python does for a function of any number of them."""
+    args = b'(' + b'N' * 60_000 + b't'
+    _copies(1500, _name('numpy', 'dtype'), args, path)
+
+
+def has_numbers_that_are_not_there(
+    path: Path, canary: Path, good: dict
+) -> None:
+    """Whoever does not count them gets what memory held before."""
+    torch.save(good, path)
+    with zipfile.ZipFile(path, 'a') as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+        largest.compress_size = largest.CRC = 0
+        archive.comment = b'x'  # so that the table is written anew
+
+
 def is_a_web_page(path: Path, canary: Path, good: dict) -> None:
     path.write_bytes(b'<!DOCTYPE html><html></html>')
 
@@ -238,6 +360,15 @@ FILES = CODE | {
         (is_deeply_nested, 'nested over 100 deep'),
         (repeats_itself, 'repeats itself'),
         (holds_itself, 'nested over 100 deep'),
+        (laughs_in_a_device, 'a tuple is no str'),
+        (laughs_in_a_shape, 'shape is no numbers'),
+        (laughs_in_the_name_of_a_method, r'holds code \(getattr\)'),
+        (laughs_in_the_keys_of_the_old_format, 'without numbers'),
+        (copies_a_counter, 'repeats itself'),
+        (copies_a_set, 'repeats itself'),
+        (copies_bytes, 'repeats itself'),
+        (copies_arguments, 'too many arguments'),
+        (has_numbers_that_are_not_there, 'fewer bytes than it says'),
         (is_a_web_page, 'a web page'),
     )
 }

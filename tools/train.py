@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--retry-nan',
-        type=int,
+        type=cli.count,
         metavar='N',
         help='where the loss is no number, go back to the last checkpoint '
         'with a tenth of the rate, at most N times',
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--accumulate',
-        type=int,
+        type=cli.count,
         default=1,
         metavar='N',
         help='each batch in N parts, for a Nth of the memory',

@@ -1,5 +1,7 @@
 """Checkpoints that are whole or not there, and hold plain values only."""
 
+import math
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from flower_mm.engine.ema import METRIC
 from flower_mm.engine.environment import versions
 from flower_mm.engine.identity import identity
 from flower_mm.engine.model import unwrapped
+from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
 from flower_mm.registry import HOOKS
 from flower_mm.weights.best import plain, write_best
+from flower_mm.weights.read import read_checkpoint
 
 
 @HOOKS.register_module()
@@ -57,12 +61,32 @@ class CheckpointHook(Hook):
         elif (Path(runner.work_dir) / here).exists():
             # The run may have been killed between a new one and the old.
             self._drop_old(runner, here)
+        self._know_best(runner)
+
+    def _know_best(self, runner) -> None:
+        """Compare what the checkpoint says of best.pth with the file.
+
+        A run that is resumed from before its best epoch comes to it again;
+        until then best.pth is not given up for less.
+        """
         hub = runner.message_hub.runtime_info
         best = Path(runner.work_dir) / 'best.pth'
+        self.ahead = -math.inf
+        there = False
+        if runner._resume and best.is_file():
+            try:
+                meta = read_checkpoint(best)['meta']
+                there = True
+                if meta['epoch'] > runner.epoch:
+                    self.ahead = float(meta['metrics'][self.save_best])
+            except (UserError, KeyError, TypeError, ValueError) as error:
+                runner.say(f'{best} cannot be used: {error}')
         # MMEngine's own hook notes a score of another kind.
-        known = isinstance(hub.get('best_epoch'), int)
-        if 'best_score' in hub and not (known and best.is_file()):
-            runner.say(f'{best} is not here: the best counts from now on')
+        known = isinstance(hub.get('best_score'), float) and isinstance(
+            hub.get('best_epoch'), int
+        )
+        if 'best_score' in hub and not (known and there):
+            runner.say(f'no {best} of this run: the best counts from now on')
             del hub['best_score']
             hub.pop('best_epoch', None)
 
@@ -72,14 +96,13 @@ class CheckpointHook(Hook):
             self._epoch_is_over(runner, runner.epoch + 1)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        if 'best_score' not in runner.message_hub.runtime_info or (
-            metrics[self.save_best] > runner.message_hub.get_info('best_score')
-        ):
-            runner.message_hub.update_info(
-                'best_score', float(metrics[self.save_best])
-            )
-            runner.message_hub.update_info('best_epoch', runner.epoch)
-            self._write_best(runner, metrics)
+        hub, score = runner.message_hub, float(metrics[self.save_best])
+        if score > hub.runtime_info.get('best_score', -math.inf):
+            hub.update_info('best_score', score)
+            hub.update_info('best_epoch', runner.epoch)
+            if score >= self.ahead:
+                self.ahead = -math.inf
+                self._write_best(runner, metrics)
         self._epoch_is_over(runner, runner.epoch)
 
     def _epoch_is_over(self, runner, epoch: int) -> None:
@@ -187,7 +210,9 @@ def _state(runner, epoch: int) -> dict:
         },
         'optimizer': runner.optim_wrapper.state_dict(),
         'param_schedulers': [
-            schedule.state_dict() for schedule in runner.param_schedulers or []
+            # OneCycleLR's has a function, which building it brings back.
+            {k: v for k, v in one.state_dict().items() if not callable(v)}
+            for one in runner.param_schedulers or []
         ],
     }
     found['message_hub']['runtime_info'].pop('cfg', None)
@@ -212,7 +237,13 @@ def as_data(cfg: Config) -> dict:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    return sorted(folder.glob('epoch_*.pth'), key=number_of)
+    found = [
+        path
+        for path in folder.glob('epoch_*.pth')
+        # Not a copy under a like name, nor a folder.
+        if re.fullmatch(r'epoch_\d+', path.stem) and path.is_file()
+    ]
+    return sorted(found, key=number_of)
 
 
 def number_of(checkpoint: Path) -> int:

@@ -18,6 +18,11 @@ class EpochSeedHook(DistSamplerSeedHook):
     on all draws before, so that a resumed run is another run.
     """
 
+    def before_train(self, runner) -> None:
+        # A loader draws a seed each time it starts workers, but not where
+        # they persist; from the generator of dropout and mixup, otherwise.
+        runner.train_dataloader.generator = torch.Generator()
+
     def before_train_epoch(self, runner) -> None:
         super().before_train_epoch(runner)
         for dataset in flower_datasets(runner.train_dataloader.dataset):

@@ -2,13 +2,13 @@
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from flower_mm.cli import Terminated
 from flower_mm.errors import UserError
 from flower_mm.files import NO_ROOM, no_room
 
@@ -47,8 +47,8 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         text = str(error)
         if 'killed by signal: Terminated' in text:
-            # The whole group was told to end, and a worker was first.
-            raise Terminated from error
+            # Where the whole group was told to end, our own signal comes now.
+            time.sleep(0.5)
         told = (
             _memory(error, text, batch_size, less)
             or _shared_memory(text)

@@ -55,6 +55,11 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
     if not isinstance(then, dict) or not isinstance(noted, dict):
         return ['the checkpoint does not tell how it was trained']
     found = []
+    if meta['epoch'] > cfg.train_cfg.max_epochs:
+        found.append(
+            f'epoch {meta["epoch"]} is beyond train_cfg.max_epochs='
+            f'{cfg.train_cfg.max_epochs}'
+        )
     now = identity(cfg, processes)
     if noted.get('photos') != now['photos']:
         found.append(f'the photos or classes of {data_root(cfg)} have changed')
@@ -62,7 +67,9 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
         found.append(
             f'{noted.get("processes")!r} process(es) then, {processes} now'
         )
-    old, new = dict(_decisive(then)), dict(_decisive(plain(cfg.to_dict())))
+    # Plain: what a stranger put there need not be.
+    old = dict(_decisive(plain(then)))
+    new = dict(_decisive(plain(cfg.to_dict())))
     return found + [
         f'{key} was {_shown(old, key)}, is {_shown(new, key)}'
         for key in sorted(old.keys() | new.keys())

@@ -13,12 +13,23 @@ from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.weights.read import read_checkpoint
 
+NEVER = 1 << 60
 PARTS = {
     'meta': dict,
     'state_dict': dict,
     'optimizer': dict,
     'message_hub': dict,
+    'param_schedulers': list,
 }
+# What hooks note in the message hub, to read it again.
+NOTED = {
+    'best_score': float,
+    'best_epoch': int,
+    'went_back': list,
+    'skipped_photos': list,
+    'resumed_although': list,
+}
+AS_WEIGHTS = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer')
 
 
 def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
@@ -53,7 +64,7 @@ def read_run(path: Path) -> dict:
     ]
     counts = [found.get('meta', {}).get(key) for key in ('epoch', 'iter')]
     if not lacking and not all(
-        type(count) is int and count >= 0 for count in counts
+        type(count) is int and 0 <= count < NEVER for count in counts
     ):
         lacking = ['number of its epoch']
     if lacking:
@@ -62,12 +73,57 @@ def read_run(path: Path) -> dict:
             'A run goes on from its epoch_N.pth; weights alone start a new '
             f'one: --cfg-options load_from={path}'
         )
+    for key, value in found['message_hub']['runtime_info'].items():
+        kind = NOTED.get(key)
+        if kind and not isinstance(value, kind):
+            raise UserError(f'{path} cannot be resumed: its {key} is no {key}')
     return found
 
 
+def check_states(checkpoint: dict, runner: Runner) -> None:
+    """Refuse states that optimizer and schedules would trip over later.
+
+    They take whatever they are given, under any name.
+    """
+    schedules = runner.param_schedulers or []
+    states = checkpoint['param_schedulers']
+    if len(states) != len(schedules):
+        raise ValueError('another number of schedules')
+    for schedule, state in zip(schedules, states, strict=True):
+        own = schedule.state_dict()
+        for key, value in state.items():
+            if key not in own or not _alike(value, own[key]):
+                raise ValueError(f'a schedule with a strange {key}')
+    optimizer = checkpoint['optimizer']
+    groups = runner.optim_wrapper.optimizer.param_groups
+    weights = [weight for group in groups for weight in group['params']]
+    for index, state in optimizer['state'].items():
+        for key, value in state.items():
+            if key in AS_WEIGHTS and value.shape != weights[index].shape:
+                raise ValueError(f'an optimizer with a strange {key}')
+    for group, own in zip(optimizer['param_groups'], groups, strict=True):
+        for key, value in group.items():
+            if key in own and key != 'params' and not _alike(value, own[key]):
+                raise ValueError(f'an optimizer with a strange {key}')
+
+
+def _alike(one: object, two: object) -> bool:
+    """Whether one may stand where the other does: of a kind, so deep."""
+    if isinstance(one, (int, float)) and isinstance(two, (int, float)):
+        return True
+    if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)):
+        numbers = all(isinstance(part, (int, float)) for part in one)
+        return numbers or one == two
+    return two is None or isinstance(one, type(two))
+
+
 def epoch_of(best: Path) -> int:
-    """Which epoch a best.pth is of."""
-    return int((read_checkpoint(best).get('meta') or {}).get('epoch', 0))
+    """Which epoch a best.pth is of; a damaged one is of none to come."""
+    try:
+        epoch = (read_checkpoint(best).get('meta') or {}).get('epoch')
+    except UserError:
+        return NEVER
+    return epoch if isinstance(epoch, int) else NEVER
 
 
 def forget_after(scalars: Path, epoch: int, iteration: int) -> None:

@@ -31,7 +31,7 @@ def train_to_the_end(runner: FlowerRunner) -> None:
             )
             barrier()  # until all have chosen
             if is_main_process():
-                choose_branch(path.parent, path, number_of(path))
+                choose_branch(path.parent, path, number_of(path), True)
             _go_back(runner, path, guard.factor, error.facts)
             if is_main_process():
                 forget_after(
@@ -60,6 +60,7 @@ def _go_back(
     times = [*hub.get_info(WENT_BACK), facts | {'back_to': path.name}]
     # A first run too; now it is as if the checkpoint had been resumed.
     runner._resume = True
+    runner.optim_wrapper.zero_grad()
     runner.resume(str(path))
     # The checkpoint's own rate may be lowered already.
     lower = factor ** (len(times) - len(hub.get_info(WENT_BACK)))
@@ -69,7 +70,6 @@ def _go_back(
         group['initial_lr'] *= lower
     for schedule in runner.param_schedulers or []:
         schedule.base_values = [v * lower for v in schedule.base_values]
-    runner.optim_wrapper.zero_grad()
     runner.optim_wrapper.initialize_count_status(
         runner.model, runner.iter, runner.max_iters
     )

@@ -13,7 +13,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 
 from flower_mm.engine.model import unwrapped
-from flower_mm.engine.resume import fast_forward, fit
+from flower_mm.engine.resume import check_states, fast_forward, fit
 from flower_mm.errors import UserError
 from flower_mm.settings import settle
 from flower_mm.weights.load import check_whole, load_backbone, load_whole
@@ -125,6 +125,8 @@ class FlowerRunner(Runner):
                     f'{len(strange)} tensors start anew, such as {strange[0]}'
                 )
         check_whole(model, checkpoint, filename)
+        if self._resume and not self.cfg.get('resume_anyway'):
+            check_states(checkpoint, self)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         # EMAHook may have exchanged the average for the plain weights.
         load_whole(model, checkpoint, filename)

@@ -37,7 +37,8 @@ RUN_FILES = (
 def choose_start(cfg: Config, args: argparse.Namespace) -> None:
     """Settle what the run begins from: a checkpoint, weights, or nothing."""
     folder = Path(cfg.work_dir)
-    if cfg.resume and not cfg.load_from:
+    named = bool(cfg.get('load_from'))
+    if cfg.resume and not named:
         path = newest_whole(folder, partial(_say, cfg))
         if path is None:
             _say(cfg, f'nothing to resume in {folder}: it starts anew')
@@ -47,7 +48,7 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
     elif cfg.get('load_from') and not Path(cfg.load_from).is_file():
         raise UserError(f'there is no checkpoint {cfg.load_from}')
     if cfg.resume:
-        _take_up(cfg, args)
+        _take_up(cfg, args.resume_anyway, named)
     elif is_first(cfg.launcher):
         set_aside(folder, RUN_FILES)
     hook = cfg.default_hooks.get('pretrained')
@@ -58,12 +59,12 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
         hook.weights = str(find_weights(hook.weights))
 
 
-def _take_up(cfg: Config, args: argparse.Namespace) -> None:
+def _take_up(cfg: Config, anyway: bool, named: bool) -> None:
     """Compare the checkpoint's run with this one; clear what comes later."""
     path = Path(cfg.load_from)
     meta = read_run(path)['meta']
     found = differences(meta, cfg, processes(cfg.launcher))
-    if args.resume_anyway:
+    if anyway:
         cfg.resume_anyway = found
         for line in found:
             _say(cfg, f'going on although {line}')
@@ -71,21 +72,29 @@ def _take_up(cfg: Config, args: argparse.Namespace) -> None:
         require_same(path, found)
     if is_first(cfg.launcher):
         folder = Path(cfg.work_dir)
-        if args.resume not in (None, 'auto'):
-            choose_branch(folder, path, meta['epoch'])
+        choose_branch(folder, path, meta['epoch'], named or anyway)
         forget_after(folder / 'scalars.json', meta['epoch'], meta['iter'])
 
 
-def choose_branch(folder: Path, path: Path, epoch: int) -> None:
-    """Make `folder` what it was when the named checkpoint was written."""
-    best = folder / 'best.pth'
+def choose_branch(
+    folder: Path, path: Path, epoch: int, other_way: bool
+) -> None:
+    """Make `folder` what it was when the checkpoint was written.
+
+    What comes later is damaged, or is of the future that is given up. A
+    later best.pth stays where the run comes to it again: unless it goes
+    another way now.
+    """
+    best, beside = folder / 'best.pth', path.with_name('best.pth')
+    if path.parent.resolve() != folder.resolve():
+        set_aside(folder, RUN_FILES)
+        if beside.is_file() and epoch_of(beside) <= epoch:
+            write_whole(best, beside.read_bytes())
+        return
     later = [p.name for p in checkpoints(folder) if number_of(p) > epoch]
-    if best.is_file() and epoch_of(best) > epoch:
+    if other_way and best.is_file() and epoch_of(best) > epoch:
         later.append(best.name)
     set_aside(folder, later)
-    beside = path.with_name(best.name)
-    if not best.exists() and beside.is_file() and epoch_of(beside) <= epoch:
-        write_whole(best, beside.read_bytes())
 
 
 def _say(cfg: Config, text: str) -> None:

@@ -9,8 +9,15 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
+from mmengine.runner import BaseLoop
 
-from flower_mm.cli import command, interrupted, message_of, python
+from flower_mm.cli import (
+    command,
+    interrupted,
+    let_children_end,
+    message_of,
+    python,
+)
 from flower_mm.engine.checkpoint import checkpoints, number_of
 from flower_mm.engine.device import is_first, leave_group, use_device
 from flower_mm.engine.failures import explained
@@ -67,6 +74,8 @@ def configure(args: argparse.Namespace) -> Config:
                 '--retry-nan goes back to checkpoints of the same settings: '
                 'use it without --resume-anyway'
             )
+        if not cfg.default_hooks.get('finite'):
+            cfg.default_hooks.finite = ConfigDict(type='FiniteHook')
         cfg.default_hooks.finite.retries = args.retry_nan
     if args.skip_broken:
         for dataset in datasets(cfg, ('train_dataloader',)):
@@ -88,6 +97,9 @@ def _accumulate(cfg: Config, parts: int) -> None:
             f'train_dataloader.batch_size={loader.batch_size // parts * parts}'
         )
     loader.batch_size //= parts
+    if cfg.get('auto_scale_lr'):
+        # MMEngine compares it with the size of a part.
+        cfg.auto_scale_lr.base_batch_size /= parts
     wrapper = cfg.optim_wrapper
     wrapper.accumulative_counts = parts * wrapper.get('accumulative_counts', 1)
 
@@ -115,47 +127,63 @@ def train(args: argparse.Namespace) -> int | None:
             sweep(folder)
         choose_start(cfg, args)
         _log_into(cfg)
-        batch_size = cfg.train_dataloader.get('batch_size', 1)
-        less = (
-            'The same total batch in parts, say of '
-            f'{max(1, batch_size // 2)}: --accumulate '
-            f'{2 * args.accumulate}'
-        )
-        with explained(folder, batch_size, less):
-            runner = RUNNERS.build(cfg)
         try:
-            with explained(folder, batch_size, less):
-                train_to_the_end(runner)
+            runner = _train(cfg, args)
         except KeyboardInterrupt as stop:
-            _ended(runner, 'interrupted')
             if first:
                 print(f'\nstopped; {_way_on(folder, args)}', flush=True)
             return interrupted(stop)
-        except NotFiniteError as error:
-            _ended(runner, 'failed', error)
-            raise
+        except NotFiniteError:
+            raise  # to go on would lead there again
         except UserError as error:
-            _ended(runner, 'failed', error)
+            if not getattr(error, 'while_training', False):
+                raise
             raise UserError(
                 f'{message_of(error)}\n{_way_on(folder, args)}'
             ) from error
-        except BaseException as error:
-            _ended(runner, 'failed', error)
-            raise
         if is_main_process():
             _summary(runner, args)
     leave_group()
     return None
 
 
-def _ended(
-    runner: FlowerRunner, status: str, error: BaseException | None = None
-) -> None:
+def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
+    """Build the Runner and train; whatever ends it is in run.json."""
+    batch_size = cfg.train_dataloader.get('batch_size', 1)
+    less = (
+        f'The same total batch in parts, say of {max(1, batch_size // 2)}: '
+        f'--accumulate {2 * args.accumulate}'
+    )
+    runner = None
+    try:
+        with explained(Path(cfg.work_dir), batch_size, less):
+            runner = RUNNERS.build(cfg)
+            train_to_the_end(runner)
+    except BaseException as error:
+        let_children_end()
+        if runner:
+            _record(runner, error)
+            # To go on is of use where it had begun; to ask a loop that is
+            # not built yet would build it.
+            built = isinstance(runner._train_loop, BaseLoop)
+            error.while_training = built and runner.iter > 0
+        raise
+    return runner
+
+
+def _record(runner: FlowerRunner, error: BaseException) -> None:
     """Give the terminal back and write how it ended, if that is possible."""
-    _hook(runner, ProgressHook).close()
-    # A full disk or a broken worker may stop the record too.
-    with suppress(OSError, UserError, RuntimeError):
-        _hook(runner, RunRecordHook).end(runner, status, error)
+    stopped = isinstance(error, KeyboardInterrupt)
+    for hook in runner.hooks:
+        if isinstance(hook, ProgressHook):
+            hook.close()
+        elif isinstance(hook, RunRecordHook):
+            # A full disk or a broken worker may stop the record too.
+            with suppress(OSError, UserError, RuntimeError):
+                if stopped:
+                    hook.end(runner, 'interrupted')
+                else:
+                    hook.end(runner, 'failed', error)
 
 
 def _way_on(folder: Path, args: argparse.Namespace) -> str:
@@ -178,10 +206,6 @@ def _log_into(cfg: Config) -> None:
             backend.config_save_file = Path(cfg.filename).name
         elif backend.type == 'TensorboardVisBackend':
             backend.save_dir = str(folder / 'tensorboard')
-
-
-def _hook(runner, kind: type):
-    return next(hook for hook in runner.hooks if isinstance(hook, kind))
 
 
 def _command(args: argparse.Namespace, *more: str) -> str:

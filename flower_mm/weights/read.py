@@ -16,10 +16,14 @@ import torch
 from flower_mm.errors import UserError
 from flower_mm.weights import safetensors
 from flower_mm.weights.unpickle import (
-    LogPart,
+    BYTES,
+    COUNTER,
+    SET,
+    Call,
     Refused,
     Storage,
     Tensor,
+    plain_name,
     unpickle,
 )
 
@@ -132,11 +136,9 @@ def _zipped(file: BinaryIO) -> object:
             entry = archive.getinfo(f'{root}/data/{storage.key}')
             if entry.file_size != storage.nbytes:
                 raise ValueError('a tensor has another size than it says')
-            numbers = torch.empty(storage.nbytes, dtype=torch.uint8)
             with archive.open(entry) as part:
                 # At the end of a part its checksum is compared.
-                part.readinto(numbers.numpy())
-            return numbers
+                return _numbers(part, storage.nbytes)
 
         found, _ = unpickle(io.BytesIO(archive.read(pickle)))
         return _Settler(load, _size(file)).settle(found)
@@ -161,7 +163,12 @@ def _legacy(file: BinaryIO) -> object:
         raise ValueError('it does not begin like one')
     found, storages = unpickle(head)
     keys, _ = unpickle(head)
-    if sorted(keys) != sorted(storages):
+    # In this order: keys that are no names may take for ever to compare.
+    if (
+        type(keys) is not list
+        or not all(type(key) is str and key in storages for key in keys)
+        or not len(keys) == len(set(keys)) == len(storages)
+    ):
         raise ValueError('tensors without numbers')
     places = {}
     place = head.tell()
@@ -176,12 +183,22 @@ def _legacy(file: BinaryIO) -> object:
         raise ValueError('it ends within its tensors')
 
     def load(storage: Storage) -> torch.Tensor:
-        numbers = torch.empty(storage.nbytes, dtype=torch.uint8)
         file.seek(places[storage.key])
-        file.readinto(numbers.numpy())
-        return numbers
+        return _numbers(file, storage.nbytes)
 
     return _Settler(load, _size(file)).settle(found)
+
+
+def _numbers(source: BinaryIO, size: int) -> torch.Tensor:
+    """The next bytes, all of them: what is not read is this process's own."""
+    numbers = torch.empty(size, dtype=torch.uint8)
+    rest = memoryview(numbers.numpy())
+    while rest:
+        count = source.readinto(rest)
+        if not count:
+            raise ValueError('a tensor has fewer bytes than it says')
+        rest = rest[count:]
+    return numbers
 
 
 class _Settler:
@@ -197,7 +214,7 @@ class _Settler:
         self.tensors: dict[Tensor, torch.Tensor] = {}
 
     def settle(self, value: object, depth: int = 0) -> object:
-        length = len(value) if isinstance(value, (str, bytes, set)) else 0
+        length = len(value) if isinstance(value, str) else 0
         self.values_left -= 1 + length // CHARACTERS
         # Parts that hold one another would be gone through without end.
         if self.values_left < 0:
@@ -205,24 +222,34 @@ class _Settler:
         if depth > DEEPEST:
             raise Refused(f'is refused: it is nested over {DEEPEST} deep.')
         if isinstance(value, dict):
-            kept = {
+            return {
                 key: part
                 for key, item in value.items()
                 if (part := self.settle(item, depth + 1)) is not GONE
             }
-            return Counter(kept) if type(value) is Counter else kept
         if isinstance(value, (list, tuple)):
             parts = [self.settle(item, depth + 1) for item in value]
             return type(value)(part for part in parts if part is not GONE)
         if isinstance(value, Tensor):
             return self._tensor(value)
-        if isinstance(value, LogPart):
-            return _number(value)
+        if isinstance(value, Call):
+            return self._call(value, depth)
         if type(value) is int and abs(value) >= LARGEST_NUMBER:
             raise Refused('is refused: it has a number of absurd length.')
-        if value is None or type(value) in (str, bytes, int, float, bool, set):
+        if value is None or type(value) in (str, int, float, bool):
             return value
         return GONE
+
+    def _call(self, call: Call, depth: int) -> object:
+        if call.name not in (COUNTER, SET, BYTES):
+            return _number(call)
+        # Settled, and so paid for, before it is copied.
+        value = self.settle(*call.args, depth)
+        if call.name == BYTES:
+            return value.encode('latin-1')
+        if call.name == COUNTER:
+            return Counter(value)
+        return set(map(plain_name, value))
 
     def _tensor(self, tensor: Tensor) -> torch.Tensor:
         if tensor in self.tensors:
@@ -242,19 +269,19 @@ class _Settler:
         return self.tensors[tensor]
 
 
-def _number(part: LogPart) -> object:
-    """One of NumPy's numbers as Python's; other logs are gone."""
-    match part:
-        case LogPart(
+def _number(call: Call) -> object:
+    """One of NumPy's numbers as Python's; the logs themselves are gone."""
+    match call:
+        case Call(
             name='numpy._core.multiarray.scalar'
             | 'numpy.core.multiarray.scalar',
             args=(
-                LogPart(name='numpy.dtype', args=(kind, *_)),
-                bytes(number),
+                Call(name='numpy.dtype', args=(kind, *_)),
+                Call(name='_codecs.encode', args=(text,)),
             ),
-        ) if kind in ('f8', 'f4', 'i8', 'i4', 'b1'):
+        ) if kind in ('f8', 'f4', 'i8', 'i4', 'b1') and len(text) <= 8:
             form = {'f8': 'd', 'f4': 'f', 'i8': 'q', 'i4': 'i', 'b1': '?'}
-            return struct.unpack(f'<{form[kind]}', number)[0]
+            return struct.unpack(f'<{form[kind]}', text.encode('latin-1'))[0]
     return GONE
 
 

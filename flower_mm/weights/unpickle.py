@@ -3,7 +3,11 @@
 A pickle names what it wants to be called. Here a name is looked up in the
 tables below and nowhere else: they hold constructors of plain values, and
 stand-ins for what MMEngine logs, which come out as descriptions of themselves.
-A tensor comes out as a description too; whoever has the bytes builds it.
+A tensor comes out as a description too; whoever has the bytes builds it. So
+does whatever copies its arguments: a pickle may ask for that in three bytes.
+
+A pickle can hold, in 800 bytes, tuples whose text has a billion characters.
+No object of it is formatted, hashed or compared before its type is known.
 
 `torch.load(weights_only=True)` keeps code out as well, but not the rest: it
 allocates whatever size an old file claims, compares no checksums, and builds
@@ -12,7 +16,6 @@ sparse, quantised and expanded tensors, which nobody here asks for.
 
 import math
 import pickletools
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -20,9 +23,11 @@ from typing import BinaryIO
 import torch
 
 # A checkpoint of a ResNet-152 with its optimizer takes 160,000 steps. The
-# dearest step costs a hundred bytes.
+# dearest step, to put an empty dict aside, costs a hundred bytes.
 MOST_STEPS = 1_000_000
 LONGEST_NAME = 1000
+LONGEST_DEVICE = 20
+MOST_ARGUMENTS = 8  # `_rebuild_tensor_v2` takes 7
 MOST_DIMENSIONS = 16
 LARGEST_SIDE = 1 << 40
 
@@ -42,6 +47,8 @@ STORAGES = {
     }.items()
 }
 DTYPES = {str(kind) for kind in STORAGES.values()}
+# Calls that copy what they are given.
+COUNTER, SET, BYTES = 'collections.Counter', 'builtins.set', '_codecs.encode'
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 LOG_METHODS = ('min', 'max', 'current', 'mean')
 # What MMEngine's own checkpoints hold besides tensors: their logs. NumPy 2
@@ -92,9 +99,9 @@ class Tensor:
         return math.prod(self.shape) * self.storage.kind.itemsize
 
 
-@dataclass(eq=False)
-class LogPart:
-    """What a pickle would make of one of LOGS."""
+@dataclass(eq=False, slots=True)
+class Call:
+    """What a pickle asks for, and has not been made."""
 
     name: str
     args: tuple
@@ -167,22 +174,24 @@ def unpickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
                 _of(list, stack[-1]).extend(items)
             case 'SETITEM':
                 value, key = stack.pop(), stack.pop()
-                _of(dict, stack[-1])[_name(key)] = value
+                _of(dict, stack[-1])[plain_name(key)] = value
             case 'SETITEMS':
                 items, stack = stack, below.pop()
                 pairs = zip(items[::2], items[1::2], strict=True)
                 _of(dict, stack[-1]).update(
-                    (_name(key), value) for key, value in pairs
+                    (plain_name(key), value) for key, value in pairs
                 )
             case 'GLOBAL':
                 stack.append(_global(arg))
             case 'REDUCE' | 'NEWOBJ':
                 args = _of(tuple, stack.pop())
+                if len(args) > MOST_ARGUMENTS:
+                    raise ValueError('a call with too many arguments')
                 stack.append(_of(Callee, stack.pop()).result(*args))
             case 'BUILD':
                 state = stack.pop()
                 # Of all else only OrderedDicts have some, their versions.
-                if type(stack[-1]) is LogPart:
+                if type(stack[-1]) is Call:
                     stack[-1].state = state
                 else:
                     _of(dict, stack[-1])
@@ -205,7 +214,7 @@ def _of(kind: type, value: object):
     return value
 
 
-def _name(key: object) -> str | int:
+def plain_name(key: object) -> str | int:
     """A key that can be shown. Long numbers could be made to collide."""
     if type(key) is str and len(key) <= LONGEST_NAME and key.isprintable():
         return key
@@ -224,8 +233,6 @@ def _global(words: str):
         return CALLEES[name]
     if name in DTYPES:
         return name
-    if name in LOGS:
-        return Callee(name, lambda *args: LogPart(name, args))
     shown = repr(name.removeprefix('builtins.')[:100])[1:-1]
     if name.startswith('torch.'):
         raise Refused(f'holds {shown} and is refused: it is no plain tensor.')
@@ -242,9 +249,10 @@ def _storage(
 ) -> Storage:
     if what != 'storage' or view is not None:
         raise ValueError('a storage of before torch 0.4')
-    if _of(int, numel) < 0:
-        raise ValueError('a storage of negative size')
-    return Storage(_of(torch.dtype, kind), _of(str, key), numel)
+    if not 0 <= _of(int, numel) <= LARGEST_SIDE:
+        raise ValueError('a storage of impossible size')
+    # Equal keys of millions of characters would take their time.
+    return Storage(_of(torch.dtype, kind), plain_name(_of(str, key)), numel)
 
 
 def _tensor(
@@ -257,13 +265,16 @@ def _tensor(
     flags: dict | None = None,
 ) -> Tensor:
     storage = _of(Storage, storage)
-    numbers = (offset, *_of(tuple, shape), *_of(tuple, stride))
-    if len(shape) != len(stride) or flags:
+    sides = len(_of(tuple, shape))
+    if sides != len(_of(tuple, stride)) or flags:
         raise ValueError('a tensor that is no plain one')
+    if sides > MOST_DIMENSIONS:
+        raise Refused(f'is refused: it has a tensor of {sides:,} dimensions.')
+    numbers = (offset, *shape, *stride)
+    if not all(type(n) is int for n in numbers):
+        raise ValueError('a tensor whose shape is no numbers')
     if (
-        len(shape) > MOST_DIMENSIONS
-        or not all(type(n) is int for n in numbers)
-        or not all(0 <= n <= LARGEST_SIDE for n in numbers)
+        not all(0 <= n <= LARGEST_SIDE for n in numbers)
         or math.prod(shape) > storage.numel
         or _end(offset, shape, stride) > storage.numel
     ):
@@ -283,39 +294,51 @@ def _end(offset: int, shape: tuple, stride: tuple) -> int:
     return offset + last + 1
 
 
-def _method_of_log(owner: object, name: str) -> LogPart:
+def _log(name: str) -> Callee:
+    return Callee(name, lambda *args: Call(name, args))
+
+
+def _method_of_log(owner: object, name: str) -> Call:
     """The methods that MMEngine's logs name through `getattr`."""
     logs = type(owner) is Callee and owner.name == HISTORY
     if logs and name in LOG_METHODS:
-        return LogPart('getattr', (name,))
-    raise Refused(f'holds code (getattr of {name!r:.100}) and is refused.')
+        return Call('getattr', (name,))
+    shown = f' of {name[:100]!r}' if type(name) is str else ''
+    raise Refused(f'holds code (getattr{shown}) and is refused.')
 
 
-def _encode(text: str, codec: str) -> bytes:
+def _encode(text: str, codec: str) -> Call:
     """Bytes, as protocol 2 writes them."""
     if codec not in ('latin1', 'latin-1'):
         raise ValueError('bytes in a strange codec')
-    return _of(str, text).encode('latin-1')
+    return Call(BYTES, (_of(str, text),))
 
 
-def _counter(counts: dict) -> Counter:
-    return Counter(_of(dict, counts))
+def _counter(counts: dict) -> Call:
+    return Call(COUNTER, (_of(dict, counts),))
 
 
-def _set(items: list) -> set:
-    return set(map(_name, _of(list, items)))
+def _set(items: list) -> Call:
+    return Call(SET, (_of(list, items),))
+
+
+def _device(kind: str, index: int | None = None) -> str:
+    if len(_of(str, kind)) > LONGEST_DEVICE:
+        raise ValueError('a device that is none')
+    return kind if index is None else f'{kind}:{plain_name(_of(int, index))}'
 
 
 CALLEES = {
     callee.name: callee
     for callee in (
+        *map(_log, LOGS),
         Callee('collections.OrderedDict', lambda: {}),
-        Callee('collections.Counter', _counter),
-        Callee('builtins.set', _set),
+        Callee(COUNTER, _counter),
+        Callee(SET, _set),
         Callee('builtins.getattr', _method_of_log),
-        Callee('_codecs.encode', _encode),
+        Callee(BYTES, _encode),
         Callee('torch.Size', lambda sizes: tuple(_of(tuple, sizes))),
-        Callee('torch.device', lambda *place: ':'.join(map(str, place))),
+        Callee('torch.device', _device),
         Callee('torch._utils._rebuild_tensor', _tensor),
         Callee('torch._utils._rebuild_tensor_v2', _tensor),
         Callee('torch._utils._rebuild_parameter', lambda data, *_: data),

@@ -266,6 +266,23 @@ def test_long_names_and_blanks(start, tmp_path):
 # --- two at once -------------------------------------------------------------
 
 
+def test_hooks_that_are_off_do_not_stand_in_the_way(start, tmp_path):
+    run = start(*LONG, 'default_hooks.progress=None')
+    while not (tmp_path / 'run' / 'best.pth').exists():
+        assert run.process.is_alive(), run.text
+        time.sleep(0.1)
+    os.kill(run.process.pid, signal.SIGTERM)
+    assert run.wait() == 143, run.text
+    run = start('default_hooks.finite=None', args=('--retry-nan', '2'))
+    assert run.wait() == 0, run.text
+
+
+def test_iterations_instead_of_epochs_are_refused(start):
+    run = start('train_cfg.by_epoch=False', 'train_cfg.max_iters=30')
+    assert run.wait() == 2
+    assert 'by_epoch=True' in run.text
+
+
 def test_the_second_run_in_a_folder_refuses(start, tmp_path):
     run = start(*LONG, *WORKERS)
     wait_for(run, 'epoch 1/')
@@ -355,6 +372,18 @@ def test_accumulation_is_the_same_total_batch(start, config, tmp_path):
     )
     for key, tensor in found.items():
         torch.testing.assert_close(tensor, expected[key], rtol=1e-4, atol=1e-5)
+    rate = {}
+    for parts in ('1', '2'):
+        folder = tmp_path / f'rate_{parts}'
+        scaled = start(
+            'auto_scale_lr.base_batch_size=4',
+            args=('--auto-scale-lr', '--accumulate', parts),
+            folder=folder,
+        )
+        assert scaled.wait() == 0, scaled.text
+        last = read_checkpoint(folder / 'epoch_2.pth')
+        rate[parts] = last['optimizer']['param_groups'][0]['initial_lr']
+    assert rate['1'] == rate['2'] == pytest.approx(2 * 3e-3)
     run = start(args=('--accumulate', '3'))
     assert run.wait() == 2
     assert 'a batch of 8 photos has no 3 equal parts' in run.text

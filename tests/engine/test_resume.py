@@ -55,6 +55,15 @@ model.update(
         type='StackedLinearClsHead', num_classes=1, in_channels=32,
         mid_channels=[16], dropout_rate=0.5, cal_acc=True))
 """,
+    # The loader draws seeds for its workers, the model draws its own.
+    'mixup and workers': """
+model.update(train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)))
+train_dataloader.update(num_workers=2, persistent_workers=True)
+""",
+    'one cycle': """
+param_scheduler = [
+    dict(type='OneCycleLR', eta_max=3e-3, total_steps=15, by_epoch=False)]
+""",
     'plateau': """
 param_scheduler = [
     dict(type='ReduceOnPlateauLR', monitor='cross_entropy', patience=0,
@@ -351,3 +360,95 @@ def test_a_checkpoint_as_mmengine_writes_it(killed, runs, tmp_path):
     assert 'does not tell how it was trained' in text
     text = runs.finish('run', '--resume', stock, '--resume-anyway')
     assert 'epoch 3/3' in text
+
+
+def test_strange_files_in_the_folder_are_left_alone(killed, runs, tmp_path):
+    run = killed(tmp_path)
+    shutil.copy(run / 'epoch_2.pth', run / 'epoch_2 (copy).pth')
+    (run / 'epoch_best.pth').write_bytes(b'')
+    (run / 'epoch_9.pth').mkdir()
+    runs.finish('run', '--resume')
+    assert (run / 'epoch_2 (copy).pth').is_file()
+    assert (run / 'epoch_2.pth').is_file()
+    assert (run / 'epoch_3.pth').is_file()
+
+
+def test_a_damaged_checkpoint_does_not_cost_the_last_whole_one(
+    killed, runs, tmp_path
+):
+    """Killed again before the next one stands, with one to be kept."""
+    run = killed(tmp_path)
+    newest = run / 'epoch_2.pth'
+    newest.write_bytes(newest.read_bytes()[:1000])
+    script = tmp_path / 'die.py'
+    script.write_text(IN_MIDDLE)
+    again = runs.start(
+        *('run', '--resume', '--cfg-options'),
+        'default_hooks.checkpoint.max_keep_ckpts=1',
+        first=str(script),
+    )
+    assert again.wait() == -9
+    runs.finish('run', '--resume')
+
+
+def test_a_best_from_ahead_is_not_given_up_for_less(runs, tmp_path):
+    """Checkpoints every third epoch: best.pth is ahead of them."""
+    rare = ['--cfg-options', 'default_hooks.checkpoint.interval=3']
+    script = tmp_path / 'die.py'
+    script.write_text(IN_MIDDLE)
+    run = tmp_path / 'run'
+    assert runs.start('run', *rare, first=str(script)).wait() == -9
+    assert [p.name for p in run.glob('epoch_*')] == ['epoch_0.pth']
+    best = torch.load(run / 'best.pth', weights_only=True)
+    best['meta']['metrics']['accuracy/top1'] = 1000.0
+    best['meta']['epoch'] = 2
+    torch.save(best, run / 'best.pth')
+    runs.finish('run', '--resume', *rare)
+    kept = torch.load(run / 'best.pth', weights_only=True)['meta']
+    assert kept['metrics']['accuracy/top1'] == 1000.0
+
+
+def test_a_damaged_best_is_replaced(killed, runs, tmp_path):
+    run = killed(tmp_path)
+    (run / 'best.pth').write_bytes(b'rubbish')
+    text = runs.finish('run', '--resume')
+    assert 'the best counts from now on' in text
+    assert (
+        torch.load(run / 'best.pth', weights_only=True)['meta']['epoch'] == 3
+    )
+
+
+def test_another_run_in_the_folder_is_put_aside(killed, runs, tmp_path):
+    source = killed(tmp_path) / 'epoch_2.pth'
+    runs.finish('other', '--seed', '1')
+    before = (tmp_path / 'other' / 'best.pth').read_bytes()
+    runs.finish('other', '--resume', source)
+    (kept,) = (tmp_path / 'other' / 'earlier').iterdir()
+    assert (kept / 'best.pth').read_bytes() == before
+    assert (tmp_path / 'other' / 'best.pth').read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    'forge',
+    [
+        lambda c: c['meta']['cfg'].update(model={'a': torch.ones(2)}),
+        lambda c: c['meta'].update(epoch=10**9),
+        lambda c: c['message_hub']['runtime_info'].update(best_score='abc'),
+        lambda c: c['message_hub']['runtime_info'].update(went_back=5),
+        lambda c: c['param_schedulers'][0].update(step='x'),
+        lambda c: c['param_schedulers'][0].update(last_step='x'),
+        lambda c: c.pop('param_schedulers'),
+        lambda c: c['optimizer']['param_groups'][0].update(betas='xx'),
+        lambda c: c['optimizer']['state'][0].update(exp_avg=torch.ones(1)),
+        lambda c: c.update(optimizer={}),
+    ],
+)
+def test_a_forged_checkpoint_ends_in_a_line_of_ours(
+    forge, killed, runs, tmp_path
+):
+    path = killed(tmp_path) / 'epoch_2.pth'
+    found = torch.load(path, weights_only=True)
+    forge(found)
+    torch.save(found, path)
+    text = runs.refused('run', '--resume', path)
+    assert str(path) in text

@@ -238,6 +238,9 @@ def pickled(content: bytes, path: Path) -> Path:
         b'\x80\x02X\xff\xff\xff\xffab',  # a text of 4 GB
         b'\x80\x02\x8b\xff\xff\xff\x7f',
         b'\x80\x02ccollections\nOrderedDict\n]b.',
+        b'\x80\x02cnumpy\ndtype\n(' + b'N' * 9 + b'tR.',
+        b'\x80\x02ctorch\ndevice\nU\x15' + b'x' * 21 + b'\x85R.',
+        b'\x80\x02ctorch\ndevice\nU\x03cpu]\x86R.',
     ],
 )
 def test_pickles_that_are_none(content, tmp_path):
@@ -268,6 +271,20 @@ def test_a_pickle_of_too_many_parts(tmp_path):
     path = pickled(b'\x80\x02' + b'}' * 1_000_001, tmp_path / 'x.pth')
     with pytest.raises(UserError, match='more than 1,000,000 parts'):
         read_checkpoint(path)
+
+
+def test_names_cost_no_memory():
+    """Each may be said a million times."""
+    one = b'cnumpy\ndtype\n'
+    head = io.BytesIO(b'\x80\x02' + one + one + b'\x86.')
+    first, second = unpickle.unpickle(head)[0]
+    assert first is second
+
+
+def test_a_tensor_of_too_many_dimensions(tmp_path):
+    found = {'x': torch.ones([1] * 17)}
+    with pytest.raises(UserError, match='a tensor of 17 dimensions'):
+        read_checkpoint(save(found, tmp_path / 'x.pth'))
 
 
 # --- damage ------------------------------------------------------------------

@@ -73,7 +73,8 @@ class _Row:
     def read(self, file: BinaryIO) -> torch.Tensor:
         numbers = torch.empty(self.stop - self.start, dtype=torch.uint8)
         file.seek(self.start)
-        file.readinto(numbers.numpy())
+        if file.readinto(numbers.numpy()) != len(numbers):
+            raise ValueError('it ends within its tensors')
         return numbers.view(self.kind).reshape(self.shape)
 
 

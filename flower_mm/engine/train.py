@@ -57,6 +57,8 @@ def configure(args: argparse.Namespace) -> Config:
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         else:
             cfg.optim_wrapper.type = 'Bf16OptimWrapper'
+    if args.resume == '':
+        raise UserError('--resume names a checkpoint, or nothing at all')
     if args.resume or args.resume_anyway:
         cfg.resume = True
         cfg.load_from = None if args.resume in (None, 'auto') else args.resume

@@ -303,6 +303,7 @@ def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
             ['CONFIG', '--data-root', 'DATA', '--resume', 'nofile.pth'],
             'there is no checkpoint nofile.pth',
         ),
+        (['CONFIG', '--data-root', 'DATA', '--resume', ''], 'names a'),
         (
             [
                 *('CONFIG', '--data-root', 'DATA'),

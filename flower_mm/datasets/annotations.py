@@ -12,10 +12,9 @@ from collections import Counter
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, printable
 
 SHOWN = 10  # problems printed; the rest is counted
-LONGEST = 200  # characters printed of a name
 
 
 class Photo(NamedTuple):
@@ -41,7 +40,7 @@ def read_classes(root: Path) -> list[str]:
     path = root / 'classes.txt'
     names = [line.strip() for line in _lines(path)]
     names = [name for name in names if name]
-    twice = [_short(name) for name, n in Counter(names).items() if n > 1]
+    twice = [printable(name) for name, n in Counter(names).items() if n > 1]
     if twice:
         more = f' and {len(twice) - SHOWN} more' if len(twice) > SHOWN else ''
         raise UserError(
@@ -104,11 +103,13 @@ def read_annotations(
         photo, problem = _parse(line, classes)
         if photo and photo.name in first_line:
             problem = (
-                f'again {_short(photo.name)}, as in line '
+                f'again {printable(photo.name)}, as in line '
                 f'{first_line[photo.name]}'
             )
         elif photo and not may_lack and photo.name not in present:
-            problem = f'{_short(photo.name)} is not in {_short(str(folder))}'
+            problem = (
+                f'{printable(photo.name)} is not in {printable(str(folder))}'
+            )
         if problem:
             problems.append(f'line {number}: {problem}')
         else:
@@ -151,30 +152,24 @@ def _parse(line: str, classes: list[str]) -> tuple[Photo | None, str | None]:
     # No more than nine digits: Python takes no number of five thousand.
     if not path.parts or not re.fullmatch('[0-9]{1,9}', number):
         return None, (
-            f'`{_short(line.strip())}` is not '
+            f'`{printable(line.strip())}` is not '
             '`class_name/image_name class_index`'
         )
     label = int(number)
     if path.anchor or '..' in path.parts:
-        return None, f'{_short(name)} points out of the dataset'
+        return None, f'{printable(name)} points out of the dataset'
     photo = Photo(path.as_posix(), label)
     if label >= len(classes):
         return photo, (
-            f'index {label} of {_short(name)}, but classes.txt ends at '
+            f'index {label} of {printable(name)}, but classes.txt ends at '
             f'{len(classes) - 1}'
         )
     if len(path.parts) > 1 and path.parts[0] != classes[label]:
         return photo, (
-            f'{_short(name)} has index {label}, which classes.txt calls '
-            f'{_short(classes[label])}'
+            f'{printable(name)} has index {label}, which classes.txt calls '
+            f'{printable(classes[label])}'
         )
     return photo, None
-
-
-def _short(text: str) -> str:
-    """What fits a line of an error, and does not steer the terminal."""
-    plain = ''.join(c if c.isprintable() else '?' for c in text[:LONGEST])
-    return plain + '…' * (len(text) > LONGEST)
 
 
 class _PresentFiles:

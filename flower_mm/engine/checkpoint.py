@@ -55,6 +55,8 @@ class CheckpointHook(Hook):
         self.save_best = save_best
 
     def before_train(self, runner) -> None:
+        # What is trained on now, whatever becomes of the lists meanwhile.
+        self.identity = identity(runner.cfg, runner.world_size)
         here = f'epoch_{runner.epoch}.pth'
         if runner.epoch == 0:
             self._save(runner, epoch=0)
@@ -114,7 +116,7 @@ class CheckpointHook(Hook):
         # Every process takes part in the first, the first writes.
         gradients = _unfinished_gradients(runner)
         if is_main_process():
-            found = _state(runner, epoch)
+            found = _state(runner, epoch, self.identity)
             if gradients:
                 found['gradients'] = gradients
             content = BytesIO()
@@ -179,7 +181,7 @@ class CheckpointHook(Hook):
             logs[name] = HistoryBuffer(*(part.numpy() for part in value))
 
 
-def _state(runner, epoch: int) -> dict:
+def _state(runner, epoch: int, run: dict) -> dict:
     """All that a run goes on from, as tensors and plain values.
 
     Runner.save_checkpoint would put objects in, and format the config as
@@ -194,7 +196,7 @@ def _state(runner, epoch: int) -> dict:
                 'seed': runner.seed,
                 'dataset_meta': runner.train_dataloader.dataset.metainfo,
                 'cfg': as_data(runner.cfg),
-                'run': identity(runner.cfg, runner.world_size),
+                'run': run,
                 'versions': versions(),
                 'flower_mm': __version__,
             }

@@ -81,7 +81,6 @@ def _shared_memory(text: str) -> str | None:
         'Bus error' in text
         or 'out of shared memory' in text
         or ('unable to' in text and 'torch_' in text)
-        or 'unable to allocate shared memory' in text
     ):
         return None
     free = ''

@@ -29,7 +29,6 @@ class RunRecordHook(Hook):
 
     def before_run(self, runner) -> None:
         self.created = time.monotonic()
-        self.error = None
         self.seconds = {'train': 0.0, 'validate': 0.0}
 
     def before_train(self, runner) -> None:
@@ -61,15 +60,16 @@ class RunRecordHook(Hook):
         self, runner, status: str, error: BaseException | None = None
     ) -> None:
         """Write the last run.json and draw the curves."""
-        self.error = error
         if not is_main_process() or not hasattr(self, 'started'):
             return
-        self._write(runner, status)
+        self._write(runner, status, error)
         folder = Path(runner.work_dir)
         if (folder / 'scalars.json').exists():
             draw_curves(folder / 'scalars.json', folder / 'curves.png')
 
-    def _write(self, runner, status: str) -> None:
+    def _write(
+        self, runner, status: str, error: BaseException | None = None
+    ) -> None:
         if not is_main_process():
             return
         folder = Path(runner.work_dir)
@@ -112,9 +112,9 @@ class RunRecordHook(Hook):
             'versions': versions(),
             'git_commit': git_commit(),
         }
-        if self.error:
-            record['error'] = message_of(self.error)
-            record['at'] = getattr(self.error, 'facts', None)
+        if error:
+            record['error'] = message_of(error)
+            record['at'] = getattr(error, 'facts', None)
         with replacing(folder / 'run.json', 'w') as file:
             json.dump(record, file, indent=2, ensure_ascii=False)
             file.write('\n')

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from mmengine.runner import Runner
 
+from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.model import unwrapped
+from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.weights.read import read_checkpoint
@@ -25,15 +27,17 @@ PARTS = {
 NOTED = {
     'best_score': float,
     'best_epoch': int,
-    'went_back': list,
-    'skipped_photos': list,
+    WENT_BACK: list,
+    SKIPPED: list,
     'resumed_although': list,
 }
 AS_WEIGHTS = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer')
 
 
-def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that can be resumed; None where there is none.
+def newest_whole(
+    folder: Path, say: Callable[[str], None]
+) -> tuple[Path, dict] | None:
+    """The newest checkpoint that can be resumed, and its `meta`.
 
     Damaged ones are passed over, and said. Where all are, the run stops: to
     start anew would put away what might still be mended.
@@ -41,11 +45,9 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
     kept = checkpoints(folder)
     for path in reversed(kept):
         try:
-            read_run(path)
+            return path, read_run(path)
         except UserError as error:
             say(f'passed over: {error}')
-        else:
-            return path
     if kept:
         raise UserError(
             f'none of the {len(kept)} checkpoints in {folder} can be resumed.'
@@ -55,7 +57,7 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
 
 
 def read_run(path: Path) -> dict:
-    """Read a checkpoint that a run can go on from."""
+    """Read the `meta` of a checkpoint that a run can go on from."""
     found = read_checkpoint(path)
     lacking = [
         key
@@ -77,7 +79,7 @@ def read_run(path: Path) -> dict:
         kind = NOTED.get(key)
         if kind and not isinstance(value, kind):
             raise UserError(f'{path} cannot be resumed: its {key} is no {key}')
-    return found
+    return found['meta']
 
 
 def check_states(checkpoint: dict, runner: Runner) -> None:
@@ -192,8 +194,6 @@ def fast_forward(runner: Runner, epochs: int) -> None:
     been.
     """
     schedules = runner.param_schedulers or []
-    if isinstance(schedules, dict):
-        schedules = [one for each in schedules.values() for one in each]
     with warnings.catch_warnings():
         # They miss the optimizer's steps between theirs.
         warnings.simplefilter('ignore')

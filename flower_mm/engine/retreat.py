@@ -43,9 +43,12 @@ def train_to_the_end(runner: FlowerRunner) -> None:
 def _last_good(runner: FlowerRunner) -> Path | None:
     """The checkpoint to go back to: an older one if the last was no help."""
     folder = Path(runner.work_dir)
-    path = newest_whole(folder, runner.say)
+    found = newest_whole(folder, runner.say)
+    if found is None:
+        return None
+    path, _ = found
     before = runner.message_hub.get_info(WENT_BACK)
-    if path and before and before[-1]['back_to'] == path.name:
+    if before and before[-1]['back_to'] == path.name:
         older = [p for p in checkpoints(folder) if p != path]
         if older:
             path = older[-1]

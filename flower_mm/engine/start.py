@@ -38,18 +38,20 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
     """Settle what the run begins from: a checkpoint, weights, or nothing."""
     folder = Path(cfg.work_dir)
     named = bool(cfg.get('load_from'))
-    if cfg.resume and not named:
-        path = newest_whole(folder, partial(_say, cfg))
-        if path is None:
-            _say(cfg, f'nothing to resume in {folder}: it starts anew')
-            cfg.resume = False
-        else:
-            cfg.load_from = str(path)
-    elif cfg.get('load_from') and not Path(cfg.load_from).is_file():
+    if named and not Path(cfg.load_from).is_file():
         raise UserError(f'there is no checkpoint {cfg.load_from}')
+    asked = cfg.resume
+    if asked:
+        if named:
+            found = Path(cfg.load_from), read_run(Path(cfg.load_from))
+        else:
+            found = newest_whole(folder, partial(_say, cfg))
+        cfg.resume = found is not None
     if cfg.resume:
-        _take_up(cfg, args.resume_anyway, named)
+        _take_up(cfg, *found, args.resume_anyway, named)
     elif is_first(cfg.launcher):
+        if asked:
+            print(f'nothing to resume in {folder}: it starts anew')
         set_aside(folder, RUN_FILES)
     hook = cfg.default_hooks.get('pretrained')
     if hook and (cfg.resume or cfg.get('load_from')):
@@ -59,10 +61,11 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
         hook.weights = str(find_weights(hook.weights))
 
 
-def _take_up(cfg: Config, anyway: bool, named: bool) -> None:
+def _take_up(
+    cfg: Config, path: Path, meta: dict, anyway: bool, named: bool
+) -> None:
     """Compare the checkpoint's run with this one; clear what comes later."""
-    path = Path(cfg.load_from)
-    meta = read_run(path)['meta']
+    cfg.load_from = str(path)
     found = differences(meta, cfg, processes(cfg.launcher))
     if anyway:
         cfg.resume_anyway = found

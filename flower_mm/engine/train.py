@@ -21,7 +21,6 @@ from flower_mm.cli import (
 from flower_mm.engine.checkpoint import checkpoints, number_of
 from flower_mm.engine.device import is_first, leave_group, use_device
 from flower_mm.engine.failures import explained
-from flower_mm.engine.lock import only_run_in
 from flower_mm.engine.numbers import NotFiniteError
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
@@ -30,6 +29,7 @@ from flower_mm.engine.runner import FlowerRunner
 from flower_mm.engine.start import choose_start
 from flower_mm.errors import UserError
 from flower_mm.files import sweep
+from flower_mm.lock import only_run_in
 from flower_mm.settings import (
     datasets,
     read_config,

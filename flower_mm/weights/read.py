@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import torch
 
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, printable
 from flower_mm.weights import safetensors
 from flower_mm.weights.unpickle import (
     BYTES,
@@ -66,10 +66,10 @@ def read_checkpoint(path: str | Path) -> dict:
         raise
     except Exception as error:
         # A damaged file makes the parts raise whatever they run into.
-        text = str(error).strip('"\' ')[:200] or type(error).__name__
-        reason = ''.join(c if c.isprintable() else ' ' for c in text)
+        reason = str(error).strip('"\' ') or type(error).__name__
         raise UserError(
-            f'{path} is not a checkpoint, or is cut off or damaged: {reason}'
+            f'{path} is not a checkpoint, or is cut off or damaged: '
+            f'{printable(reason)}'
         ) from error
     if not isinstance(found, dict):
         raise UserError(

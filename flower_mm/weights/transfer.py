@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flower_mm import console
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, printable
 from flower_mm.files import replacing
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -215,8 +215,7 @@ def _network() -> Iterator[None]:
             raise _RangeError(error.headers.get('Content-Range')) from error
         kind = HomeError if _is_final(error) else BrokenError
         # A server's own words are not to steer the terminal.
-        text = ''.join(c if c.isprintable() else ' ' for c in _reason(error))
-        raise kind(text[:200]) from error
+        raise kind(printable(_reason(error))) from error
 
 
 def _is_final(error: Exception) -> bool:

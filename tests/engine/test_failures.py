@@ -105,19 +105,33 @@ def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
     assert 'Traceback' not in run.text
 
 
-@pytest.mark.parametrize('which', [0, -1], ids=['training', 'validating'])
+# In the middle of its work: one that has given all its answers is not missed.
+KILLED_AT_WORK = """
+import os, signal
+from torch.utils.data import get_worker_info
+from flower_mm.datasets import FlowerDataset
+load = FlowerDataset.prepare_data
+def killed(self, index):
+    late = os.path.exists({after!r})
+    if late and get_worker_info() and self.test_mode == {validating}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return load(self, index)
+FlowerDataset.prepare_data = killed
+"""
+
+
+@pytest.mark.parametrize(
+    'validating', [False, True], ids=['training', 'validating']
+)
 def test_a_worker_that_is_killed_ends_the_run_with_a_word(
-    which, start, tmp_path
+    validating, start, tmp_path
 ):
-    run = start(*LONG, *WORKERS)
-    wait_for(run, 'epoch 2/')
-    workers = [
-        pid
-        for pid in sorted(processes_of(run.process.pid))[1:]
-        # Python's own helper, which it does well without.
-        if b'tracker' not in Path(f'/proc/{pid}/cmdline').read_bytes()
-    ]
-    os.kill(workers[which], signal.SIGKILL)
+    script = tmp_path / 'first.py'
+    after = str(tmp_path / 'run' / 'epoch_1.pth')
+    script.write_text(
+        KILLED_AT_WORK.format(after=after, validating=validating)
+    )
+    run = start(*LONG, *WORKERS, first=str(script))
     run.process.join(QUICK)
     assert run.process.exitcode == 2, run.text
     assert 'error: a worker that loads photos was ended' in run.text

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
     Out of memory, of disk and of shared memory, a worker that was killed.
     `less` says how to load fewer photos at a time.
     """
+    _quiet_threads()
     try:
         yield
     except UserError:
@@ -57,6 +59,21 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
         if told is None:
             raise
         raise UserError(told) from error
+
+
+def _quiet_threads() -> None:
+    """Keep a worker from printing that its reader was stopped.
+
+    The thread that hands tensors over reports to this hook, in a process
+    that was forked with it.
+    """
+    others = sys.excepthook
+
+    def show(kind: type[BaseException], error, trace) -> None:
+        if not issubclass(kind, (*CUT_OFF, BrokenPipeError)):
+            others(kind, error, trace)
+
+    sys.excepthook = show
 
 
 def _memory(

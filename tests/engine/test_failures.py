@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,6 +104,32 @@ def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
     assert processes_of(run.process.pid) == []
     assert 'Go on from there' in run.text
     assert 'Traceback' not in run.text
+
+
+# What a worker does whose reader is gone, seen in one of twenty runs stopped.
+LEFT_ALONE = """
+import os, sys
+from pathlib import Path
+from flower_mm.engine.failures import explained
+with explained(Path(), 1, ''):
+    if os.fork() == 0:
+        for error in (ConnectionResetError(), {other}):
+            sys.excepthook(type(error), error, None)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize('other', ['EOFError()', 'ValueError("ours")'])
+def test_a_worker_does_not_tell_that_its_reader_was_stopped(other):
+    done = subprocess.run(
+        [sys.executable, '-c', LEFT_ALONE.format(other=other)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 'Connection' not in done.stderr
+    assert ('ours' in done.stderr) == ('ours' in other)
 
 
 # In the middle of its work: one that has given all its answers is not missed.

@@ -72,7 +72,7 @@ def settle(cfg: Config) -> list[str]:
         )
     classes = read_classes(root)
     count = len(classes)
-    for part in _walk(cfg.model):
+    for part in walk(cfg.model):
         if 'num_classes' in part:
             part.num_classes = count
     # Test-time augmentation wraps the model.
@@ -131,19 +131,19 @@ def datasets(
         loader = cfg.get(name)
         if loader:
             yield from (
-                part for part in _walk(loader.dataset) if 'data_root' in part
+                part for part in walk(loader.dataset) if 'data_root' in part
             )
 
 
-def _walk(part):
+def walk(part):
     """Every dictionary in a piece of config."""
     if isinstance(part, dict):
         yield part
         for value in part.values():
-            yield from _walk(value)
+            yield from walk(value)
     elif isinstance(part, (list, tuple)):
         for value in part:
-            yield from _walk(value)
+            yield from walk(value)
 
 
 def _metrics(evaluator) -> list:

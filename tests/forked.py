@@ -47,8 +47,15 @@ def start(
     *args: str | Path,
     first: str = '',
     env: dict[str, str] | None = None,
+    report: bool = False,
 ) -> Run:
-    """Start tools/`tool`.py; `first` is a script to be run before it."""
+    """Start tools/`tool`.py; `first` is a script to be run before it.
+
+    Without the report at the end of a training, which takes longer than the
+    small trainings do.
+    """
+    if tool == 'train' and not report:
+        args = ('--no-report', *args)
     # One thread each: two OpenMP pools on two cores wait for each other.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     log.touch()

@@ -42,7 +42,12 @@ def test_the_wheel_has_configs_tools_and_demo_weights(installed):
         'checkpoints/demo_backbone.pth',
     ):
         assert (mim / path).is_file(), path
-    assert (installed / 'flower_mm/weights/table.json').is_file()
+    for path in (
+        'weights/table.json',
+        'report/templates/report.html.j2',
+        'report/templates/page.css',
+    ):
+        assert (installed / 'flower_mm' / path).is_file(), path
     extra = [p.name for p in mim.rglob('*.pth')]
     assert extra == ['demo_backbone.pth']
 
@@ -66,4 +71,5 @@ def test_a_config_inherits_from_an_unrelated_folder(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / 'work_dirs' / 'mine' / 'best.pth').is_file()
+    assert (tmp_path / 'work_dirs' / 'mine' / 'report.html').is_file()
     assert 'backbone tensors' in done.stdout

@@ -6,9 +6,8 @@ python tools/train.py configs/flower/resnet50_flower.py
 import argparse
 import os
 
-from mmengine.config import DictAction
-
 from flower_mm import cli
+from flower_mm.flags import add_training_flags
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,107 +15,21 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--data-root',
-        help='dataset folder that tools/prepare_dataset.py made; the '
-        "config's by default",
-    )
-    parser.add_argument(
-        '--work-dir',
-        help='where results go; work_dirs/<config name> by default',
-    )
-    parser.add_argument(
-        '--seed', type=cli.seed, help='seed of all random draws'
-    )
-    parser.add_argument(
-        '--device',
-        default='auto',
-        help='auto, cpu, cuda, cuda:N or mps',
-    )
-    parser.add_argument(
-        '--from-scratch',
-        action='store_true',
-        help='start from random weights instead of pretrained ones',
-    )
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        help='go on from this checkpoint, or from the last one of the '
-        'work dir',
-    )
-    parser.add_argument(
-        '--resume-anyway',
-        action='store_true',
-        help='resume although photos, classes, model or schedule differ',
-    )
-    parser.add_argument(
-        '--retry-nan',
-        type=cli.count,
-        metavar='N',
-        help='where the loss is no number, go back to the last checkpoint '
-        'with a tenth of the rate, at most N times',
-    )
-    parser.add_argument(
-        '--skip-broken',
-        action='store_true',
-        help='leave out and count photos that cannot be loaded any more, '
-        'instead of stopping',
-    )
-    parser.add_argument(
-        '--accumulate',
-        type=cli.count,
-        default=1,
-        metavar='N',
-        help='each batch in N parts, for a Nth of the memory',
-    )
-    parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
-    )
-    parser.add_argument(
-        '--no-validate',
-        action='store_true',
-        help='do not validate, and so keep no best.pth',
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help="scale the rate by the total batch size over the config's",
-    )
-    parser.add_argument('--no-pin-memory', action='store_true')
-    parser.add_argument('--no-persistent-workers', action='store_true')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, '
-        'e.g. train_cfg.max_epochs=5 optim_wrapper.optimizer.lr=1e-4',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how the processes of a distributed run were started',
-    )
-    parser.add_argument(
-        '--local_rank',
-        '--local-rank',
-        type=int,
-        default=0,
-        help=argparse.SUPPRESS,
-    )
+    add_training_flags(parser)
     return parser
 
 
 def main(args: argparse.Namespace) -> int | None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from flower_mm.engine.train import train
+    from flower_mm.settings import read_config
 
-    return train(args)
+    cfg = read_config(args.config, args.cfg_options)
+    if args.folds:
+        from flower_mm.engine.folds import train_folds
+
+        return train_folds(cfg, args)
+    return train(cfg, args)
 
 
 if __name__ == '__main__':

@@ -125,6 +125,7 @@ default_hooks = dict(
     finite=dict(type='FiniteHook'),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),
+    report=dict(type='ReportHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )
 # Loss and accuracy over the last ten batches: the last one of an epoch may

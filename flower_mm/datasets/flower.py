@@ -151,24 +151,8 @@ class FlowerDataset(BaseDataset):
         return self.get_gt_labels()
 
     def _read(self, idx: int) -> dict:
-        """Do the pipeline's first step, the only one that sees the file.
-
-        What the others raise is not the photo's fault, nor is full memory.
-        """
         info = self.get_data_info(idx)
-        path = info['img_path']
-        try:
-            photo = Compose(self.pipeline.transforms[:1])(info)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f'{path} could not be loaded: '
-                f'{type(error).__name__}: {str(error)[:200]}'
-            ) from error
-        if photo is None:
-            raise UserError(f'{path} could not be loaded: it is empty')
-        return photo
+        return read_photo(self.pipeline.transforms[:1], info)
 
     @property
     def _advice(self) -> str:
@@ -176,6 +160,26 @@ class FlowerDataset(BaseDataset):
             'See which photos are broken: python '
             f'tools/prepare_dataset.py --check --out {self.data_root}'
         )
+
+
+def read_photo(steps: list, info: dict) -> dict:
+    """Do a pipeline's first step, the only one that sees the file.
+
+    What the others raise is not the photo's fault, nor is full memory.
+    """
+    path = info['img_path']
+    try:
+        photo = Compose(steps)(info)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f'{path} could not be loaded: '
+            f'{type(error).__name__}: {str(error)[:200]}'
+        ) from error
+    if photo is None:
+        raise UserError(f'{path} could not be loaded: it is empty')
+    return photo
 
 
 def flower_datasets(dataset: object) -> Iterator[FlowerDataset]:

@@ -11,6 +11,7 @@ from flower_mm.engine.numbers import FiniteHook
 from flower_mm.engine.pretrained import PretrainedHook
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
+from flower_mm.engine.report import ReportHook
 from flower_mm.engine.runner import FlowerRunner
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     'FlowerRunner',
     'PretrainedHook',
     'ProgressHook',
+    'ReportHook',
     'RunRecordHook',
 ]
 

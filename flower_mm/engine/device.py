@@ -28,7 +28,8 @@ def use_device(wanted: str, launcher: str) -> str:
     utils.DEVICE = kind
     if number:
         torch.cuda.set_device(int(number))
-    if launcher == 'pytorch' and kind == 'cpu':
+    joined = torch.distributed.is_initialized()
+    if launcher == 'pytorch' and kind == 'cpu' and not joined:
         # MMEngine would ask for a GPU per process; it leaves a group that
         # stands already alone.
         torch.distributed.init_process_group('gloo')

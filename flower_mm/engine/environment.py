@@ -34,7 +34,8 @@ def device_name() -> str:
         for line in cpuinfo.read_text(encoding='utf-8').splitlines():
             if line.startswith('model name'):
                 name = line.partition(':')[2].strip()
-                return f'{name}, {torch.get_num_threads()} threads'
+                count = torch.get_num_threads()
+                return f'{name}, {count} thread{"s" * (count > 1)}'
     return f'{platform.processor() or platform.machine()} CPU'
 
 

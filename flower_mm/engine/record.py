@@ -1,6 +1,8 @@
 """run.json and curves.png: what a run was and how it went."""
 
 import json
+import shlex
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -8,14 +10,15 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from flower_mm.cli import message_of
+from flower_mm.cli import message_of, python
 from flower_mm.datasets.annotations import describe
 from flower_mm.engine.broken import SKIPPED
+from flower_mm.engine.changes import changes
 from flower_mm.engine.environment import device_name, git_commit, versions
 from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.files import replacing
 from flower_mm.registry import HOOKS
-from flower_mm.report import draw_curves
+from flower_mm.report.curves import draw_curves
 from flower_mm.settings import data_root
 
 NAMED = 20  # skipped photos; the rest is counted
@@ -35,6 +38,9 @@ class RunRecordHook(Hook):
         self.seconds['start'] = time.monotonic() - self.created
         self.started = datetime.now().astimezone().isoformat('T', 'seconds')
         self.resumed_at = runner.epoch
+        if is_main_process():
+            self.changes = _changes(runner)
+            self.command = _command(runner)
         self._write(runner, 'running')
 
     def before_train_epoch(self, runner) -> None:
@@ -79,6 +85,8 @@ class RunRecordHook(Hook):
         record = {
             'status': status,
             'config': runner.cfg.filename,
+            'changes': self.changes,
+            'command': self.command,
             'seed': runner.seed,
             'result': {
                 'best_top1': hub.runtime_info.get('best_score'),
@@ -118,3 +126,26 @@ class RunRecordHook(Hook):
         with replacing(folder / 'run.json', 'w') as file:
             json.dump(record, file, indent=2, ensure_ascii=False)
             file.write('\n')
+
+
+def _changes(runner) -> dict | None:
+    try:
+        return changes(runner.cfg)
+    except Exception as error:
+        # The run has its config; it is the files that changed meanwhile, or
+        # MMEngine. Training does not depend on either.
+        runner.say(f'what the config changes is not in run.json: {error}')
+        return None
+
+
+def _command(runner) -> str:
+    """What was typed; of a run that goes on, what began it."""
+    if runner.epoch:
+        try:
+            path = Path(runner.work_dir) / 'run.json'
+            return str(json.loads(path.read_text('utf-8'))['command'])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    typed = shlex.join([python(), *sys.argv])
+    # A path may be no text; run.json is.
+    return typed.encode('utf-8', 'backslashreplace').decode()

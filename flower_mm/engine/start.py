@@ -31,6 +31,12 @@ RUN_FILES = (
     'curves.png',
     'run.json',
     'tensorboard',
+    'predictions.csv',
+    'held_out.csv',
+    'report.html',
+    'report.json',
+    'fold_*',
+    'folds*',
 )
 
 

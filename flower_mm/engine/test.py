@@ -2,10 +2,8 @@
 
 import argparse
 import copy
-import csv
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import mmengine
 import numpy as np
@@ -20,25 +18,24 @@ from flower_mm.engine.device import leave_group, use_device
 from flower_mm.engine.failures import explained
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
-from flower_mm.report import draw_confusion
+from flower_mm.report.curves import draw_confusion
+from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.read import read_checkpoint
 
 
-class Prediction(NamedTuple):
-    path: str
-    label: int
-    scores: np.ndarray
-
-
-class Predictions(BaseMetric):
+class KeepPredictions(BaseMetric):
     """Keeps what was predicted for each photo, from all processes."""
 
     default_prefix = 'predictions'
 
+    def __init__(self, classes: list[str]) -> None:
+        super().__init__()
+        self.classes = classes
+
     def process(self, data_batch: dict, data_samples: list[dict]) -> None:
         self.results += [
-            Prediction(
+            (
                 sample['img_path'],
                 int(sample['gt_label']),
                 sample['pred_score'].float().cpu().numpy(),
@@ -47,7 +44,10 @@ class Predictions(BaseMetric):
         ]
 
     def compute_metrics(self, results: list[tuple]) -> dict:
-        self.found = [Prediction(*result) for result in results]
+        photos, labels, scores = zip(*results, strict=True)
+        self.found = Predictions(
+            list(photos), np.array(labels), np.stack(scores), self.classes
+        )
         return {}
 
 
@@ -62,7 +62,7 @@ def configure(args: argparse.Namespace) -> Config:
     cfg.load_from = args.checkpoint
     # A test leaves its own files only; TensorBoard is for training.
     cfg.visualizer.vis_backends = [ConfigDict(type='LocalVisBackend')]
-    for name in ('pretrained', 'record', 'progress', 'ema'):
+    for name in ('pretrained', 'record', 'progress', 'report', 'ema'):
         cfg.default_hooks.pop(name, None)
     if args.seed is not None:
         cfg.setdefault('randomness', ConfigDict()).seed = args.seed
@@ -116,13 +116,12 @@ def test(args: argparse.Namespace) -> None:
         f'test_dataloader.batch_size={max(1, batch_size // 2)}'
     )
     with explained(Path(cfg.work_dir), batch_size, less):
-        metrics, predictions = _run(cfg, args)
+        metrics, kept = _run(cfg, args, classes)
     main = is_main_process()
     leave_group()
     if not main:
         return
-    found = predictions.found
-    figures = evaluate(found, classes)
+    figures = evaluate(kept.found)
     folder = Path(cfg.work_dir)
     with replacing(folder / 'test.json', 'w') as file:
         json.dump(
@@ -139,7 +138,7 @@ def test(args: argparse.Namespace) -> None:
         np.array(figures['confusion']), classes, folder / 'confusion.png'
     )
     if _as_csv(args):
-        write_csv(Path(args.out), found, classes)
+        write_predictions(Path(args.out), kept.found)
     elif args.out_item == 'metrics':
         kind = Path(args.out).suffix.removeprefix('.')
         content = mmengine.dump(metrics, file_format=kind)
@@ -149,25 +148,27 @@ def test(args: argparse.Namespace) -> None:
     _show(figures, cfg.test_dataloader.dataset.split, folder, args.out)
 
 
-def _run(cfg: Config, args: argparse.Namespace) -> tuple[dict, Predictions]:
+def _run(
+    cfg: Config, args: argparse.Namespace, classes: list[str]
+) -> tuple[dict, KeepPredictions]:
     """Measure; return the config's metrics and what each photo got."""
     runner = RUNNERS.build(cfg)
-    predictions = Predictions()
-    runner.test_evaluator.metrics.append(predictions)
+    kept = KeepPredictions(classes)
+    runner.test_evaluator.metrics.append(kept)
     if args.out and not _as_csv(args) and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(args.out))
-    return runner.test(), predictions
+    return runner.test(), kept
 
 
 def _as_csv(args: argparse.Namespace) -> bool:
     return bool(args.out) and Path(args.out).suffix == '.csv'
 
 
-def evaluate(found: list[Prediction], classes: list[str]) -> dict:
+def evaluate(found: Predictions) -> dict:
     """Top-1 and, per class, precision, recall and F1 in per cent."""
-    scores = torch.from_numpy(np.stack([p.scores for p in found]))
-    labels = torch.tensor([p.label for p in found])
-    predicted = scores.argmax(dim=1)
+    classes = found.classes
+    predicted = torch.from_numpy(found.predicted)
+    labels = torch.from_numpy(found.labels)
     precision, recall, f1, support = SingleLabelMetric.calculate(
         predicted, labels, num_classes=len(classes), average=None
     )
@@ -176,7 +177,7 @@ def evaluate(found: list[Prediction], classes: list[str]) -> dict:
     )
     return {
         'top1': 100 * (predicted == labels).float().mean().item(),
-        'photos': len(found),
+        'photos': len(found.photos),
         'classes': {
             name: {
                 'precision': precision[i].item(),
@@ -188,27 +189,6 @@ def evaluate(found: list[Prediction], classes: list[str]) -> dict:
         },
         'confusion': matrix.int().tolist(),
     }
-
-
-def write_csv(path: Path, found: list[Prediction], classes: list[str]) -> None:
-    """One line a photo: its class, what it was taken for, all scores."""
-    with replacing(path, 'w') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(
-            ['photo', 'class', 'predicted', 'correct', 'confidence', *classes]
-        )
-        for path_, label, scores in found:
-            best = int(scores.argmax())
-            writer.writerow(
-                [
-                    path_,
-                    classes[label],
-                    classes[best],
-                    int(best == label),
-                    f'{scores[best]:.6f}',
-                    *(f'{score:.6f}' for score in scores),
-                ]
-            )
 
 
 def _same_classes(

@@ -32,15 +32,13 @@ from flower_mm.files import sweep
 from flower_mm.lock import only_run_in
 from flower_mm.settings import (
     datasets,
-    read_config,
     settle,
     use_data_root,
 )
 
 
-def configure(args: argparse.Namespace) -> Config:
-    """Merge config file and command line, with MMPretrain's meanings."""
-    cfg = read_config(args.config, args.cfg_options)
+def configure(cfg: Config, args: argparse.Namespace) -> None:
+    """Put the command line into the config, with MMPretrain's meanings."""
     if args.data_root:
         use_data_root(cfg, args.data_root)
     if args.no_validate:
@@ -68,6 +66,8 @@ def configure(args: argparse.Namespace) -> Config:
         cfg.setdefault('randomness', ConfigDict()).seed = args.seed
     if args.from_scratch:
         cfg.default_hooks.pretrained = None
+    if args.no_report:
+        cfg.default_hooks.report = None
     if args.accumulate > 1:
         _accumulate(cfg, args.accumulate)
     if args.retry_nan:
@@ -86,7 +86,6 @@ def configure(args: argparse.Namespace) -> Config:
         loader = cfg.get(name)
         if loader:
             _complete_loader(loader, args, device)
-    return cfg
 
 
 def _accumulate(cfg: Config, parts: int) -> None:
@@ -118,9 +117,9 @@ def _complete_loader(
         loader.persistent_workers = False
 
 
-def train(args: argparse.Namespace) -> int | None:
+def train(cfg: Config, args: argparse.Namespace) -> int | None:
     """Run `tools/train.py` with its parsed arguments."""
-    cfg = configure(args)
+    configure(cfg, args)
     settle(cfg)
     folder = Path(cfg.work_dir)
     first = is_first(cfg.launcher)
@@ -143,7 +142,7 @@ def train(args: argparse.Namespace) -> int | None:
             raise UserError(
                 f'{message_of(error)}\n{_way_on(folder, args)}'
             ) from error
-        if is_main_process():
+        if is_main_process() and not args.folds:
             _summary(runner, args)
     leave_group()
     return None
@@ -234,6 +233,8 @@ def _summary(runner, args: argparse.Namespace) -> None:
             f'epoch {hub["best_epoch"]} of {runner.epoch}'
         )
         print(f'  weights      {best}')
+    if (folder / 'report.html').is_file():
+        print(f'  report       {folder / "report.html"}')
     print(f'  curves       {folder / "curves.png"}')
     print(f'  TensorBoard  {folder / "tensorboard"}')
     data = ('--data-root', args.data_root) if args.data_root else ()

@@ -173,7 +173,7 @@ def _plan(
     _refuse_empty(found.classes, photos, report)
     name_photos(photos, in_place)
     root = (Path(whole) / found.base).as_posix() if in_place else None
-    record = _record(found.classes, photos, sides, options)
+    record = record_of(photos, sides, found.classes, options)
     record |= {'source': shown(whole), 'photos': root}
     record['left_out'] = _left_out(report)
     report.counts = record['counts']
@@ -265,8 +265,8 @@ def _without_conflicts(
     return [photos[i] for i in kept], [groups[i] for i in kept]
 
 
-def _record(
-    classes: list[str], photos: list[Photo], sides: list[str], options: Options
+def record_of(
+    photos: list[Photo], sides: list[str], classes: list[str], options: Options
 ) -> dict:
     """What dataset.json says, before anything is written."""
     wanted = [s for s in SIDES if s != 'test' or options.test or s in sides]

@@ -225,7 +225,12 @@ def whole_files(folder: Path) -> list[str]:
 def test_a_full_disk_keeps_what_stands(size, kept, start, tmp_path):
     """The first, best.pth and a later checkpoint that finds no room."""
     with small_disk(tmp_path / 'small', f'size={size}') as disk:
-        run = start('train_cfg.max_epochs=4', folder=disk / 'run')
+        # The doctor would not let it begin.
+        run = start(
+            'train_cfg.max_epochs=4',
+            folder=disk / 'run',
+            args=('--no-doctor',),
+        )
         assert run.wait() == 2, run.text
         assert 'error: no room for' in run.text
         assert ' MB are free' in run.text

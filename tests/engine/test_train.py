@@ -309,7 +309,7 @@ def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
                 *('CONFIG', '--data-root', 'DATA'),
                 *('--cfg-options', 'train_cfg.max_epochs=0'),
             ],
-            'has to be 1 or more',
+            'from 1 on',
         ),
         (
             ['CONFIG', '--data-root', 'DATA', '--work-dir', '/proc/none'],

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from flower_mm.report import draw_confusion, draw_curves, read_scalars
+from flower_mm.report.curves import draw_confusion, draw_curves, read_scalars
 
 
 def test_a_repeated_epoch_counts_once_and_a_cut_line_not(tmp_path):
@@ -24,4 +24,10 @@ def test_a_repeated_epoch_counts_once_and_a_cut_line_not(tmp_path):
 def test_many_classes_still_make_a_picture(tmp_path):
     names = [f'class {i}' for i in range(60)]
     draw_confusion(np.eye(60, dtype=int), names, tmp_path / 'c.png')
+    assert (tmp_path / 'c.png').stat().st_size > 5000
+
+
+def test_class_names_are_no_formulas(tmp_path):
+    names = ['$x_{$', 'a $5 rose', '$\\frac{$']
+    draw_confusion(np.eye(3, dtype=int), names, tmp_path / 'c.png')
     assert (tmp_path / 'c.png').stat().st_size > 5000

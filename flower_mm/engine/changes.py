@@ -1,0 +1,86 @@
+"""What a run's config changed of the one that it is based on."""
+
+import warnings
+from collections.abc import Iterator
+
+from mmengine.config import Config
+
+from flower_mm.settings import read_config
+from flower_mm.weights.best import plain
+
+PARTS = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'val_dataloader',
+    'train_cfg',
+    'val_cfg',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'default_hooks',
+    'custom_hooks',
+    'randomness',
+    'load_from',
+)
+# What MMEngine and our tools fill in, by the dataset and the machine.
+FILLED_IN = (
+    '_scope_',
+    'collate_fn',
+    'num_classes',
+    'persistent_workers',
+    'pin_memory',
+    'topk',
+)
+
+
+def changes(cfg: Config) -> dict:
+    """Name the bases of the config file, and each setting that differs.
+
+    Reads the files again: for a run that has just been read from them.
+    """
+    bases, base = [], {}
+    # MMEngine has no open door to the file without what it is based on.
+    for name in Config._get_base_files(cfg.filename):
+        with warnings.catch_warnings():
+            # MMEngine looks packages up the old way; we pin setuptools.
+            warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+            path, _ = Config._get_cfg_path(name, cfg.filename)
+        base |= read_config(path).to_dict()
+        bases.append(name)
+    base, run = (_chosen(plain(whole)) for whole in (base, cfg.to_dict()))
+    found = []
+    for part in PARTS:
+        found += _differences(part, base.get(part), run.get(part))
+    return {'bases': bases, 'settings': found}
+
+
+def _chosen(part: object) -> object:
+    """What a person chose, without what is filled in."""
+    if isinstance(part, dict):
+        return {k: _chosen(v) for k, v in part.items() if k not in FILLED_IN}
+    if isinstance(part, (list, tuple)):
+        return [_chosen(item) for item in part]
+    return part
+
+
+def _differences(key: str, base: object, run: object) -> Iterator[dict]:
+    """Each setting whose value differs; None and not set are one."""
+    if base == run:
+        return
+    both = isinstance(base, dict) and isinstance(run, dict)
+    if both or (base is None and _has_parts(run)):
+        base = base or {}
+        for name in base | run:
+            yield from _differences(
+                f'{key}.{name}', base.get(name), run.get(name)
+            )
+    else:
+        yield {'key': key, 'base': base, 'run': run}
+
+
+def _has_parts(value: object) -> bool:
+    return isinstance(value, dict) and any(
+        isinstance(part, dict) for part in value.values()
+    )

@@ -1,0 +1,268 @@
+"""`--folds K`: every photo judged by a model that has not seen it.
+
+Train and val photos are dealt into K folds; K usual runs learn without one
+of them each, in WORK_DIR/fold_1 and so on, and predict it.
+
+A fold is predicted with the plain weights of the last epoch. best.pth would
+flatter: its epoch, and whether the average or the plain weights are better,
+were chosen by the very photos that are to be predicted. The schedule's end is
+chosen by nobody, and there the rate has come down to where plain weights need
+no average. folds.json has both accuracies, so that the difference shows.
+"""
+
+import argparse
+import copy
+import gc
+import json
+import statistics
+import warnings
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+
+from flower_mm.datasets.annotations import (
+    describe,
+    photos_folder,
+    read_annotations,
+    read_classes,
+)
+from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.engine.identity import differences, identity, require_same
+from flower_mm.engine.report import report
+from flower_mm.engine.resume import read_run
+from flower_mm.engine.start import RUN_FILES, set_aside
+from flower_mm.engine.train import configure, train
+from flower_mm.errors import UserError
+from flower_mm.files import replacing, sweep
+from flower_mm.lock import only_run_in
+from flower_mm.prepare.find import Photo
+from flower_mm.prepare.folds import Held, make_folds, read_list
+from flower_mm.report.predict import Predictor
+from flower_mm.report.predictions import (
+    HELD_OUT,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
+from flower_mm.settings import data_root, settle
+
+SIDES = ('train', 'val')  # the test split stays out
+
+
+def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
+    """Run `tools/train.py --folds K` with its parsed arguments."""
+    _refuse(args)
+    # MMEngine, of the start method that it chose itself for the first fold.
+    warnings.filterwarnings('ignore', 'Multi-processing start method')
+    whole = copy.deepcopy(cfg)
+    configure(whole, args)
+    folder = Path(whole.work_dir)
+    with only_run_in(folder):
+        sweep(folder)
+        held = _deal(whole, args, folder)
+        found = []
+        for fold in range(1, args.folds + 1):
+            print(f'fold {fold} of {args.folds}', flush=True)
+            mine = [photo for photo in held if photo.fold == fold]
+            code = _train(cfg, args, folder, fold, mine)
+            if code:
+                return code
+            found.append(read_predictions(_run(folder, fold) / HELD_OUT))
+        summary = _conclude(folder, held, found)
+        if not args.no_report:
+            report(folder, print)
+    _show(folder, summary)
+    return None
+
+
+def _refuse(args: argparse.Namespace) -> None:
+    if args.folds < 2:
+        raise UserError('--folds takes 2 or more')
+    if args.resume not in (None, 'auto'):
+        raise UserError(
+            f'--folds goes on where each fold was: --resume without '
+            f'{args.resume}'
+        )
+    if args.resume_anyway:
+        raise UserError(
+            'folds under different settings cannot be compared: --folds '
+            'takes --resume, not --resume-anyway'
+        )
+    if args.launcher != 'none':
+        raise UserError('--folds trains in one process: leave --launcher out')
+
+
+def _run(folder: Path, fold: int) -> Path:
+    return folder / f'fold_{fold}'
+
+
+def _deal(cfg: Config, args: argparse.Namespace, folder: Path) -> list[Held]:
+    """Make the folds, or take up those that are to be resumed."""
+    root = data_root(cfg)
+    classes = read_classes(root)
+    seed = cfg.get('randomness', {}).get('seed') or 0
+    note = {
+        'of': args.folds,
+        'seed': seed,
+        'photos': identity(cfg, 1)['photos'],
+    }
+    made = folder / 'folds'
+    if args.resume and made.is_dir():
+        if describe(made / '1').get('folds') != note:
+            raise UserError(
+                f'{made} was made of other photos, with another seed or '
+                'another number of folds.\nUndo that, or start anew: leave '
+                '--resume out'
+            )
+        return read_list(made, classes)
+    if args.resume:
+        print(f'nothing to resume in {folder}: it starts anew')
+    set_aside(folder, RUN_FILES)
+    make_folds(
+        _photos(root, classes),
+        classes,
+        args.folds,
+        seed,
+        describe(root).get('photos'),
+        made,
+        note,
+    )
+    return read_list(made, classes)
+
+
+def _photos(root: Path, classes: list[str]) -> list[Photo]:
+    found = []
+    for side in SIDES:
+        folder = photos_folder(root, side).absolute()
+        for name, label in read_annotations(
+            root / f'{side}.txt', folder, classes
+        ):
+            inside = name.removeprefix(f'{classes[label]}/')
+            path = f'{classes[label]}/{inside}'
+            found.append(Photo(path, str(folder / name), label))
+    return found
+
+
+def _train(
+    cfg: Config,
+    args: argparse.Namespace,
+    folder: Path,
+    fold: int,
+    held: list[Held],
+) -> int | None:
+    """Train without `held` and predict them, unless that is done."""
+    run = _run(folder, fold)
+    settings = argparse.Namespace(**vars(args))
+    settings.work_dir = str(run)
+    settings.data_root = str(folder / 'folds' / str(fold))
+    settings.no_report = True  # there is one of all folds
+    settled = copy.deepcopy(cfg)
+    configure(settled, settings)
+    settle(settled)
+    out = run / HELD_OUT
+    kept = checkpoints(run)
+    if args.resume and kept and out.is_file():
+        last = kept[-1]
+        require_same(last, differences(read_run(last), settled, 1))
+        print(f'{out} is there; kept')
+        return None
+    one = copy.deepcopy(cfg)
+    # MMEngine tells runs in one process apart by this name and the second.
+    one.experiment_name = run.name
+    code = train(one, settings)
+    # Workers that persist live as long as the loaders of the run.
+    gc.collect()
+    if not code:
+        predictor = Predictor(
+            checkpoints(run)[-1],
+            args.device,
+            settled.test_dataloader.get('batch_size', 1),
+            # Ours, which may name types that a stranger's file may not.
+            config=settled,
+            plain=True,
+        )
+        write_predictions(
+            out,
+            predictor.predict(
+                [photo.photo for photo in held],
+                [photo.label for photo in held],
+            ),
+        )
+    return code
+
+
+def _conclude(
+    folder: Path, held: list[Held], found: list[Predictions]
+) -> dict:
+    """Put the folds together: predictions.csv and folds.json."""
+    place = {
+        photo: (part, row)
+        for part, predictions in enumerate(found)
+        for row, photo in enumerate(predictions.photos)
+    }
+    rows = [place[photo.photo] for photo in held]
+    write_predictions(
+        folder / 'predictions.csv',
+        Predictions(
+            [photo.photo for photo in held],
+            np.array([photo.label for photo in held]),
+            np.stack([found[part].scores[row] for part, row in rows]),
+            found[0].classes,
+        ),
+    )
+    runs = [
+        _summary(_run(folder, fold), predictions)
+        for fold, predictions in enumerate(found, 1)
+    ]
+    top1 = [one['top1'] for one in runs]
+    summary = {
+        'photos': len(held),
+        'mean_top1': statistics.mean(top1),
+        'lowest_top1': min(top1),
+        'highest_top1': max(top1),
+        'standard_deviation': statistics.stdev(top1),
+        'weights': 'plain, of the last epoch',
+        'folds': runs,
+    }
+    with replacing(folder / 'folds.json', 'w') as file:
+        json.dump(summary, file, indent=2, ensure_ascii=False)
+        file.write('\n')
+    return summary
+
+
+def _summary(run: Path, predictions: Predictions) -> dict:
+    result = json.loads((run / 'run.json').read_text('utf-8'))['result']
+    return {
+        'run': run.name,
+        'photos': len(predictions.photos),
+        'top1': 100 * float(predictions.correct.mean()),
+        'epochs': result['epochs'],
+        # Chosen by these same photos, so a little too good.
+        'best_top1': result['best_top1'],
+        'best_epoch': result['best_epoch'],
+    }
+
+
+def _show(folder: Path, summary: dict) -> None:
+    print(f'\n{"":8}  photos  top-1, %  of the best epoch')
+    for one in summary['folds']:
+        best = one['best_top1']
+        print(
+            f'{one["run"]:8}  {one["photos"]:6}  {one["top1"]:8.2f}  '
+            + ('' if best is None else f'{best:17.2f}')
+        )
+    print(
+        f'mean {summary["mean_top1"]:.2f} % '
+        f'({summary["lowest_top1"]:.2f} to {summary["highest_top1"]:.2f}, '
+        f'standard deviation {summary["standard_deviation"]:.2f}), with the '
+        'weights of the last epoch, on photos that the model had not seen, '
+        'nor their duplicates'
+    )
+    for what, name in (
+        ('report', 'report.html'),
+        ('predictions', 'predictions.csv'),
+        ('figures', 'folds.json'),
+    ):
+        if (folder / name).is_file():
+            print(f'  {what:11}  {folder / name}', flush=True)

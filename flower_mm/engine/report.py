@@ -1,0 +1,37 @@
+"""The report at the end of a training."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+
+from flower_mm.cli import command, message_of
+from flower_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Write report.html once the run is over; the run stands without it."""
+
+    comes_last = True  # when run.json has the result
+
+    def after_train(self, runner) -> None:
+        if not is_main_process() or runner.val_loop is None:
+            return
+        report(Path(runner.work_dir), runner.say)
+
+
+def report(folder: Path, say: Callable[[str], None]) -> None:
+    """Write the report, or say why there is none."""
+    # Half a second of imports that an interrupted run does not pay.
+    from flower_mm.report.run import write_report
+
+    try:
+        write_report(folder)
+    except (Exception, KeyboardInterrupt) as error:
+        reason = message_of(error) or type(error).__name__
+        say(
+            f'no report was written: {reason}\n'
+            f'Try again: {command("report", folder)}'
+        )

@@ -1,0 +1,1 @@
+"""What a run was worth: figures, pictures, the report."""

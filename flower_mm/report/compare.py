@@ -1,0 +1,103 @@
+"""Whether one run is better than another, and on which photos."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from flower_mm.report.numbers import RESAMPLES
+from flower_mm.report.predictions import Predictions
+
+SURE = 0.05  # a difference that chance makes more seldom counts as one
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two runs on the same photos."""
+
+    worse: np.ndarray  # places in the first's photos: right, then wrong
+    better: np.ndarray  # wrong, then right
+    order: np.ndarray  # [place in the first] = place in the second
+
+
+def names(photos: list[str]) -> list[str]:
+    """The photos without the folder that they all share.
+
+    Two copies of a dataset lie in two places, on two systems perhaps.
+    """
+    paths = [photo.replace('\\', '/').split('/') for photo in photos]
+    first, last = min(paths), max(paths)  # all others lie between the two
+    shared = 0
+    while shared < len(first) - 1 and first[shared] == last[shared]:
+        shared += 1
+    return ['/'.join(path[shared:]) for path in paths]
+
+
+def pair(first: Predictions, second: Predictions) -> Paired | None:
+    """Match the photos of two runs; None where they are not the same."""
+    if first.classes != second.classes:
+        return None
+    place = {name: i for i, name in enumerate(names(second.photos))}
+    wanted = names(first.photos)
+    if len(place) != len(second.photos) or set(wanted) != place.keys():
+        return None
+    order = np.array([place[name] for name in wanted])
+    if (
+        len(order) != len(place)
+        or (first.labels != second.labels[order]).any()
+    ):
+        return None
+    then, now = first.correct, second.correct[order]
+    return Paired(
+        np.flatnonzero(then & ~now), np.flatnonzero(~then & now), order
+    )
+
+
+def difference(
+    worse: int, better: int, photos: int, tests: int = 1, seed: int = 0
+) -> dict:
+    """Second minus first in per cent, and what chance has to do with it.
+
+    Of so many `tests` the best one looks good by chance the more easily;
+    each has to be the surer (Bonferroni).
+    """
+    rng = np.random.default_rng(seed)
+    share = np.array([worse, better, photos - worse - better]) / photos
+    # To resample photos is to draw how many of each of the three kinds.
+    drawn = rng.multinomial(photos, share, RESAMPLES)
+    gains = 100 * (drawn[:, 1] - drawn[:, 0]) / photos
+    p = mcnemar(worse, better)
+    return {
+        'right_then_wrong': worse,
+        'wrong_then_right': better,
+        'photos': photos,
+        'difference': 100 * (better - worse) / photos,
+        'difference_interval': [
+            float(v) for v in np.quantile(gains, (0.025, 0.975))
+        ],
+        'interval_by': 'paired bootstrap over photos',
+        'resamples': RESAMPLES,
+        'p': p,
+        'p_by': 'exact McNemar',
+        'p_needed': SURE / tests,
+        'more_than_chance': p < SURE / tests,
+    }
+
+
+def mcnemar(worse: int, better: int) -> float:
+    """How often equally good models differ so much, or more, by chance.
+
+    Where just one of the two is right, it is either with probability 1/2.
+    """
+    count = worse + better
+    if not count:
+        return 1.0
+    # Logarithms: 2**count is beyond a float from 1,024 photos on.
+    logs = [
+        math.lgamma(count + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(count - k + 1)
+        - count * math.log(2)
+        for k in range(min(worse, better) + 1)
+    ]
+    return min(1.0, 2 * math.fsum(map(math.exp, logs)))

@@ -1,0 +1,245 @@
+"""report.json: all that is known of a run. docs/report.md describes it."""
+
+import statistics
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+import flower_mm
+from flower_mm.report import numbers
+from flower_mm.report.compare import difference, names, pair
+from flower_mm.report.measure import Measured
+from flower_mm.report.predictions import Predictions
+from flower_mm.report.read import Run, read_data
+from flower_mm.report.suspects import suspects
+
+FORMAT = 1
+
+
+def facts_of(
+    run: Run, measured: Measured, data_root: str | Path | None
+) -> dict:
+    """Put together what the run left, its figures and its dataset's."""
+    root = data_root or _data_root(run, measured)
+    record = run.record
+    if run.folds:
+        # The fold's own dataset is none that anybody made.
+        record = record | {'data_root': root, 'dataset_sha256': None}
+    return {
+        'format': FORMAT,
+        **written(),
+        'run': {'name': run.name, **record},
+        'classes': None,
+        'measured': measured.how,
+        **_figures(measured),
+        'folds': _folds(run),
+        'data': read_data(Path(root)) if root else None,
+        'speed': _speed(run, measured),
+        'why': _why(run, measured),
+    }
+
+
+def written() -> dict:
+    now = datetime.now().astimezone()
+    return {
+        'written_by': f'flower_mm {flower_mm.__version__}',
+        'written': now.isoformat(' ', 'minutes'),
+    }
+
+
+def _figures(measured: Measured) -> dict:
+    found = measured.predictions
+    if found is None:
+        return dict.fromkeys(
+            (
+                'result',
+                'per_class',
+                'confusion',
+                'confused_pairs',
+                'calibration',
+                'handed_over',
+            )
+        ) | {'wrong': [], 'suspects': []}
+    doubtful, shown = suspects(found), names(found.photos)
+    return {
+        'classes': found.classes,
+        **numbers.figures(found.labels, found.scores, found.classes),
+        'wrong': _wrong(found, shown, {one.index for one in doubtful}),
+        'suspects': [
+            {
+                **_photo(found, shown, suspect.index),
+                'suggested': found.classes[suspect.suggested],
+                'sureness': round(suspect.sureness, 4),
+            }
+            for suspect in doubtful
+        ],
+    }
+
+
+def _wrong(
+    found: Predictions, shown: list[str], doubtful: set[int]
+) -> list[dict]:
+    return [
+        {
+            **_photo(found, shown, i),
+            'label_score': _score(found.scores[i, found.labels[i]]),
+            'label_doubtful': i in doubtful,
+        }
+        for i in numbers.most_wrong(found.labels, found.scores).tolist()
+    ]
+
+
+def _photo(found: Predictions, shown: list[str], i: int) -> dict:
+    return {
+        'photo': found.photos[i],
+        'name': shown[i],
+        'class': found.classes[found.labels[i]],
+        'predicted': found.classes[found.predicted[i]],
+        'confidence': _score(found.scores[i].max()),
+    }
+
+
+def _score(value: np.float32) -> float:
+    return round(100 * float(value), 2)
+
+
+def _data_root(run: Run, measured: Measured) -> Path | str | None:
+    """Of a run in folds the folder that its photos come from."""
+    if not run.folds or not measured.predictions:
+        return run.record['data_root']
+    photos = measured.predictions.photos
+    shared = photos[0].removesuffix(names(photos)[0])
+    return shared or None
+
+
+def _folds(run: Run) -> dict | None:
+    if not run.of_folds:
+        return None
+    top1 = [row['top1'] for row in run.of_folds]
+    return {
+        'mean_top1': statistics.mean(top1),
+        'lowest_top1': min(top1),
+        'highest_top1': max(top1),
+        'each': run.of_folds,
+    }
+
+
+def _speed(run: Run, measured: Measured) -> dict:
+    """Of several folds their mean."""
+    runs = [one.record for one in run.folds] or [run.record]
+    train = sum(record['seconds']['train'] or 0 for record in runs)
+    validate = sum(record['seconds']['validate'] or 0 for record in runs)
+    epochs = sum(map(_epochs, runs))
+    photos = [
+        sum((record['photos'][side] or 0) * _epochs(record) for record in runs)
+        for side in ('train', 'val')
+    ]
+    how = measured.how or {}
+    return {
+        'train_seconds_per_epoch': _ratio(train, epochs),
+        'train_photos_per_second': _ratio(photos[0], train),
+        'validation_photos_per_second': _ratio(photos[1], validate),
+        'prediction_photos_per_second': how.get('photos_per_second'),
+        'prediction_device': how.get('device'),
+    }
+
+
+def _epochs(record: dict) -> int:
+    """Those that the seconds in run.json are of."""
+    done = record['result']['epochs'] or 0
+    return max(0, done - (record['resumed_at_epoch'] or 0))
+
+
+def _ratio(amount: float, of: float) -> float | None:
+    return round(amount / of, 2) if amount and of else None
+
+
+def _why(run: Run, measured: Measured) -> dict:
+    """Of each part of the page that may lack: why it does."""
+    lacks = measured.predictions is None
+    return {
+        'result': measured.why if lacks else '',
+        'photos': '' if lacks else measured.why,
+        'wrong': measured.why if lacks else 'No photo is wrong.',
+        'suspects': measured.why
+        if lacks
+        else 'No label looks wrong: nowhere is the model sure of another '
+        'class.',
+        'curves': 'Nothing is logged: there is no scalars.json, or no '
+        'training in it.',
+        'speed': 'No epoch was finished.',
+        'changes': 'The run did not note what its config changed.',
+        'command': 'The run did not note how it was called.',
+    }
+
+
+def comparison_of(runs: list[Run], measured: list[Measured]) -> dict:
+    """Runs side by side; each of the others against the first."""
+    labels = _labels(runs)
+    pairs = []
+    for number in range(1, len(runs)):
+        found = _compared(measured[0], measured[number], len(runs) - 1)
+        ends = {'first': labels[0], 'second': labels[number]}
+        pairs.append(ends | found)
+    return {
+        'format': FORMAT,
+        **written(),
+        'runs': [
+            {
+                'name': label,
+                'folder': str(run.folder),
+                'run': run.record,
+                'measured': one.how,
+                'result': _figures(one)['result'],
+                'speed': _speed(run, one),
+                'why': one.why,
+            }
+            for label, run, one in zip(labels, runs, measured, strict=True)
+        ],
+        'pairs': pairs,
+    }
+
+
+def _labels(runs: list[Run]) -> list[str]:
+    """Their names, with as much of the path as tells them apart."""
+    paths = [run.folder.resolve().parts for run in runs]
+    for length in range(1, max(map(len, paths)) + 1):
+        labels = ['/'.join(path[-length:]) for path in paths]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [f'{label} ({i})' for i, label in enumerate(labels, 1)]
+
+
+def _compared(first: Measured, second: Measured, tests: int) -> dict:
+    one, two = first.predictions, second.predictions
+    if one is None or two is None:
+        return {'why': 'One of the two has no predictions.'}
+    found = pair(one, two)
+    if found is None:
+        return {
+            'why': 'They were not measured on the same photos with the same '
+            'labels, so only their intervals can be laid side by side; '
+            'which photos are harder is not known.'
+        }
+    shown = names(one.photos)
+
+    def rows(places: np.ndarray) -> list[dict]:
+        return [
+            {
+                'photo': one.photos[i],
+                'name': shown[i],
+                'class': one.classes[one.labels[i]],
+                'first_said': one.classes[one.predicted[i]],
+                'second_said': one.classes[two.predicted[found.order[i]]],
+            }
+            for i in places.tolist()
+        ]
+
+    return difference(
+        len(found.worse), len(found.better), len(one.photos), tests
+    ) | {
+        'why': None,
+        'right_then_wrong_photos': rows(found.worse),
+        'wrong_then_right_photos': rows(found.better),
+    }

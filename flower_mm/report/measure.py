@@ -1,0 +1,215 @@
+"""What a run's model says of photos that it was not trained on.
+
+predictions.csv of an earlier report is taken up as long as best.pth and the
+list of photos are the same.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from flower_mm.datasets.annotations import (
+    photos_folder,
+    read_annotations,
+    read_classes,
+)
+from flower_mm.errors import UserError
+from flower_mm.report.predictions import (
+    HELD_OUT,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
+from flower_mm.report.read import Run, read_json
+
+if TYPE_CHECKING:
+    from flower_mm.report.predict import Predictor
+
+PREDICTIONS, FIGURES = 'predictions.csv', 'report.json'
+
+Load = Callable[[], 'Predictor']
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Predictions and how they came about, or why there are none."""
+
+    predictions: Predictions | None = None
+    how: dict | None = None
+    why: str = ''  # there are no predictions, or no photos to be shown
+    new: bool = False  # report.json does not vouch for them yet
+    # Who predicted which photos; empty where photos cannot be shown.
+    by: list[tuple[Load, range | list[int]]] = field(default_factory=list)
+
+
+class _Listed(NamedTuple):
+    photos: list[str]
+    labels: list[int]
+    classes: list[str]
+
+
+def measure(
+    run: Run, data_root: str | Path | None, split: str, device: str
+) -> Measured:
+    """Predict the split with best.pth, or take what is there of that.
+
+    Raises where a `data_root` that was given is wrong; one that the run has
+    noted may be gone.
+    """
+    if run.folds:
+        return _of_folds(run, device)
+    if not run.best.is_file():
+        return Measured(why=_no_best(run))
+    load = _loader(run.best, device)
+    sha256 = _sha256(run.best)
+    earlier = _earlier(run.folder, sha256, split)
+    try:
+        listed = _listed(data_root or run.record['data_root'], split)
+        if earlier and _is_of(earlier.predictions, listed):
+            predictions, how = earlier.predictions, earlier.how
+        else:
+            predictions, how = _predict(load, listed)
+            out = run.folder / PREDICTIONS
+            write_predictions(out, predictions)
+            how |= {
+                'split': split,
+                'folds': None,
+                'best_sha256': sha256,
+                'predictions_sha256': _sha256(out),
+            }
+    except UserError as error:
+        if data_root:
+            raise
+        why = f'{error}\nThen: python tools/report.py {run.folder}'
+        if earlier:
+            return Measured(earlier.predictions, earlier.how, why)
+        return Measured(why=why)
+    return Measured(
+        predictions,
+        how,
+        new=earlier is None or predictions is not earlier.predictions,
+        by=[(load, range(len(predictions.photos)))],
+    )
+
+
+def _no_best(run: Run) -> str:
+    if run.record['photos']['val'] == 0:
+        return (
+            'Nothing was measured: this run had no validation, so there is '
+            'no best.pth.\ntools/test.py measures a checkpoint.'
+        )
+    return (
+        'Nothing was measured: there is no best.pth, which is written after '
+        'the first validation.'
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _loader(checkpoint: Path, device: str, **kwargs) -> Load:
+    @functools.cache
+    def load() -> 'Predictor':
+        # Seconds of imports that a report without photos does not pay.
+        from flower_mm.report.predict import Predictor
+
+        return Predictor(checkpoint, device, **kwargs)
+
+    return load
+
+
+def _listed(root: str | Path | None, split: str) -> _Listed:
+    if not root:
+        raise UserError(
+            'Where the photos are is not known: --data-root FOLDER'
+        )
+    root = Path(root)
+    classes = read_classes(root)
+    folder = photos_folder(root, split).absolute()
+    photos = read_annotations(root / f'{split}.txt', folder, classes)
+    return _Listed(
+        [str(folder / photo.name) for photo in photos],
+        [photo.label for photo in photos],
+        classes,
+    )
+
+
+def _earlier(folder: Path, sha256: str, split: str) -> Measured | None:
+    """The predictions of an earlier report, if they are of this best.pth."""
+    figures = read_json(folder / FIGURES)
+    how = figures.get('measured') if isinstance(figures, dict) else None
+    if (
+        not isinstance(how, dict)
+        or how.get('best_sha256') != sha256
+        or how.get('split') != split
+        or not isinstance(how.get('photos_per_second'), float)
+        or not isinstance(how.get('device'), str)
+    ):
+        return None
+    path = folder / PREDICTIONS
+    try:
+        if how.get('predictions_sha256') == _sha256(path):
+            return Measured(read_predictions(path), how)
+    except (OSError, UserError):
+        pass
+    return None
+
+
+def _is_of(predictions: Predictions, listed: _Listed) -> bool:
+    return (
+        predictions.photos == listed.photos
+        and predictions.labels.tolist() == listed.labels
+        and predictions.classes == listed.classes
+    )
+
+
+def _predict(load: Load, listed: _Listed) -> tuple[Predictions, dict]:
+    from flower_mm.engine.environment import device_name
+
+    predictor = load()
+    if predictor.classes != listed.classes:
+        raise UserError(
+            'the dataset has other classes than the model. Name the one '
+            'that it was trained on: --data-root FOLDER'
+        )
+    predictions = predictor.predict(listed.photos, listed.labels)
+    return predictions, {
+        'photos_per_second': round(predictor.photos_per_second, 2),
+        'device': device_name(),
+    }
+
+
+def _of_folds(run: Run, device: str) -> Measured:
+    """Out-of-fold predictions, as training in folds left them."""
+    try:
+        predictions = read_predictions(run.folder / PREDICTIONS)
+    except UserError as error:
+        return Measured(why=str(error))
+    place = {photo: i for i, photo in enumerate(predictions.photos)}
+    by = []
+    for fold in run.folds:
+        checkpoint = fold.last_checkpoint
+        try:
+            held = read_predictions(fold.folder / HELD_OUT).photos
+        except UserError:
+            continue
+        if checkpoint:
+            load = _loader(checkpoint, device, plain=True)
+            by.append((load, [place[p] for p in held if p in place]))
+    return Measured(
+        predictions,
+        {
+            'split': 'train and val',
+            'folds': len(run.folds),
+            'best_sha256': None,
+            'predictions_sha256': _sha256(run.folder / PREDICTIONS),
+            'photos_per_second': None,
+            'device': None,
+        },
+        by=by,
+    )

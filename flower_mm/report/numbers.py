@@ -1,0 +1,359 @@
+"""What predictions say, in figures: plain values, ready for report.json.
+
+Accuracies and shares are in per cent, as in run.json and test.json;
+temperatures and losses are as they are.
+"""
+
+import math
+
+import numpy as np
+
+RESAMPLES = 10_000
+AT_A_TIME = 4_000_000  # resampled cells in memory
+BINS = 15  # of the calibration, fewer where they would hold too few
+IN_A_BIN = 20
+SHARES = (5, 10, 20)  # per cent handed to a person
+FEW_WRONG = 5  # a temperature fitted on fewer says nothing
+Z = 1.959964  # the normal distribution's 97.5 %
+
+
+def figures(
+    labels: np.ndarray, scores: np.ndarray, classes: list[str], seed: int = 0
+) -> dict:
+    """All that follows from labels (n,) and scores (n, classes)."""
+    matrix = confusion(labels, scores.argmax(axis=1), len(classes))
+    found = {
+        'result': result(matrix, classes, seed),
+        'per_class': per_class(matrix, classes),
+        'confusion': matrix.tolist(),
+        'confused_pairs': confused_pairs(matrix, classes),
+        'calibration': calibration(labels, scores, seed),
+        'handed_over': handed_over(labels, scores),
+    }
+    if len(classes) > 5:
+        found['result']['top5'] = 100 * top_k(labels, scores, 5)
+    return found
+
+
+def confusion(
+    labels: np.ndarray, predicted: np.ndarray, count: int
+) -> np.ndarray:
+    """Photos of each class (rows) by what they were taken for."""
+    cells = np.bincount(labels * count + predicted, minlength=count**2)
+    return cells.reshape(count, count)
+
+
+def top_k(labels: np.ndarray, scores: np.ndarray, k: int) -> float:
+    better = (scores > scores[np.arange(len(labels)), labels, None]).sum(1)
+    return float((better < k).mean())
+
+
+def result(matrix: np.ndarray, classes: list[str], seed: int) -> dict:
+    """Top-1, macro F1 and balanced accuracy, with 95 % intervals.
+
+    The two averages are over the classes that have photos here.
+    """
+    photos, correct = int(matrix.sum()), int(matrix.trace())
+    top1, balanced, macro = _resampled(matrix, seed)
+    largest = int(matrix.sum(axis=1).argmax())
+    # No resample of photos that are all right holds a wrong one.
+    sure = correct in (0, photos)
+    return {
+        'photos': photos,
+        'correct': correct,
+        'top1': 100 * correct / photos,
+        'top1_interval': exact(correct, photos) if sure else _middle(top1),
+        'interval_by': 'Clopper-Pearson' if sure else 'bootstrap over photos',
+        'resamples': RESAMPLES,
+        'balanced_accuracy': _balanced(matrix),
+        'balanced_accuracy_interval': _middle(balanced),
+        'macro_f1': _macro_f1(matrix),
+        'macro_f1_interval': _middle(macro),
+        'always_largest': {
+            'class': classes[largest],
+            'top1': 100 * int(matrix[largest].sum()) / photos,
+        },
+    }
+
+
+def _resampled(
+    matrix: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Top-1, balanced accuracy and macro F1 of resampled photos, per cent.
+
+    A photo counts by its cell of the confusion matrix alone, so that drawing
+    photos with replacement is one multinomial draw of the cells.
+    """
+    rng = np.random.default_rng(seed)
+    rows, columns = np.nonzero(matrix)
+    photos, count = int(matrix.sum()), len(matrix)
+    share = matrix[rows, columns] / photos
+    step = max(1, AT_A_TIME // len(rows))
+    parts = []
+    for start in range(0, RESAMPLES, step):
+        drawn = rng.multinomial(photos, share, min(step, RESAMPLES - start))
+        right = _summed(drawn, np.where(rows == columns, rows, -1), count)
+        support = _summed(drawn, rows, count)
+        taken = _summed(drawn, columns, count)
+        with np.errstate(invalid='ignore'):
+            # A class that a resample lacks is in no average of it.
+            recall = np.where(support, right / support, np.nan)
+            f1 = np.where(support, 2 * right / (support + taken), np.nan)
+        parts.append(
+            (
+                right.sum(axis=1) / photos,
+                np.nanmean(recall, axis=1),
+                np.nanmean(f1, axis=1),
+            )
+        )
+    top1, balanced, macro = zip(*parts, strict=True)
+    return tuple(
+        100 * np.concatenate(part) for part in (top1, balanced, macro)
+    )
+
+
+def _summed(drawn: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """Add up the columns of each group; group -1 is left out."""
+    sums = np.zeros((len(drawn), count))
+    for group in np.unique(groups[groups >= 0]):
+        sums[:, group] = drawn[:, groups == group].sum(axis=1)
+    return sums
+
+
+def _middle(values: np.ndarray) -> list[float]:
+    return [float(v) for v in np.quantile(values, (0.025, 0.975))]
+
+
+def _balanced(matrix: np.ndarray) -> float:
+    support = matrix.sum(axis=1)
+    here = support > 0
+    return float(100 * (matrix.diagonal()[here] / support[here]).mean())
+
+
+def _macro_f1(matrix: np.ndarray) -> float:
+    support, taken = matrix.sum(axis=1), matrix.sum(axis=0)
+    here = support > 0
+    f1 = 2 * matrix.diagonal()[here] / (support + taken)[here]
+    return float(100 * f1.mean())
+
+
+def exact(correct: int, photos: int) -> list[float]:
+    """Clopper and Pearson's interval where all or none are right."""
+    bound = 100 * 0.025 ** (1 / photos)
+    return [bound, 100.0] if correct else [0.0, 100 - bound]
+
+
+def wilson(correct: int, photos: int) -> list[float] | None:
+    """A share's 95 % interval; sound for few photos and shares near 100 %."""
+    if not photos:
+        return None
+    share, z2 = correct / photos, Z * Z / photos
+    middle = (share + z2 / 2) / (1 + z2)
+    half = (
+        Z
+        / (1 + z2)
+        * math.sqrt(share * (1 - share) / photos + z2 / photos / 4)
+    )
+    return [100 * max(0.0, middle - half), 100 * min(1.0, middle + half)]
+
+
+def per_class(matrix: np.ndarray, classes: list[str]) -> list[dict]:
+    """Precision, recall and F1; None where there is nothing to divide by."""
+    rows = []
+    for i, name in enumerate(classes):
+        right = int(matrix[i, i])
+        photos, taken = int(matrix[i].sum()), int(matrix[:, i].sum())
+        rows.append(
+            {
+                'class': name,
+                'photos': photos,
+                'correct': right,
+                'predicted': taken,
+                'recall': 100 * right / photos if photos else None,
+                'recall_interval': wilson(right, photos),
+                'precision': 100 * right / taken if taken else None,
+                'precision_interval': wilson(right, taken),
+                'f1': 200 * right / (photos + taken) if photos else None,
+            }
+        )
+    return rows
+
+
+def confused_pairs(matrix: np.ndarray, classes: list[str]) -> list[dict]:
+    """Pairs of classes by how often one was taken for the other."""
+    both = np.triu(matrix + matrix.T, k=1)
+    first, second = np.nonzero(both)
+    order = np.argsort(-both[first, second], kind='stable')
+    pairs = []
+    for a, b in zip(first[order], second[order], strict=True):
+        if matrix[b, a] > matrix[a, b]:
+            a, b = b, a
+        pairs.append(
+            {
+                'class': classes[a],
+                'taken_for': classes[b],
+                'times': int(matrix[a, b]),
+                'of': int(matrix[a].sum()),
+                'the_other_way': int(matrix[b, a]),
+                'of_the_other': int(matrix[b].sum()),
+            }
+        )
+    return pairs
+
+
+def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
+    """How far stated confidence and actual accuracy lie apart.
+
+    The error after scaling is measured on photos that the temperature was
+    not fitted on: each half of them gets that of the other half.
+    """
+    correct = scores.argmax(axis=1) == labels
+    confidence = scores.max(axis=1).astype(float)
+    wrong = int((~correct).sum())
+    chance = _ece_by_chance(confidence, seed)
+    found = {
+        'bins': reliability(correct, confidence),
+        'bins_are': 'equal numbers of photos',
+        'mean_confidence': float(100 * confidence.mean()),
+        'ece': ece(correct, confidence),
+        'ece_by_chance': float(chance.mean()),
+        'ece_by_chance_95': float(np.quantile(chance, 0.95)),
+        'nll': nll(labels, scores, 1.0),
+        'temperature': None,
+    }
+    if wrong < FEW_WRONG:
+        return found | {'why_no_temperature': f'only {wrong} photos are wrong'}
+    scaled = np.empty_like(scores, dtype=float)
+    halves = _halves(correct, seed)
+    for fitted, other in (halves, halves[::-1]):
+        at = temperature(labels[fitted], scores[fitted])
+        scaled[other] = rescaled(scores[other], at)
+    at = temperature(labels, scores)
+    return found | {
+        'temperature': at,
+        'ece_after': ece(scaled.argmax(axis=1) == labels, scaled.max(axis=1)),
+        'nll_after': nll(labels, scaled, 1.0),
+        'after_by': 'two-fold cross-fitting',
+    }
+
+
+def _bins(confidence: np.ndarray) -> list[np.ndarray]:
+    """Photos in order of confidence, cut into parts of equal size."""
+    count = min(BINS, max(1, len(confidence) // IN_A_BIN))
+    return np.array_split(np.argsort(confidence, kind='stable'), count)
+
+
+def reliability(correct: np.ndarray, confidence: np.ndarray) -> list[dict]:
+    return [
+        {
+            'photos': len(part),
+            'confidence': float(100 * confidence[part].mean()),
+            'accuracy': float(100 * correct[part].mean()),
+            'interval': wilson(int(correct[part].sum()), len(part)),
+        }
+        for part in _bins(confidence)
+    ]
+
+
+def ece(correct: np.ndarray, confidence: np.ndarray) -> float:
+    """Expected calibration error, in per cent."""
+    gaps = [
+        abs(float(correct[part].sum() - confidence[part].sum()))
+        for part in _bins(confidence)
+    ]
+    return 100 * sum(gaps) / len(correct)
+
+
+def _ece_by_chance(
+    confidence: np.ndarray, seed: int, times: int = 1000
+) -> np.ndarray:
+    """The error that a perfectly calibrated model shows on so few photos."""
+    rng = np.random.default_rng(seed)
+    gaps = np.zeros(times)
+    for part in _bins(confidence):
+        right = rng.random((times, len(part))) < confidence[part]
+        gaps += abs(right.sum(axis=1) - confidence[part].sum())
+    return 100 * gaps / len(confidence)
+
+
+def _halves(correct: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the photos with as many wrong ones in each."""
+    order = np.random.default_rng(seed).permutation(len(correct))
+    order = order[np.argsort(correct[order], kind='stable')]
+    return order[::2], order[1::2]
+
+
+def _logs(scores: np.ndarray) -> np.ndarray:
+    # What a float32 calls 0 would be infinitely wrong.
+    return np.log(np.maximum(scores.astype(float), 1e-12))
+
+
+def rescaled(scores: np.ndarray, at: float) -> np.ndarray:
+    """The scores at another temperature: softmax of log p / T."""
+    return _softmax(_logs(scores) / at)
+
+
+def _softmax(logs: np.ndarray) -> np.ndarray:
+    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def nll(labels: np.ndarray, scores: np.ndarray, at: float) -> float:
+    """Mean negative log-likelihood of the labels at a temperature."""
+    own = rescaled(scores, at)[np.arange(len(labels)), labels]
+    return float(-_logs(own).mean())
+
+
+def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The temperature of least negative log-likelihood, from 0.05 to 20.
+
+    The loss is convex in 1/T, so that its slope changes sign once.
+    """
+    logs = _logs(scores)
+    own = logs[np.arange(len(labels)), labels].mean()
+    low, high = math.log(0.05), math.log(20.0)
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        powers = _softmax(logs / math.exp(middle))
+        if np.vdot(powers, logs) / len(logs) > own:  # too sure
+            low = middle
+        else:
+            high = middle
+    return math.exp((low + high) / 2)
+
+
+def handed_over(labels: np.ndarray, scores: np.ndarray) -> dict:
+    """Accuracy on the rest when a person takes the least confident."""
+    correct = scores.argmax(axis=1) == labels
+    confidence = scores.max(axis=1).astype(float)
+    order = np.argsort(confidence, kind='stable')
+    photos = len(order)
+    # [k]: of the photos that are left when k are handed over
+    rest = correct[order][::-1].cumsum()[::-1] / np.arange(photos, 0, -1)
+    table = []
+    for share in SHARES:
+        count = min(round(photos * share / 100), photos - 1)
+        given = order[:count]
+        table.append(
+            {
+                'share': share,
+                'photos': count,
+                'wrong_among_them': int((~correct[given]).sum()),
+                'below_confidence': float(100 * confidence[order[count]]),
+                'top1_of_the_rest': float(100 * rest[count]),
+            }
+        )
+    shown = np.unique(np.linspace(0, photos - 1, 101).astype(int))
+    return {
+        'table': table,
+        'curve': [
+            [float(100 * k / photos), float(100 * rest[k])] for k in shown
+        ],
+    }
+
+
+def most_wrong(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The wrong photos, those first that the model was surest of."""
+    predicted = scores.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    return wrong[np.argsort(-scores[wrong].max(axis=1), kind='stable')]

@@ -1,0 +1,128 @@
+"""From the folders of runs to their pages and figures."""
+
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from flower_mm.errors import UserError
+from flower_mm.files import write_whole
+from flower_mm.report import page
+from flower_mm.report.facts import comparison_of, facts_of
+from flower_mm.report.measure import Measured, measure
+from flower_mm.report.page import Shown
+from flower_mm.report.read import Run, read_run
+
+PAGE = 'report.html'
+SIDE = 176  # pixels of a photo on the page
+
+
+def write_report(
+    folder: str | Path,
+    data_root: str | Path | None = None,
+    split: str = 'val',
+    device: str = 'auto',
+) -> Path:
+    """Write the report into the folder of a run; return the page's path.
+
+    What is missing is said on the page. Only a `data_root` that is given
+    has to be right.
+    """
+    run = read_run(Path(folder))
+    measured = measure(run, data_root, split, device)
+    return _write_report(run, measured, data_root)
+
+
+def _write_report(
+    run: Run, measured: Measured, data_root: str | Path | None
+) -> Path:
+    facts = facts_of(run, measured, data_root)
+    photos = photograph(
+        measured,
+        {row['photo'] for row in facts['wrong'][: page.MOST_WRONG]},
+        {row['photo'] for row in facts['suspects'][: page.MOST_SUSPECTS]},
+    )
+    if measured.why:
+        print(f'not in the report: {measured.why}', file=sys.stderr)
+    out = run.folder / PAGE
+    _write(out, page.report_page(facts, run, photos), facts)
+    return out
+
+
+def write_comparison(
+    folders: list[str | Path],
+    out: str | Path | None = None,
+    data_root: str | Path | None = None,
+    split: str = 'val',
+    device: str = 'auto',
+) -> Path:
+    """Put runs side by side; return the page's path.
+
+    The figures go into a JSON file of the same name; runs that have no
+    predictions yet get a report of their own.
+    """
+    paths = [Path(folder) for folder in folders]
+    twice = [p for p in paths if paths.count(p) > 1]
+    if twice:
+        raise UserError(f'{twice[0]} is named twice: nothing to compare')
+    runs = [read_run(path) for path in paths]
+    out = Path(out or paths[0].resolve().parent / 'comparison.html')
+    if out.suffix != '.html':
+        raise UserError(f'--out {out}: the page is a .html')
+    measured = []
+    for run in runs:
+        measured.append(measure(run, data_root, split, device))
+        if measured[-1].new:
+            _write_report(run, measured[-1], data_root)
+    facts = comparison_of(runs, measured)
+    changed = {
+        row['photo']
+        for pair in facts['pairs']
+        for kind in ('right_then_wrong_photos', 'wrong_then_right_photos')
+        for row in pair.get(kind, [])[: page.MOST_CHANGED]
+    }
+    photos = photograph(measured[0], set(), changed)
+    _write(out, page.comparison_page(facts, runs, photos), facts)
+    return out
+
+
+def _write(out: Path, text: str, facts: dict) -> None:
+    """The page, and its figures as JSON beside it."""
+    figures = json.dumps(facts, indent=1, ensure_ascii=False) + '\n'
+    for path, content in ((out.with_suffix('.json'), figures), (out, text)):
+        # The name of a photo may be no text.
+        write_whole(path, content.encode('utf-8', 'backslashreplace'))
+
+
+def photograph(
+    measured: Measured, with_heat: set[str], without: set[str]
+) -> Mapping[str, Shown]:
+    """Photos as the model saw them, and where it looked for what it said."""
+    found = {}
+    for load, mine in measured.by:
+        photos = measured.predictions.photos
+        wanted = [i for i in mine if photos[i] in with_heat | without]
+        if not wanted:
+            continue
+        from flower_mm.report.heat import heat_maps, overlay, thumbnail
+
+        predictor = load()
+        seen = {}
+        for i in wanted:
+            # One that is gone since it was predicted is not shown.
+            with suppress(UserError, OSError):
+                seen[i] = predictor.seen(photos[i])
+        hot = [i for i in seen if photos[i] in with_heat]
+        said = measured.predictions.predicted[hot].tolist()
+        heats = {}
+        # A backbone may have no map of the photo to be asked.
+        with suppress(ValueError):
+            maps = heat_maps(predictor, [photos[i] for i in hot], said)
+            heats = dict(zip(hot, maps, strict=True))
+        for i, pixels in seen.items():
+            found[photos[i]] = Shown(
+                thumbnail(pixels, SIDE),
+                overlay(pixels, heats[i], SIDE) if i in heats else None,
+            )
+    return found

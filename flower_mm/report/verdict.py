@@ -1,0 +1,58 @@
+"""Whether one run is better than another, in sentences."""
+
+from flower_mm.report.words import NBSP, plural, written
+
+
+def compared(pair: dict) -> list[str]:
+    """Whether the second run is better than the first, and how sure."""
+    if pair['why']:
+        return [pair['why']]
+    first, second = pair['first'], pair['second']
+    worse, better = pair['right_then_wrong'], pair['wrong_then_right']
+    if not worse + better:
+        return [f'{second} is right and wrong on the same photos as {first}.']
+    low, high = pair['difference_interval']
+    sentences = [
+        f'{second} is right on {plural(better, "photo")} that {first} got '
+        f'wrong, and wrong on {worse} that {first} got right: '
+        f'{signed(pair["difference"])} points of {pair["photos"]} photos, '
+        f'95{NBSP}% interval {signed(low)} to {signed(high)}.'
+    ]
+    p = pair['p']
+    often = f'{100 * p:.0f} of 100' if p >= 0.01 else 'fewer than 1 of 100'
+    sentences.append(
+        f'Two equally good models would differ that much in {often} cases '
+        f'(exact McNemar test, p = {p:.2g}): '
+        + (
+            'hardly chance.'
+            if pair['more_than_chance']
+            else 'that may well be chance.'
+        )
+    )
+    return sentences
+
+
+def signed(value: float) -> str:
+    return f'{value:+.1f}'.replace('-', '\u2212')
+
+
+def caution(facts: dict) -> str:
+    text = (
+        'This is about the photos, not about luck in training: another seed '
+        'alone moves the figure, too. To know by how much, train each with '
+        '--seed 1 and --seed 2 as well.'
+    )
+    tests = len(facts['pairs'])
+    if tests > 1:
+        text = (
+            f'Of {tests} comparisons one looks good by chance the more '
+            f'easily: each has to reach p < {0.05 / tests:.2g}. {text}'
+        )
+    return text
+
+
+def footer(facts: dict) -> str:
+    return (
+        f'{written(facts)} The figures of this page are in the JSON file '
+        'beside it. This file fetches nothing from anywhere.'
+    )

@@ -1,0 +1,430 @@
+"""What the figures mean, in sentences: report.json in, words out."""
+
+import shlex
+from datetime import datetime
+
+NBSP = '\u00a0'
+MOST_PAIRS = 12
+
+
+def one(value: float) -> str:
+    """One decimal; what is less than 100 does not look like it."""
+    if 99.95 <= value < 100:
+        return f'{int(value * 100) / 100:.2f}'
+    return '100' if value == 100 else f'{value:.1f}'
+
+
+def percent(value: float) -> str:
+    return f'{one(value)}{NBSP}%'
+
+
+def plural(count: int, word: str) -> str:
+    return f'{count} {word}' if count == 1 else f'{count} {word}s'
+
+
+def duration(seconds: float) -> str:
+    if seconds < 100:
+        return f'{seconds:.0f}{NBSP}s'
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f'{minutes}{NBSP}min'
+    return f'{minutes // 60}{NBSP}h {minutes % 60}{NBSP}min'
+
+
+def headline(facts: dict) -> str:
+    """One line below the name: which config, when, on what."""
+    run = facts['run']
+    parts = [run['config'] or 'config unknown']
+    epochs = run['result']['epochs']
+    if epochs is not None:
+        each = (
+            f'{len(facts["folds"]["each"])} folds, ' if facts['folds'] else ''
+        )
+        parts.append(each + plural(epochs, 'epoch'))
+    if run['started']:
+        parts.append(_date(run['started']))
+    if run['device']:
+        parts.append(run['device'])
+    return ' · '.join(parts)
+
+
+def _date(text: str) -> str:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f'{when.day} {when:%B %Y}, {when:%H:%M}'
+
+
+def alarms(run: dict) -> list[list[str]]:
+    """What has to be known before a figure of this run is believed."""
+    found = []
+    done, planned = run['result']['epochs'], run['result']['max_epochs']
+    where = f' after {done} of {planned} epochs' if planned else ''
+    if run['status'] == 'failed':
+        error = (run['error'] or '').splitlines()
+        found.append([f'This run failed{where}.', *error])
+    elif run['status'] == 'interrupted':
+        found.append(
+            [
+                f'This run was interrupted{where}. The same command with '
+                '--resume goes on from there.'
+            ]
+        )
+    elif run['status'] == 'running':
+        found.append(
+            [
+                'run.json says that this run is still going on'
+                f'{where and f", {where.strip()}"}; this is what is there so '
+                'far. If it was killed, the same command with --resume goes '
+                'on.'
+            ]
+        )
+    elif run['status'] is None:
+        found.append(['There is no run.json that says how this run ended.'])
+    if skipped := run['skipped_photos']['count']:
+        found.append(
+            [
+                f'{plural(skipped, "photo")} could not be loaded while '
+                'training; others of the same class stood in.'
+            ]
+        )
+    if run['went_back']:
+        found.append(
+            [
+                'The loss was no number '
+                f'{plural(len(run["went_back"]), "time")}; the run went back '
+                'to a checkpoint and on at a lower rate.'
+            ]
+        )
+    if run['resumed_although']:
+        found.append(
+            [
+                'Resumed under other settings than it began with:',
+                *map(str, run['resumed_although']),
+            ]
+        )
+    return found
+
+
+def measured_on(measured: dict) -> str:
+    """What kind of photos, before the word "photos"."""
+    if measured['folds']:
+        return 'out-of-fold'
+    return 'test' if measured['split'] == 'test' else 'validation'
+
+
+def result_sentences(facts: dict) -> list[str]:
+    """What the top-1 figure means, and what it does not."""
+    result, measured, run = facts['result'], facts['measured'], facts['run']
+    low, high = result['top1_interval']
+    photos = result['photos']
+    asked = f'{photos} photos' + ('' if measured['folds'] else ' kept aside')
+    if result['correct'] == photos:
+        sentences = [
+            f'All {asked} are named right. That is not {percent(100)} of all '
+            f'photos there are: with so few, {percent(low)} or more is what '
+            'can be said.'
+        ]
+    else:
+        sentences = [
+            f'Of {asked}, {result["correct"]} are named right. With other '
+            f'photos of the same kind expect between {one(low)} and '
+            f'{percent(high)}.'
+        ]
+    if measured['folds']:
+        sentences.append(
+            f'Each was asked of the one of {measured["folds"]} models that '
+            'had not been trained on it.'
+        )
+    largest = result['always_largest']
+    if low <= largest['top1']:
+        sentences.append(
+            f'That is not clearly better than always saying '
+            f'“{largest["class"]}”, which gets {percent(largest["top1"])}.'
+        )
+    epochs = run['result']['epochs'] or 0
+    if measured['split'] == 'val' and epochs > 1:
+        sentences.append(
+            'The same photos also chose which of '
+            f'{plural(epochs, "epoch")} to keep, so the figure flatters a '
+            'little. Only photos without a say in that, a test split, give '
+            'one that does not (prepare_dataset.py --test 0.15, then '
+            'report.py --split test).'
+        )
+    elif measured['split'] == 'test':
+        sentences.append(
+            'These are the test photos, which had no say in the training: '
+            'the figure is fair as long as no decision is made by it.'
+        )
+    noted = run['result']['best_top1']
+    one_photo = 100 / photos
+    if (
+        measured['split'] == 'val'
+        and not measured['folds']
+        and noted is not None
+        and abs(noted - result['top1']) > one_photo / 2
+    ):
+        sentences.append(
+            f'Training itself noted {percent(noted)}: measured on other '
+            'photos, or with other precision.'
+        )
+    return sentences
+
+
+def tiles(facts: dict) -> list[tuple[str, str, str]]:
+    run = facts['run']
+    found = []
+    if facts['result']:
+        trained = run['photos']['train']
+        others = 'in each fold' if facts['folds'] else 'others'
+        found.append(
+            (
+                'Photos',
+                str(facts['result']['photos']),
+                f'trained on {trained} {others}' if trained else '',
+            )
+        )
+    if facts['folds']:
+        return found
+    best, epochs = run['result']['best_epoch'], run['result']['epochs']
+    if best is not None:
+        found.append(('Best epoch', str(best), f'of {epochs}'))
+    spent = (run['seconds']['train'] or 0) + (run['seconds']['validate'] or 0)
+    if spent:
+        resumed = run['resumed_at_epoch']
+        found.append(
+            (
+                'Time',
+                duration(spent),
+                f'from epoch {resumed + 1} on'
+                if resumed
+                else 'training and validation',
+            )
+        )
+    return found
+
+
+def folds(found: dict | None) -> dict | None:
+    """How far the folds agree."""
+    if not found:
+        return None
+    return {
+        'sentence': f'On average {percent(found["mean_top1"])}, from '
+        f'{one(found["lowest_top1"])} to {percent(found["highest_top1"])}: '
+        'so much comes from which photos are learned and which are asked. '
+        'Each fold was asked with the weights of its last epoch, which '
+        'nothing was chosen by.',
+        'each': found['each'],
+    }
+
+
+def pairs(found: list[dict]) -> list[str]:
+    """The most confused pairs of classes."""
+    sentences = []
+    for pair in found[:MOST_PAIRS]:
+        text = (
+            f'{pair["class"]} taken for {pair["taken_for"]}: '
+            f'{pair["times"]} of {pair["of"]} '
+            f'({percent(100 * pair["times"] / pair["of"])})'
+        )
+        if pair['the_other_way']:
+            text += (
+                f'; the other way round {pair["the_other_way"]} of '
+                f'{pair["of_the_other"]}'
+            )
+        sentences.append(text)
+    return sentences
+
+
+def wrong(facts: dict, cards: list[dict]) -> str:
+    count, photos = len(facts['wrong']), facts['result']['photos']
+    if len(cards) < count:
+        text = f'here are the {len(cards)} that the model was surest of.'
+    else:
+        text = 'those first that the model was surest of.'
+    text = (
+        f'{count} of {photos} photos got another name than their label: {text}'
+    )
+    if any(card['heat'] for card in cards):
+        text += (
+            ' Left, what the model saw of the photo; right, bright where it '
+            'found what it said (Grad-CAM).'
+        )
+    return text
+
+
+def suspects(facts: dict) -> str:
+    text = (
+        f'{len(facts["suspects"])} of {facts["result"]["photos"]} photos: '
+        'the model is as sure of another class as it normally is of photos '
+        'with that label (confident learning). Some of these labels are '
+        "wrong, others are the model's mistakes: look, the most probable "
+        'come first.'
+    )
+    if not facts['measured']['folds']:
+        text += (
+            ' Only photos that the model was not trained on can be judged; '
+            'train.py --folds 5 judges all.'
+        )
+    return text
+
+
+def data(found: dict, trained_on: str | None) -> dict:
+    """What prepare_dataset.py found: sentences, and lists to unfold."""
+    if not found:
+        return {'sentences': ['The dataset is not at hand.'], 'lists': []}
+    if found.get('error'):
+        return {'sentences': found['error'].splitlines(), 'lists': []}
+    if not found['prepared']:
+        return {
+            'sentences': [
+                'Nobody looked: the dataset was made by hand. '
+                'tools/prepare_dataset.py keeps equal photos on one side of '
+                'the split and finds those that lie in two classes.'
+            ],
+            'lists': [],
+        }
+    groups, conflicts = found['duplicates'], found['conflicts']
+    kept = 'kept' if found['conflicts_kept'] else 'left out'
+    sentences = [
+        f'{plural(len(groups), "group")} of equal or nearly equal photos, '
+        'each on one side of the split, so that none is both learned and '
+        'asked.'
+        if groups
+        else 'No two photos are equal or nearly so.',
+        f'{plural(len(conflicts), "photo")} in two classes at once, {kept}.'
+        if conflicts
+        else 'No photo lies in two classes.',
+    ]
+    if trained_on and found['sha256'] != trained_on:
+        sentences.append(
+            'The dataset has changed since this run: these are the findings '
+            'of today.'
+        )
+    others = {
+        path: why
+        for path, why in found['left_out'].items()
+        if not str(why).startswith('conflict')
+    }
+    lists = [
+        ('Equal or nearly equal', groups),
+        (f'In two classes, {kept}', conflicts),
+        ('Not used', [f'{path}: {why}' for path, why in others.items()]),
+    ]
+    return {
+        'sentences': sentences,
+        'lists': [(title, lines) for title, lines in lists if lines],
+    }
+
+
+def calibration(found: dict, top1: float) -> list[str]:
+    stated = found['mean_confidence']
+    gap = stated - top1
+    bins = plural(len(found['bins']), 'bin')
+    sentences = [
+        f'On average it states {percent(stated)} and is right in '
+        f'{percent(top1)}.',
+        f'Expected calibration error: {percent(found["ece"])}, over {bins} '
+        'of equally many photos. A model whose confidence is perfect shows '
+        f'{percent(found["ece_by_chance"])} on so few photos, and more than '
+        f'{percent(found["ece_by_chance_95"])} in one case of twenty.',
+    ]
+    if found['ece'] <= found['ece_by_chance_95']:
+        sentences.append('So these photos give no reason to distrust it.')
+    else:
+        kind = 'surer' if gap > 0 else 'less sure'
+        sentences.append(f'It is {kind} than it should be.')
+    if found['temperature'] is None:
+        sentences.append(
+            f'No temperature is fitted: {found["why_no_temperature"]}.'
+        )
+        return sentences
+    better = found['ece_after'] < found['ece']
+    sentences.append(
+        f'Dividing its logits by a temperature of {found["temperature"]:.2f} '
+        f'{"brings" if better else "does not help:"} the error '
+        f'{"to" if better else "is then"} {percent(found["ece_after"])}, '
+        'measured on photos that the temperature was not fitted on (two '
+        'halves, crosswise).'
+    )
+    return sentences
+
+
+def handed_over(found: dict, top1: float) -> str:
+    least, *_, most = found['table']
+    text = (
+        f'If a person takes the {plural(least["photos"], "photo")} '
+        f'({least["share"]}{NBSP}%) that the model is least sure of, it is '
+        f'right on {percent(least["top1_of_the_rest"])} of the rest; with '
+        f'{most["share"]}{NBSP}%, on {percent(most["top1_of_the_rest"])}.'
+    )
+    if most['top1_of_the_rest'] <= top1 < 100:
+        text += ' So its confidence does not tell which ones are wrong.'
+    return text
+
+
+def speed(found: dict) -> list[tuple[str, str]]:
+    rows = []
+    if value := found['train_seconds_per_epoch']:
+        rows.append(('Training', f'{value:.1f}{NBSP}s an epoch'))
+    if value := found['train_photos_per_second']:
+        rows.append(('', f'{value:.0f} photos a second'))
+    if value := found['validation_photos_per_second']:
+        rows.append(('Validation', f'{value:.0f} photos a second'))
+    if value := found['prediction_photos_per_second']:
+        where = found['prediction_device']
+        rows.append(('Prediction', f'{value:.0f} photos a second on {where}'))
+    return rows
+
+
+def environment(facts: dict) -> list[tuple[str, str]]:
+    run, measured = facts['run'], facts['measured']
+    versions = ', '.join(
+        f'{name} {version}'
+        for name, version in (run['versions'] or {}).items()
+    )
+    processes = run['processes'] or 1
+    rows = [
+        ('Seed', run['seed']),
+        ('Device', run['device']),
+        ('Processes', processes if processes > 1 else None),
+        ('Versions', versions),
+        ('Commit of flower_mm', run['git_commit']),
+        ('Dataset', run['data_root']),
+        ('Dataset sha256', run['dataset_sha256']),
+        ('best.pth sha256', measured['best_sha256'] if measured else None),
+    ]
+    return [
+        (name, str(value))
+        for name, value in rows
+        if value is not None and value != ''
+    ]
+
+
+def command(text: str | None) -> str | None:
+    """The command, a flag a line where it is long."""
+    if not text or len(text) < 72:
+        return text
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return text
+    lines = [[]]
+    for word in words:
+        if word.startswith('--') and lines[-1]:
+            lines.append([])
+        lines[-1].append(shlex.quote(word))
+    return ' \\\n  '.join(' '.join(line) for line in lines)
+
+
+def footer(facts: dict) -> str:
+    return (
+        f'{written(facts)} The figures of this page are in report.json, '
+        'what the model said of each photo in predictions.csv. This file '
+        'fetches nothing from anywhere.'
+    )
+
+
+def written(facts: dict) -> str:
+    return f'Written by {facts["written_by"]}, {_date(facts["written"])}.'

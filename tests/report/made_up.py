@@ -1,0 +1,106 @@
+"""Predictions and runs that no model made, and what their page holds."""
+
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from flower_mm.report.facts import facts_of
+from flower_mm.report.measure import Measured
+from flower_mm.report.page import Shown, report_page
+from flower_mm.report.predictions import Predictions
+from flower_mm.report.read import Run, read_run
+
+FLOWERS = ['daisy', 'dandelion', 'rose', 'sunflower', 'tulip']
+RTL, BIDI = '\u202e', '\u2066'
+# Names that are more than names to a page that takes them as they are.
+NASTY = [
+    '<script>alert(1)</script>',
+    '"><img src=x onerror=alert(2)>',
+    "' onmouseover='alert(3)",
+    f'back{RTL}wards{BIDI}',
+    '{{ 7 * 7 }}</style></title>$x_{$',
+]
+HOW = {
+    'split': 'val',
+    'folds': None,
+    'best_sha256': '0' * 64,
+    'predictions_sha256': '1' * 64,
+    'photos_per_second': 12.5,
+    'device': 'a machine',
+}
+VOID = {'meta', 'img', 'br', 'link', 'input', 'source', 'hr'}
+
+
+def predictions(
+    photos: int = 200,
+    classes: list[str] = FLOWERS,
+    surety: float = 3.0,
+    seed: int = 0,
+) -> Predictions:
+    """Of a model that is the better the larger `surety`."""
+    rng = np.random.default_rng(seed)
+    count = len(classes)
+    labels = rng.integers(0, count, photos)
+    logits = rng.normal(size=(photos, count))
+    logits[np.arange(photos), labels] += surety
+    powers = np.exp(logits)
+    scores = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    paths = [
+        f'/photos/val/{classes[label].replace("/", "_")}/{i:04}.jpg'
+        for i, label in enumerate(labels)
+    ]
+    return Predictions(paths, labels, scores, list(classes))
+
+
+def run(folder: Path, **record: object) -> Run:
+    """A run of which there is no more than run.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = '{"status": "finished", "result": {"epochs": 5, "max_epochs": 5}}'
+    (folder / 'run.json').write_text(text)
+    found = read_run(folder)
+    return Run(folder, found.record | record, found.scalars)
+
+
+def page(made: Run, found: Predictions, how: dict = HOW) -> tuple[str, dict]:
+    """The report of these predictions, with grey photos, and its facts."""
+    facts = facts_of(made, Measured(found, how), None)
+    jpeg = io.BytesIO()
+    Image.new('RGB', (60, 60), 'grey').save(jpeg, 'JPEG')
+    grey = Shown(jpeg.getvalue(), jpeg.getvalue())
+    photos = {row['photo']: grey for row in facts['wrong'] + facts['suspects']}
+    return report_page(facts, made, photos), facts
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text; whether each tag is closed in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text, self.scripts, self._open = '', [], []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == 'script':
+            self.scripts.append(data)
+        elif not self._open or self._open[-1] != 'style':
+            self.text += data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attrs for name, attrs in self.tags if name == tag]

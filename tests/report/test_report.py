@@ -1,0 +1,314 @@
+"""tools/report.py on real runs, small ones."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import forked
+import pytest
+from helpers import CLASSES, tool, train_tiny
+from made_up import Page
+
+import flower_mm.engine  # noqa: F401
+from flower_mm.errors import UserError
+from flower_mm.report.run import write_comparison, write_report
+from flower_mm.report.words import one
+from flower_mm.weights.best import write_best
+from flower_mm.weights.read import read_checkpoint
+
+VAL = 22  # photos of the dataset's val split
+FILES = ('best.pth', 'run.json', 'scalars.json')
+
+
+@pytest.fixture
+def bare(bad_run: Path, tmp_path: Path) -> Path:
+    """A run of which no report was written yet."""
+    folder = tmp_path / 'bare'
+    folder.mkdir()
+    for name in FILES:
+        shutil.copy(bad_run / name, folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def bad_run(config, dataset, tmp_path_factory) -> Path:
+    """As plain_run, but it learns too slowly to be always right."""
+    return train_tiny(
+        config,
+        dataset,
+        tmp_path_factory.mktemp('runs') / 'b',
+        *('--seed', '7', '--cfg-options', 'optim_wrapper.optimizer.lr=3e-5'),
+    )
+
+
+def figures(folder: Path) -> dict:
+    return json.loads((folder / 'report.json').read_text('utf-8'))
+
+
+def text_of(page: Path) -> str:
+    return Page(page.read_text('utf-8')).text
+
+
+def test_a_run_becomes_a_page_and_figures(bare):
+    done = tool('report', bare)
+    assert str(bare / 'report.html') in done.stdout
+    made = figures(bare)
+    record = json.loads((bare / 'run.json').read_text('utf-8'))
+    best = record['result']['best_top1']
+    assert made['result']['top1'] == pytest.approx(best, abs=1e-3)
+    assert made['result']['photos'] == record['photos']['val']
+    assert made['classes'] == CLASSES
+    assert made['run']['command'] == record['command']
+    assert made['data']['prepared']
+    assert (bare / 'predictions.csv').is_file()
+    page = bare / 'report.html'
+    assert one(best) in text_of(page)
+    shown = Page(page.read_text('utf-8')).all('img')
+    assert made['wrong']
+    wrong = min(24, len(made['wrong']))
+    doubtful = min(24, len(made['suspects']))
+    assert len(shown) == 2 * wrong + doubtful
+    assert page.stat().st_size < 1_500_000
+
+
+def test_predictions_are_made_once(bare, capsys):
+    write_report(bare)
+    assert 'predicting' in capsys.readouterr().err
+    first = figures(bare)
+    write_report(bare)
+    assert 'predicting' not in capsys.readouterr().err
+    again = figures(bare)
+    for made in (first, again):
+        del made['written']
+    assert first == again
+
+
+@pytest.mark.parametrize('change', ['best', 'csv', 'photos'])
+def test_predictions_of_something_else_are_not_taken_up(
+    bare, dataset, tmp_path, capsys, change
+):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    write_report(bare, root)
+    if change == 'best':
+        found = read_checkpoint(bare / 'best.pth')
+        for tensor in found['state_dict'].values():
+            tensor.mul_(0.5)
+        write_best(bare / 'best.pth', found['state_dict'], found['meta'])
+    elif change == 'csv':
+        path = bare / 'predictions.csv'
+        path.write_bytes(path.read_bytes().replace(b',1,', b',0,', 1))
+    else:
+        lines = (root / 'val.txt').read_text('utf-8').splitlines(True)
+        (root / 'val.txt').write_text(''.join(lines[1:]), 'utf-8')
+    capsys.readouterr()
+    write_report(bare, root)
+    assert 'predicting' in capsys.readouterr().err
+    if change == 'photos':
+        assert figures(bare)['result']['photos'] == len(lines) - 1
+
+
+def test_a_training_leaves_its_report(config, dataset, tmp_path):
+    folder, log = tmp_path / 'run', tmp_path / 'log'
+    options = (config, '--data-root', dataset, '--work-dir', folder)
+    going = forked.finish(log, 'train', *options, report=True)
+    assert f'report       {folder / "report.html"}' in going.text
+    assert figures(folder)['result']['photos'] == VAL
+    shown = text_of(folder / 'report.html')
+    assert 'This run' not in shown
+    assert 'tools/train.py' in shown
+    assert 'optim_wrapper.optimizer.lr' in shown
+
+
+def test_without_the_photos_there_are_still_figures(bare, dataset, tmp_path):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    write_report(bare, root)
+    record = json.loads((bare / 'run.json').read_text('utf-8'))
+    record['data_root'] = str(root)
+    (bare / 'run.json').write_text(json.dumps(record), 'utf-8')
+    before = figures(bare)['result']
+    shutil.rmtree(root)
+    page = write_report(bare)
+    assert figures(bare)['result'] == before
+    assert Page(page.read_text('utf-8')).all('img') == []
+    assert '--data-root' in text_of(page)
+    (bare / 'report.json').unlink()
+    page = write_report(bare)
+    assert figures(bare)['result'] is None
+    assert 'does not exist' in text_of(page)
+
+
+def test_a_data_root_that_is_given_has_to_be_right(bare, tmp_path):
+    with pytest.raises(UserError, match=r'has no classes\.txt'):
+        write_report(bare, tmp_path)
+    assert not (bare / 'report.html').exists()
+
+
+def test_another_dataset_is_refused(bare, dataset, tmp_path):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    for path in [root / 'classes.txt', *root.glob('*.txt')]:
+        path.write_text(
+            path.read_text('utf-8').replace('red', 'green'), 'utf-8'
+        )
+    for path in root.glob('*/red'):
+        path.rename(path.with_name('green'))
+    with pytest.raises(UserError, match='other classes than the model'):
+        write_report(bare, root)
+
+
+def test_a_run_without_best_says_so(bare):
+    (bare / 'best.pth').unlink()
+    shown = text_of(write_report(bare))
+    assert 'Nothing was measured: there is no best.pth' in shown
+    assert 'How it learned' in shown
+    record = json.loads((bare / 'run.json').read_text('utf-8'))
+    record['photos']['val'] = 0
+    (bare / 'run.json').write_text(json.dumps(record), 'utf-8')
+    assert 'had no validation' in text_of(write_report(bare))
+
+
+def test_best_alone_is_enough_with_a_dataset(bare, dataset):
+    (bare / 'run.json').unlink()
+    (bare / 'scalars.json').unlink()
+    shown = text_of(write_report(bare, dataset))
+    assert 'no run.json' in shown
+    assert figures(bare)['result']['photos'] == VAL
+
+
+def test_a_folder_without_a_run_is_the_users_mistake(tmp_path):
+    done = tool('report', tmp_path, check=False)
+    assert done.returncode == 2
+    assert 'holds no run' in done.stderr
+    with pytest.raises(UserError, match='does not exist'):
+        write_report(tmp_path / 'x')
+
+
+def test_nothing_in_a_strangers_folder_is_run(bare, tmp_path):
+    """The resolved config there is Python, and so may be other files."""
+    mark = tmp_path / 'was run'
+    code = f'open({str(mark)!r}, "w")\n'
+    for name in ('tiny.py', 'sitecustomize.py', 'flower_mm.py', 'torch.py'):
+        (bare / name).write_text(code)
+    record = json.loads((bare / 'run.json').read_text('utf-8'))
+    record['config'] = str(bare / 'tiny.py')
+    (bare / 'run.json').write_text(json.dumps(record), 'utf-8')
+    tool('report', '.', cwd=bare)
+    assert (bare / 'report.html').is_file()
+    assert not mark.exists()
+
+
+def test_a_hostile_best_is_refused_on_the_page(bare):
+    found = read_checkpoint(bare / 'best.pth')
+    found['meta']['cfg']['model']['type'] = 'os.system'
+    write_best(bare / 'best.pth', found['state_dict'], found['meta'])
+    assert 'is refused' in text_of(write_report(bare))
+
+
+def test_the_test_split_is_measured_on_demand(bare, photos, tmp_path, capsys):
+    root = tmp_path / 'flowers'
+    tool(
+        'prepare_dataset',
+        *(photos, '--out', root, '--val', '0.3', '--test', '0.1'),
+    )
+    write_report(bare, root)
+    val = figures(bare)['result']['photos']
+    shown = text_of(write_report(bare, root, 'test'))
+    count = len((root / 'test.txt').read_text('utf-8').splitlines())
+    assert figures(bare)['result']['photos'] == count != val
+    assert f'top-1 on {count} test photos' in shown
+    capsys.readouterr()
+    write_report(bare, root)
+    assert 'predicting' in capsys.readouterr().err
+    assert figures(bare)['result']['photos'] == val
+
+
+def test_two_runs_side_by_side(plain_run, bad_run, tmp_path):
+    out, runs = tmp_path / 'both.html', (plain_run, bad_run)
+    forked.finish(tmp_path / 'log', 'report', *runs, '--out', out)
+    made = json.loads(out.with_suffix('.json').read_text('utf-8'))
+    (pair,) = made['pairs']
+    one, two = (run['result'] for run in made['runs'])
+    assert pair['photos'] == one['photos'] == VAL
+    assert pair['difference'] == pytest.approx(two['top1'] - one['top1'])
+    assert len(pair['right_then_wrong_photos']) == pair['right_then_wrong']
+    shown = Page(out.read_text('utf-8'))
+    changed = pair['right_then_wrong'] + pair['wrong_then_right']
+    assert len(shown.all('img')) == changed
+    assert 'randomness.seed' in shown.text
+    assert 'optim_wrapper.optimizer.lr' in shown.text
+
+
+def test_runs_of_other_photos_are_not_tested_against_each_other(
+    plain_run, bare, dataset, tmp_path
+):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    lines = (root / 'val.txt').read_text('utf-8').splitlines(True)
+    (root / 'val.txt').write_text(''.join(lines[1:]), 'utf-8')
+    record = json.loads((bare / 'run.json').read_text('utf-8'))
+    record['data_root'] = str(root)
+    (bare / 'run.json').write_text(json.dumps(record), 'utf-8')
+    page = write_comparison([plain_run, bare], tmp_path / 'c.html')
+    assert 'not measured on the same photos' in text_of(page)
+    made = json.loads(page.with_suffix('.json').read_text('utf-8'))
+    assert 'p' not in made['pairs'][0]
+    assert [run['result']['photos'] for run in made['runs']] == [VAL, VAL - 1]
+
+
+def test_a_comparison_takes_two_runs_and_a_page(plain_run, bad_run, tmp_path):
+    with pytest.raises(UserError, match='named twice'):
+        write_comparison([plain_run, plain_run])
+    with pytest.raises(UserError, match=r'the page is a \.html'):
+        write_comparison([plain_run, bad_run], tmp_path / 'x.json')
+    out = forked.start(
+        tmp_path / 'log', 'report', plain_run, '--out', tmp_path / 'x.html'
+    )
+    assert out.wait() == 2
+    assert 'leave --out away' in out.text
+
+
+def test_folds_are_reported_out_of_fold(config, dataset, tmp_path):
+    folder, log = tmp_path / 'run', tmp_path / 'log'
+    forked.finish(
+        log,
+        'train',
+        *(config, '--data-root', dataset, '--work-dir', folder),
+        *('--folds', '3', '--cfg-options', 'optim_wrapper.optimizer.lr=3e-5'),
+    )
+    page = write_report(folder)
+    made = figures(folder)
+    found = json.loads((folder / 'folds.json').read_text('utf-8'))
+    assert made['folds']['mean_top1'] == pytest.approx(found['mean_top1'])
+    assert made['result']['photos'] == found['photos'] == 60
+    assert made['measured']['folds'] == 3
+    assert Path(made['run']['data_root']) == dataset
+    shown = Page(page.read_text('utf-8'))
+    wrong = min(24, len(made['wrong']))
+    assert wrong
+    assert len(shown.all('img')) == 2 * wrong + len(made['suspects'][:24])
+    assert 'the one of 3 models that had not been trained' in shown.text
+    assert 'chose which of' not in shown.text
+    (folder / 'folds.json').unlink()
+    with pytest.raises(UserError, match='folds are not finished'):
+        write_report(folder)
+
+
+def test_an_interrupted_run_has_a_report(config, dataset, tmp_path):
+    """As far as it came: it is stopped in its second epoch."""
+    folder, log = tmp_path / 'run', tmp_path / 'log'
+    going = forked.start(
+        log,
+        'train',
+        *(config, '--data-root', dataset, '--work-dir', folder),
+        *('--cfg-options', 'train_cfg.max_epochs=500'),
+    )
+    while going.process.is_alive() and 'epoch 1/' not in going.text:
+        going.process.join(0.05)
+    os.kill(going.process.pid, 2)
+    assert going.wait() == 130
+    shown = text_of(write_report(folder))
+    assert 'This run was interrupted' in shown
+    assert figures(folder)['result']['photos'] == VAL

@@ -1,0 +1,221 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up import FLOWERS, predictions
+from sklearn import metrics
+
+from flower_mm.report import numbers
+
+
+@pytest.mark.parametrize('classes', [2, 5, 40])
+def test_figures_are_those_of_scikit_learn(classes):
+    found = predictions(
+        300, [f'class {i}' for i in range(classes)], surety=1.5
+    )
+    made = numbers.figures(found.labels, found.scores, found.classes)
+    labels, said = found.labels, found.predicted
+    here = np.unique(labels)
+    assert made['result']['top1'] == pytest.approx(
+        100 * metrics.accuracy_score(labels, said)
+    )
+    assert made['result']['balanced_accuracy'] == pytest.approx(
+        100 * metrics.balanced_accuracy_score(labels, said)
+    )
+    assert made['result']['macro_f1'] == pytest.approx(
+        100 * metrics.f1_score(labels, said, average='macro', labels=here)
+    )
+    assert made['confusion'] == metrics.confusion_matrix(labels, said).tolist()
+    rows = [made['per_class'][i] for i in here]
+    for name, theirs in zip(
+        ('precision', 'recall', 'f1'),
+        metrics.precision_recall_fscore_support(
+            labels, said, labels=here, zero_division=0
+        ),
+        strict=False,
+    ):
+        ours = [row[name] or 0 for row in rows]
+        assert ours == pytest.approx((100 * theirs).tolist())
+    if classes > 5:
+        assert made['result']['top5'] == pytest.approx(
+            100 * metrics.top_k_accuracy_score(labels, found.scores, k=5)
+        )
+
+
+def test_drawing_cells_is_drawing_photos():
+    """Our bootstrap against one that does draw photos."""
+    found = predictions(120, surety=1.5)
+    labels, said = found.labels, found.predicted
+    rng = np.random.default_rng(1)
+    drawn = rng.integers(0, 120, (3000, 120))
+    top1 = 100 * (labels == said)[drawn].mean(axis=1)
+    macro = [
+        100
+        * metrics.f1_score(
+            labels[row],
+            said[row],
+            average='macro',
+            labels=np.unique(labels[row]),
+        )
+        for row in drawn[:800]
+    ]
+    matrix = numbers.confusion(labels, said, 5)
+    ours = numbers.result(matrix, FLOWERS, seed=0)
+    for interval, theirs in (
+        (ours['top1_interval'], top1),
+        (ours['macro_f1_interval'], macro),
+    ):
+        expected = np.quantile(theirs, (0.025, 0.975))
+        # One photo is 0.8 %; their own scatter is about as much.
+        assert interval == pytest.approx(expected.tolist(), abs=1.7)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    matrix = np.array([[20, 5], [3, 22]])
+    one, two = (numbers.result(matrix, ['a', 'b'], 0) for _ in range(2))
+    assert one == two
+
+
+def test_all_right_is_not_a_hundred_per_cent_for_certain():
+    made = numbers.result(np.diag([10, 15]), ['a', 'b'], seed=0)
+    # The rule of three: about 3 / 25 may be wrong; two-sided it is more.
+    assert made['top1_interval'] == pytest.approx([86.28, 100], abs=0.01)
+    assert made['interval_by'] == 'Clopper-Pearson'
+    none = numbers.result(np.array([[0, 10], [15, 0]]), ['a', 'b'], seed=0)
+    assert none['top1_interval'] == pytest.approx([0, 13.72], abs=0.01)
+
+
+def test_wilson_interval():
+    # Newcombe 1998, table I: 81 of 263, and 0 of 20.
+    assert numbers.wilson(81, 263) == pytest.approx([25.53, 36.62], abs=0.01)
+    assert numbers.wilson(0, 20) == pytest.approx([0, 16.11], abs=0.01)
+    assert numbers.wilson(0, 0) is None
+
+
+def test_a_class_without_photos_is_in_no_average():
+    labels, said = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
+    matrix = numbers.confusion(labels, said, 4)
+    made = numbers.result(matrix, list('abcd'), seed=0)
+    assert made['balanced_accuracy'] == 75
+    assert made['macro_f1'] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    rows = numbers.per_class(matrix, list('abcd'))
+    assert rows[2]['recall'] is None
+    assert rows[2]['precision'] == 0
+    assert rows[3]['precision'] is None
+
+
+def test_always_the_largest_class():
+    matrix = np.array([[3, 1], [0, 2]])
+    made = numbers.result(matrix, ['many', 'few'], seed=0)
+    assert made['always_largest']['class'] == 'many'
+    assert made['always_largest']['top1'] == pytest.approx(100 * 4 / 6)
+
+
+def test_pairs_are_counted_both_ways():
+    matrix = np.array([[5, 1, 0], [3, 5, 0], [2, 0, 5]])
+    first, second = numbers.confused_pairs(matrix, ['a', 'b', 'c'])
+    assert first == {
+        'class': 'b',
+        'taken_for': 'a',
+        'times': 3,
+        'of': 8,
+        'the_other_way': 1,
+        'of_the_other': 6,
+    }
+    assert (second['class'], second['taken_for']) == ('c', 'a')
+
+
+def sure(temperature: float, photos: int = 4000, seed: int = 0):
+    """Labels drawn from true probabilities, and scores too sure of them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=2, size=(photos, 4))
+    powers = np.exp(logits)
+    true = powers / powers.sum(1, keepdims=True)
+    drawn = rng.random((photos, 1)) < true.cumsum(1)
+    labels = drawn.argmax(1)
+    said = np.exp(temperature * logits)
+    return labels, (said / said.sum(1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize('true', [0.5, 2.0])
+def test_the_temperature_that_was_taken_away_is_found(true):
+    labels, scores = sure(true)
+    made = numbers.calibration(labels, scores, seed=0)
+    assert made['temperature'] == pytest.approx(true, rel=0.08)
+    assert made['ece'] > made['ece_by_chance_95']
+    # Measured on the other half each, so not below what chance gives.
+    assert made['ece_after'] < made['ece'] / 2
+    assert made['nll_after'] < made['nll']
+
+
+def test_the_temperature_is_the_best_one():
+    labels, scores = sure(1.7, 500)
+    best = numbers.temperature(labels, scores)
+    least = numbers.nll(labels, scores, best)
+    for other in (0.8 * best, 0.97 * best, 1.03 * best, 1.25 * best):
+        assert numbers.nll(labels, scores, other) > least
+
+
+def test_a_calibrated_model_is_within_chance():
+    """In 40 draws about two exceed what one case of twenty exceeds."""
+    beyond = 0
+    for seed in range(40):
+        labels, scores = sure(1.0, 200, seed)
+        made = numbers.calibration(labels, scores, seed=0)
+        beyond += made['ece'] > made['ece_by_chance_95']
+    assert beyond <= 7  # 8 or more: once in 2,000 runs of 40
+
+
+def test_ece_by_hand():
+    correct = np.array([True, True, False, True])
+    confidence = np.array([0.6, 0.8, 0.9, 0.7])
+    # One bin: 3 of 4 right, 0.75 stated.
+    assert numbers.ece(correct, confidence) == pytest.approx(0)
+    assert numbers.ece(correct[:3], confidence[:3]) == pytest.approx(10)
+
+
+def test_no_temperature_from_a_handful_of_mistakes():
+    found = predictions(50, surety=12)
+    made = numbers.calibration(found.labels, found.scores, seed=0)
+    assert made['temperature'] is None
+    assert made['why_no_temperature'] == 'only 0 photos are wrong'
+
+
+def test_the_least_sure_are_handed_over():
+    confidence = np.array([0.9, 0.6, 0.8, 0.7, 0.95] * 4)
+    scores = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.where(confidence < 0.75, 1, 0)  # wrong where unsure
+    made = numbers.handed_over(labels, scores)
+    five, _, twenty = made['table']
+    assert [row['photos'] for row in made['table']] == [1, 2, 4]
+    assert five['top1_of_the_rest'] == pytest.approx(100 * 12 / 19)
+    assert twenty['wrong_among_them'] == 4
+    assert twenty['top1_of_the_rest'] == pytest.approx(75)
+    assert twenty['below_confidence'] == pytest.approx(70)
+    assert made['curve'][0] == [0, 60]
+    assert made['curve'][-1] == [95, 100]
+
+
+def test_the_surest_mistakes_come_first():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
+    labels = np.array([0, 0, 0, 0])
+    assert numbers.most_wrong(labels, scores).tolist() == [1, 3, 2]
+
+
+@given(st.integers(1, 40), st.integers(2, 7), st.integers(0, 2**32 - 1))
+def test_whatever_is_predicted_the_figures_are_numbers(photos, classes, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, photos)
+    # Certain ones, ties, and classes that nobody sees.
+    scores = rng.integers(0, 3, (photos, classes)) + (rng.random() < 0.5)
+    scores[scores.sum(1) == 0, 0] = 1
+    scores = (scores / scores.sum(1, keepdims=True)).astype(np.float32)
+    names = [f'class {i}' for i in range(classes)]
+    made = numbers.figures(labels, scores, names)
+    json.dumps(made, allow_nan=False)
+    low, high = made['result']['top1_interval']
+    assert 0 <= low <= made['result']['top1'] <= high <= 100
+    assert not math.isnan(made['calibration']['ece'])

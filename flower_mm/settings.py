@@ -63,13 +63,7 @@ def settle(cfg: Config) -> list[str]:
     dataset has no test split, testing uses val.
     """
     root = data_root(cfg)
-    if cfg.get('train_cfg') and cfg.train_cfg.get('max_epochs', 1) < 1:
-        raise UserError('train_cfg.max_epochs has to be 1 or more')
-    if cfg.get('train_cfg') and not cfg.train_cfg.get('by_epoch', True):
-        raise UserError(
-            'train_cfg.by_epoch=False trains by iterations; checkpoints and '
-            'best.pth are of whole epochs: by_epoch=True, max_epochs=N'
-        )
+    require_epochs(cfg)
     classes = read_classes(root)
     count = len(classes)
     for part in walk(cfg.model):
@@ -101,6 +95,18 @@ def settle(cfg: Config) -> list[str]:
         if dataset.get('split') == 'test' and not (root / 'test.txt').exists():
             dataset.split = 'val'
     return classes
+
+
+def require_epochs(cfg: Config) -> None:
+    """Stop where training is not counted in whole epochs, one at least."""
+    length = cfg.get('train_cfg') or {}
+    if length.get('max_epochs', 1) < 1:
+        raise UserError('train_cfg.max_epochs has to be 1 or more')
+    if not length.get('by_epoch', True):
+        raise UserError(
+            'train_cfg.by_epoch=False trains by iterations; checkpoints and '
+            'best.pth are of whole epochs: by_epoch=True, max_epochs=N'
+        )
 
 
 def data_root(cfg: Config) -> Path:

@@ -16,15 +16,23 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_training_flags(parser)
+    parser.add_argument(
+        '--no-doctor',
+        action='store_true',
+        help='do not look for mistakes before the first iteration',
+    )
     return parser
 
 
 def main(args: argparse.Namespace) -> int | None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    from flower_mm.doctor.run import check_before_training
     from flower_mm.engine.train import train
     from flower_mm.settings import read_config
 
     cfg = read_config(args.config, args.cfg_options)
+    if not args.no_doctor:
+        check_before_training(cfg, args)
     if args.folds:
         from flower_mm.engine.folds import train_folds
 

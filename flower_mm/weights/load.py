@@ -21,6 +21,7 @@ MOST = 10_000  # tensors; models have some hundreds
 # is the better half of a pair. MMEngine swaps its own average into
 # `state_dict` when it saves.
 WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model')
+CLASSIFIERS = ('head.', 'fc.', 'classifier.')
 PREFIXES = ('module.', '_orig_mod.')  # of data-parallel and compiled models
 
 # What a model computes for itself, and old files do not hold.
@@ -67,16 +68,8 @@ def load_backbone(model: nn.Module, path: str | Path) -> Match:
     The classifier is never loaded: it is of other classes. The model is
     untouched when this raises.
     """
-    path = Path(path)
-    state = _tensors(read_checkpoint(path), path)
     backbone = model.backbone
-    own, name = _in_our_names(state, backbone)
-    _check_arithmetic(name, backbone, path)
-    usable, match = _compare(own, backbone, name)
-    if not match.is_enough:
-        raise UserError(_another_model(path, own, match, backbone))
-    _check_numbers(usable, backbone.state_dict(), path)
-    neck = _neck(model, state, path)
+    usable, neck, match = _usable(model, Path(path))
     with _fitting(path):
         backbone.load_state_dict(usable, strict=False)
     if not backbone.training:
@@ -85,6 +78,42 @@ def load_backbone(model: nn.Module, path: str | Path) -> Match:
     if neck:
         model.neck.load_state_dict(neck, strict=False)
     return match
+
+
+def match_backbone(model: nn.Module, path: str | Path) -> Match:
+    """What `load_backbone` would fill, or its error; nothing is loaded."""
+    return _usable(model, Path(path))[2]
+
+
+def match_by_name(
+    backbone: nn.Module, path: str | Path, prefix: str = ''
+) -> Match:
+    """What MMEngine would fill: equal names only, and no word on the rest.
+
+    `prefix` is what the backbone's names begin with in the file.
+    """
+    found = read_checkpoint(path)
+    own = {
+        key.removeprefix('module.').removeprefix(prefix): tensor
+        for key, tensor in found.get('state_dict', found).items()
+        if isinstance(tensor, torch.Tensor)
+        and key.removeprefix('module.').startswith(prefix)
+        and not key.startswith(CLASSIFIERS)
+    }
+    return _compare(own, backbone, MMPRETRAIN)[1]
+
+
+def _usable(model: nn.Module, path: Path) -> tuple[State, State, Match]:
+    """What of a file goes into the backbone and the neck."""
+    state = _tensors(read_checkpoint(path), path)
+    backbone = model.backbone
+    own, name = _in_our_names(state, backbone)
+    _check_arithmetic(name, backbone, path)
+    usable, match = _compare(own, backbone, name)
+    if not match.is_enough:
+        raise UserError(_another_model(path, own, match, backbone))
+    _check_numbers(usable, backbone.state_dict(), path)
+    return usable, _neck(model, state, path), match
 
 
 def load_whole(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
@@ -282,8 +311,8 @@ def _check_arithmetic(style: str, backbone: nn.Module, path: Path) -> None:
 def _another_model(
     path: Path, own: State, match: Match, backbone: nn.Module
 ) -> str:
-    wants = _architecture(parameters_of(backbone.state_dict()))
-    looks = _architecture(parameters_of(own))
+    wants = architecture_of(parameters_of(backbone.state_dict()))
+    looks = architecture_of(parameters_of(own))
     kind = type(backbone).__name__
     if looks is None and match.style not in (UNKNOWN, MMPRETRAIN):
         looks = f'one of {match.style} that the table does not know'
@@ -309,7 +338,7 @@ def parameters_of(state: State) -> int:
     )
 
 
-def _architecture(parameters: int) -> str | None:
+def architecture_of(parameters: int) -> str | None:
     """The name in the table whose backbone has exactly this many."""
     for entry in table.read_table().values():
         if entry.parameters == parameters:

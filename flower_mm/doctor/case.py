@@ -1,0 +1,192 @@
+"""What the checks look at: a config, its photos and its model, read once."""
+
+import argparse
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch import nn
+
+from flower_mm.datasets.annotations import read_classes
+from flower_mm.doctor.quiet import quiet
+from flower_mm.engine.device import processes
+from flower_mm.errors import UserError
+from flower_mm.settings import LOADERS, datasets, settle, walk
+
+
+@dataclass(frozen=True)
+class Split:
+    """The photos of one loader, as its dataset finds them."""
+
+    loader: str  # train_dataloader and so on
+    photos: list[str]
+    labels: np.ndarray
+    classes: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.loader.removesuffix('_dataloader')
+
+
+@dataclass
+class Case:
+    """A training command, before anything of it has begun.
+
+    `cfg` is what would run, but for what classes.txt decides: that is in
+    `settled`. `thorough` allows checks that take more than an instant.
+    """
+
+    args: argparse.Namespace
+    cfg: Config
+    device: str
+    thorough: bool = False
+
+    @cached_property
+    def settled(self) -> Config:
+        """The config with the number of classes in it, as it is built."""
+        cfg = copy.deepcopy(self.cfg)
+        settle(cfg)
+        return cfg
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """What classes.txt says."""
+        return read_classes(self.root)
+
+    @cached_property
+    def root(self) -> Path:
+        """The dataset folder of the training photos."""
+        for dataset in datasets(self.cfg, ('train_dataloader',)):
+            return Path(dataset.data_root)
+        raise UserError('no dataset is named: --data-root FOLDER')
+
+    @property
+    def prepare(self) -> str:
+        """The command that makes the dataset anew, from its photos."""
+        tool = 'python tools/prepare_dataset.py PHOTOS --out'
+        if (self.root / 'dataset.json').is_file():
+            return f'{tool} {self.root} --overwrite'
+        # The tool leaves alone what it has not made.
+        return f'{tool} NEW, then --data-root NEW'
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """The photos of each loader that the config has.
+
+        What training needs and cannot be read raises its UserError; a test
+        split that cannot be read is left out, for training does not ask.
+        """
+        found = {}
+        for loader in LOADERS:
+            if not self.settled.get(loader):
+                continue
+            try:
+                found[loader] = self.read_split(loader)
+            except UserError:
+                if loader != 'test_dataloader':
+                    raise
+        return found
+
+    def read_split(self, loader: str) -> Split:
+        """Build a loader's dataset and list its photos."""
+        init_default_scope(self.settled.get('default_scope', 'flower_mm'))
+        plain = copy.deepcopy(self.settled[loader].dataset)
+        for part in walk(plain):
+            if 'pipeline' in part or 'data_root' in part:
+                # Nothing is loaded here, and one process has no need to
+                # share what it reads: that took a fifth of a second.
+                part.update(pipeline=[], serialize_data=False)
+        try:
+            with quiet():
+                dataset = DATASETS.build(plain)
+            infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+            return Split(
+                loader,
+                [info['img_path'] for info in infos],
+                np.array([info['gt_label'] for info in infos], dtype=int),
+                list(dataset.metainfo.get('classes') or []),
+            )
+        except UserError:
+            raise
+        except Exception as error:
+            if self.is_flower(loader):
+                raise  # the machine's fault, which the run tells better
+            # MMPretrain's datasets raise whatever they run into.
+            raise UserError(
+                f'{loader}.dataset ({plain.get("type")}) cannot be read: '
+                f'{type(error).__name__}: {str(error).strip()[:300]}\n'
+                'What tools/prepare_dataset.py made is read by: --cfg-options '
+                f'{loader}.dataset.type=flower_mm.FlowerDataset'
+            ) from error
+
+    @property
+    def is_flower_run(self) -> bool:
+        """Whether our Runner drives it; MMEngine's has no hooks of ours."""
+        return self.cfg.get('runner_type') == 'FlowerRunner'
+
+    def is_flower(self, loader: str) -> bool:
+        """Whether a loader's list is read, and checked, by FlowerDataset."""
+        return any(
+            str(part.get('type')).endswith('FlowerDataset')
+            for part in walk(self.cfg[loader].dataset)
+        )
+
+    def list_of(self, loader: str) -> str:
+        """Where the photos of a loader are listed, for findings."""
+        for dataset in datasets(self.settled, (loader,)):
+            name = dataset.get('ann_file')
+            if not name and str(dataset.type).endswith('FlowerDataset'):
+                name = f'{dataset.get("split", "train")}.txt'
+            if name:
+                return str(Path(dataset.data_root) / name)
+        return f'{loader}.dataset'
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what the model is given while training."""
+        found = (224, 224)
+        for dataset in walk(self.cfg.train_dataloader.dataset):
+            for step in dataset.get('pipeline') or []:
+                if 'edge' in step:
+                    continue  # ResizeEdge leaves the other side open
+                for key in ('scale', 'size', 'crop_size'):
+                    given = step.get(key)
+                    pair = (
+                        given if isinstance(given, (list, tuple)) else [given]
+                    )
+                    # Others have a range of ratios under this name.
+                    if pair and all(isinstance(side, int) for side in pair):
+                        found = pair[-1], pair[0]
+        return found
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model, built and not initialised."""
+        init_default_scope(self.settled.get('default_scope', 'flower_mm'))
+        cfg = copy.deepcopy(self.settled.model)
+        cfg.setdefault('data_preprocessor', self.settled.data_preprocessor)
+        with quiet():
+            return MODELS.build(cfg)
+
+    @cached_property
+    def batch(self) -> int:
+        """Photos in one step of the optimizer, over all processes."""
+        return (
+            (self.cfg.train_dataloader.get('batch_size') or 1)
+            * processes(self.cfg.get('launcher', 'none'))
+            * self.cfg.optim_wrapper.get('accumulative_counts', 1)
+        )
+
+    @cached_property
+    def iterations(self) -> int:
+        """Batches an epoch, in each process."""
+        loader = self.cfg.train_dataloader
+        photos = len(self.splits['train_dataloader'].photos)
+        share = -(-photos // processes(self.cfg.get('launcher', 'none')))
+        if loader.get('drop_last'):
+            return max(1, share // loader.batch_size)
+        return max(1, -(-share // loader.batch_size))

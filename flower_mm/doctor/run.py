@@ -1,0 +1,140 @@
+"""All checks, and what is shown of them."""
+
+import argparse
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from flower_mm import cli
+from flower_mm.doctor import (
+    classes,
+    cost,
+    counts,
+    data,
+    disk,
+    keys,
+    machine,
+    root,
+    schedule,
+    sides,
+    sizes,
+    weights,
+)
+from flower_mm.doctor.case import Case
+from flower_mm.doctor.effective import effective
+from flower_mm.doctor.finding import Finding, Level, note, stop
+from flower_mm.doctor.plot import draw_rate
+from flower_mm.doctor.timing import measure
+from flower_mm.engine.device import is_first
+from flower_mm.engine.train import configure
+from flower_mm.errors import UserError
+
+CHECKS = (
+    schedule,
+    classes,
+    counts,
+    data,
+    sides,
+    sizes,
+    weights,
+    disk,
+    machine,
+    cost,
+)
+
+
+def open_case(
+    cfg: Config, args: argparse.Namespace, thorough: bool = False
+) -> Case:
+    """Put the command line into a copy of the config."""
+    cfg = copy.deepcopy(cfg)
+    configure(cfg, args)
+    return Case(args, cfg, get_device(), thorough)
+
+
+def examine(
+    cfg: Config, args: argparse.Namespace, thorough: bool = False
+) -> tuple[list[Finding], Case | None]:
+    """Everything that the checks find, the worst first.
+
+    There is no case where the config cannot even be completed.
+    """
+    found = list(_found(keys.check, cfg, args))
+    case = None
+    if not any(finding.level == Level.STOP for finding in found):
+        try:
+            case = open_case(cfg, args, thorough)
+        except UserError as error:
+            found.append(stop(str(error), '', ''))
+        else:
+            found += _found(root.check, case)
+            if not any(finding.level == Level.STOP for finding in found):
+                for check in CHECKS:
+                    found += _found(check.check, case)
+    # One mistake may stand in the way of several checks.
+    found = list(dict.fromkeys(found))
+    return sorted(found, key=lambda finding: -finding.level), case
+
+
+def _found(check: Callable[..., Iterator[Finding]], *args) -> list[Finding]:
+    """What one check finds; a mistake that it runs into is a finding."""
+    found = []
+    try:
+        for finding in check(*args):
+            found.append(finding)
+    except UserError as error:
+        found.append(stop(str(error), '', ''))
+    except Exception as error:
+        # What the run itself will tell better, or a fault of the check.
+        name = check.__module__.rpartition('.')[2]
+        found.append(
+            note(
+                f'{name} could not be checked ({type(error).__name__}: '
+                f'{str(error)[:200]})',
+                '',
+                '',
+            )
+        )
+    return found
+
+
+def check_before_training(cfg: Config, args: argparse.Namespace) -> None:
+    """Say what is doubtful; stop where the run cannot be what was meant."""
+    if not is_first(args.launcher):
+        return
+    found, _ = examine(cfg, args)
+    for finding in found:
+        if finding.level == Level.WARN:
+            print(finding, flush=True)
+    wrong = [f.text for f in found if f.level == Level.STOP]
+    if wrong:
+        raise UserError('\n'.join(wrong))
+
+
+def doctor(cfg: Config, args: argparse.Namespace) -> int:
+    """Run `tools/doctor.py` with its parsed arguments."""
+    found, case = examine(cfg, args, thorough=True)
+    if case:
+        rows = effective(case)
+        width = max((len(name) for name, _ in rows), default=0)
+        print('what will run')
+        for name, value in rows:
+            print(f'  {name:{width}}  {value}')
+        print()
+    for finding in found:
+        print(finding)
+    notes, warnings, stops = (
+        sum(f.level == level for f in found) for level in Level
+    )
+    print(f'{stops} to stop for, {warnings} warnings, {notes} notes')
+    if args.plot and case:
+        draw_rate(case, Path(args.plot))
+        print(f'the rate over the run: {args.plot}')
+    if stops:
+        return cli.YOURS
+    if args.time:
+        print(f'\n{measure(case)}')
+    return cli.OK

@@ -1,0 +1,224 @@
+"""Do the weights exist, are they this model's, and will they be used?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import ConfigDict
+
+from flower_mm.doctor.case import Case
+from flower_mm.doctor.finding import Finding, note, stop, warn
+from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.engine.pretrained import find_weights
+from flower_mm.errors import UserError
+from flower_mm.weights.load import (
+    architecture_of,
+    match_backbone,
+    match_by_name,
+    parameters_of,
+)
+
+HOOK = 'default_hooks.pretrained'
+# Parameters of a backbone that 3000 photos do not teach from nothing.
+LARGE = 5_000_000
+
+
+def check(case: Case) -> Iterator[Finding]:
+    if _goes_on(case) or not hasattr(case.model, 'backbone'):
+        return
+    load_from, hook = case.cfg.get('load_from'), _hook(case)
+    inits = list(_inits(case))
+    if case.args.from_scratch and (load_from or inits):
+        yield warn(
+            '--from-scratch leaves out default_hooks.pretrained; the weights '
+            f'of {load_from or inits[0][1].checkpoint} are loaded all the '
+            'same.',
+            'load_from' if load_from else inits[0][0],
+            f'--cfg-options {"load_from" if load_from else inits[0][0]}=None',
+        )
+    for place, init in inits:
+        yield from _init(case, place, init, overwritten=bool(hook))
+    if load_from:
+        yield from _load_from(case, load_from)
+    elif hook:
+        yield from _pretrained(case, hook)
+    elif not inits:
+        yield from _nothing(case)
+
+
+def _goes_on(case: Case) -> bool:
+    """Whether a checkpoint is resumed, which has all weights."""
+    kept = checkpoints(Path(case.cfg.work_dir))
+    return bool(case.cfg.get('resume') and (case.cfg.get('load_from') or kept))
+
+
+def _hook(case: Case) -> ConfigDict | None:
+    return (case.cfg.get('default_hooks') or {}).get('pretrained')
+
+
+def _inits(case: Case) -> Iterator[tuple[str, ConfigDict]]:
+    """MMPretrain's own way to weights: an init_cfg of type Pretrained."""
+    model = case.cfg.model
+    if model.get('pretrained'):
+        yield 'model.pretrained', ConfigDict(checkpoint=model.pretrained)
+    for place, part in (
+        ('model', model),
+        ('model.backbone', model.get('backbone') or {}),
+    ):
+        found = part.get('init_cfg') or []
+        for init in [found] if isinstance(found, dict) else found:
+            if init.get('type') == 'Pretrained':
+                yield f'{place}.init_cfg', init
+
+
+# --- what is loaded ----------------------------------------------------------
+
+
+def _pretrained(case: Case, hook: ConfigDict) -> Iterator[Finding]:
+    if not case.is_flower_run:
+        yield stop(
+            "PretrainedHook needs our Runner, and this is MMEngine's.",
+            HOOK,
+            '--cfg-options runner_type=FlowerRunner',
+        )
+        return
+    if '://' in hook.weights:
+        yield _address(case, f'{HOOK}.weights', hook.weights)
+        return
+    yield from _ours(case, find_weights(hook.weights), f'{HOOK}.weights')
+
+
+def _load_from(case: Case, name: str) -> Iterator[Finding]:
+    if '://' in name:
+        yield _address(case, 'load_from', name)
+    elif not Path(name).is_file():
+        yield _missing(case, 'load_from', name)
+    elif case.is_flower_run:
+        yield from _ours(case, Path(name), 'load_from')
+    else:
+        yield from _theirs(case, 'load_from', name, 'backbone.')
+
+
+def _init(
+    case: Case, place: str, init: ConfigDict, overwritten: bool
+) -> Iterator[Finding]:
+    name = str(init.checkpoint)
+    if '://' in name:
+        yield _address(case, place, name)
+        return
+    if not Path(name).expanduser().is_file():
+        yield _missing(case, place, name)
+        return
+    if overwritten:
+        yield warn(
+            f'the weights of {name} are loaded, and then overwritten by those '
+            f'of {HOOK}, {_hook(case).weights}.',
+            place,
+            f'--cfg-options {place}=None {HOOK}.weights={name}',
+        )
+        return
+    whole = not place.startswith('model.backbone')
+    prefix = init.get('prefix') or ('backbone' if whole else '')
+    yield from _theirs(case, place, name, prefix and prefix.rstrip('.') + '.')
+
+
+def _ours(case: Case, path: Path, where: str) -> Iterator[Finding]:
+    """As load_backbone will have it."""
+    if not path.is_file():
+        yield _missing(case, where, str(path))
+        return
+    try:
+        match = match_backbone(case.model, path)
+    except UserError as error:
+        yield stop(str(error), where, _own_weights(case, where))
+        return
+    yield note(f'{match} come from {path}; the classifier is new.', '', '')
+
+
+def _theirs(
+    case: Case, place: str, name: str, prefix: str
+) -> Iterator[Finding]:
+    """As MMEngine will have it: by name, and no word of what does not fit."""
+    path = Path(name).expanduser()
+    match = match_by_name(case.model.backbone, path, prefix)
+    said = f'{match.matched} of {match.total} backbone tensors come from'
+    if match.is_enough:
+        yield note(
+            f'{said} {path}; a classifier of other classes not.', '', ''
+        )
+        return
+    text = f'{said} {path}, and MMEngine goes on without a word'
+    if match_by_name(case.model.backbone, path, 'backbone.').is_enough:
+        yield stop(f'{text}.', place, f'--cfg-options {place}.prefix=backbone')
+        return
+    try:
+        match_backbone(case.model, path)
+    except UserError as error:
+        yield stop(
+            f'{error} MMEngine goes on without a word.',
+            place,
+            _own_weights(case, place),
+        )
+        return
+    instead = f' {place}=None' if place != 'load_from' else ''
+    yield stop(
+        f'{text}: it has other names for them, which our Runner knows.',
+        place,
+        f'--cfg-options runner_type=FlowerRunner load_from={path}{instead}',
+    )
+
+
+# --- what there is not -------------------------------------------------------
+
+
+def _nothing(case: Case) -> Iterator[Finding]:
+    if case.args.from_scratch:
+        return
+    parameters = parameters_of(case.model.backbone.state_dict())
+    name = architecture_of(parameters)
+    frozen = getattr(case.model.backbone, 'frozen_stages', -1) >= 0
+    if not (frozen or name or parameters > LARGE):
+        return
+    kind = name or type(case.model.backbone).__name__
+    yield warn(
+        f'{kind} starts from random weights'
+        + (', and some of them are frozen' if frozen else '')
+        + f': {parameters / 1e6:.1f} million numbers to learn from '
+        f'{len(case.splits["train_dataloader"].photos)} photos.',
+        HOOK,
+        _own_weights(case)
+        + '; or, if it is meant: --from-scratch' * case.is_flower_run,
+    )
+
+
+def _address(case: Case, place: str, url: str) -> Finding:
+    lapsed = ' (its domain has lapsed)' if 'openmmlab' in url else ''
+    return stop(
+        f'No run loads {url}{lapsed}: what comes over the network is to be '
+        'verified first.',
+        place,
+        _own_weights(case, place),
+    )
+
+
+def _missing(case: Case, place: str, name: str) -> Finding:
+    return stop(
+        f'There is no file {name} of weights.',
+        place,
+        _own_weights(case, place),
+    )
+
+
+def _own_weights(case: Case, instead: str = '') -> str:
+    """The way to weights that are this model's."""
+    parameters = parameters_of(case.model.backbone.state_dict())
+    name = architecture_of(parameters)
+    weights = name or 'FILE'
+    options = f'--cfg-options {HOOK}.weights={weights}'
+    if not _hook(case):
+        options += f' {HOOK}.type=flower_mm.PretrainedHook'
+    if not case.is_flower_run:
+        options += ' runner_type=FlowerRunner'
+    if instead and not instead.startswith(HOOK):
+        options += f' {instead}=None'
+    fetch = f'python tools/get_weights.py {name}, then ' if name else ''
+    return fetch + options

@@ -1,0 +1,107 @@
+"""The dataset folder that a config names is not the one that was meant."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from examining import STOP, Examined, look_at, write
+from making import TINY_ON_BASE, make_dataset
+
+PHOTOS = {'rose': 6, 'tulip': 6}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / 'data' / 'mine', train=PHOTOS, val=PHOTOS)
+
+
+def stops(seen: Examined) -> list:
+    return [finding for finding in seen.found if finding.level == STOP]
+
+
+def test_imagenets_folder_of_the_base_is_still_in_force(tmp_path, monkeypatch):
+    """Mistake 4: model and schedule were changed, the photos were not."""
+    monkeypatch.chdir(tmp_path)
+    config = write(
+        tmp_path,
+        """
+_base_ = 'mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'
+model = dict(head=dict(num_classes=5, topk=(1,)))
+data_root = 'data/flowers'
+""",
+    )
+    (found,) = stops(look_at(config))
+    assert "data/imagenet of MMPretrain's base config" in found.what
+    assert '--data-root FOLDER' in found.mend
+
+
+def test_only_train_was_changed(root, tmp_path, monkeypatch):
+    """Mistake 4: val and test still read what the base reads."""
+    monkeypatch.chdir(tmp_path)
+    config = write(
+        tmp_path,
+        TINY_ON_BASE
+        + f"train_dataloader['dataset'].update(data_root='{root}')\n"
+        "val_dataloader['dataset'].update(data_root='data/imagenet')\n"
+        "test_dataloader['dataset'].update(data_root='data/imagenet')\n",
+    )
+    (found,) = stops(look_at(config))
+    assert f'train_dataloader from {root}' in found.what
+    assert (
+        'val_dataloader and test_dataloader from data/imagenet' in found.what
+    )
+    assert found.where == 'val_dataloader.dataset.data_root'
+    assert f'--data-root {root}' in found.mend
+    words = shlex.split(found.mend)[:2]
+    assert stops(look_at(config, *words)) == []
+
+
+def test_a_folder_relative_to_somewhere_else(root, tmp_path, monkeypatch):
+    """Mistake 6: the config was written where the photos are."""
+    config = write(tmp_path, TINY_ON_BASE)
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    seen = look_at(config, '--data-root', 'data/mine')
+    (found,) = stops(seen)
+    assert str(root) in found.what
+    assert found.mend == f'--data-root {root}'
+    assert stops(look_at(config, *shlex.split(found.mend))) == []
+
+
+def test_no_folder_at_all(tmp_path):
+    config = write(tmp_path, TINY_ON_BASE)
+    (found,) = stops(look_at(config, '--data-root', tmp_path / 'nowhere'))
+    assert 'does not exist' in found.what
+    assert 'tools/prepare_dataset.py' in found.what
+
+
+def test_places_without_a_root(root, tmp_path):
+    config = write(
+        tmp_path,
+        TINY_ON_BASE
+        + f"""
+train_dataloader['dataset'] = dict(
+    _delete_=True, type='CustomDataset', ann_file='{root}/train.txt',
+    data_prefix='{root}/train', pipeline=train_pipeline)
+""",
+    )
+    (found,) = stops(look_at(config))
+    assert 'train_dataloader has no data_root' in found.what
+    assert f'{root}/train.txt' in found.what
+
+
+def test_class_folders_without_a_list_of_classes(root, tmp_path):
+    (root / 'classes.txt').unlink()
+    (root / 'train' / '.ipynb_checkpoints').mkdir()
+    config = write(tmp_path, TINY_ON_BASE)
+    (found,) = stops(look_at(config, '--data-root', root))
+    assert 'holds 2 class folders' in found.what
+    assert found.where == str(root / 'classes.txt')
+    assert found.mend.endswith('in this order: rose, tulip')
+
+
+def test_a_folder_that_is_there(root, tmp_path, monkeypatch):
+    config = write(tmp_path, TINY_ON_BASE)
+    monkeypatch.chdir(tmp_path)
+    assert stops(look_at(config, '--data-root', 'data/mine')) == []

@@ -129,6 +129,9 @@ class RunRecordHook(Hook):
 
 
 def _changes(runner) -> dict | None:
+    """What the config changes; of a run that goes on, what it began with."""
+    if runner.epoch and not runner.cfg.get('resume_anyway'):
+        return _noted(runner).get('changes')
     try:
         return changes(runner.cfg)
     except Exception as error:
@@ -140,12 +143,15 @@ def _changes(runner) -> dict | None:
 
 def _command(runner) -> str:
     """What was typed; of a run that goes on, what began it."""
-    if runner.epoch:
-        try:
-            path = Path(runner.work_dir) / 'run.json'
-            return str(json.loads(path.read_text('utf-8'))['command'])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-    typed = shlex.join([python(), *sys.argv])
-    # A path may be no text; run.json is.
-    return typed.encode('utf-8', 'backslashreplace').decode()
+    before = _noted(runner).get('command') if runner.epoch else None
+    return before or shlex.join([python(), *sys.argv])
+
+
+def _noted(runner) -> dict:
+    """What run.json says of the run that goes on."""
+    try:
+        path = Path(runner.work_dir) / 'run.json'
+        record = json.loads(path.read_text('utf-8'))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -5,6 +5,7 @@ index; train.txt holds `class_name/image_name class_index` a line, split at
 the last blank because names may hold blanks themselves.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -85,6 +86,15 @@ def describe(root: Path) -> dict:
             f'--out {root}'
         ) from error
     return found
+
+
+def lists_sha256(root: Path) -> str:
+    """Tell one state of a dataset's train and val photos from another."""
+    found = hashlib.sha256(str(describe(root).get('sha256')).encode())
+    for name in ('classes.txt', 'train.txt', 'val.txt'):
+        path = root / name
+        found.update(b'\0' + (path.read_bytes() if path.is_file() else b''))
+    return found.hexdigest()
 
 
 def read_annotations(

@@ -50,6 +50,8 @@ def changes(cfg: Config) -> dict:
         base |= read_config(path).to_dict()
         bases.append(name)
     base, run = (_chosen(plain(whole)) for whole in (base, cfg.to_dict()))
+    if cfg.get('resume'):
+        run['load_from'] = base.get('load_from')  # its own checkpoint
     found = []
     for part in PARTS:
         found += _differences(part, base.get(part), run.get(part))

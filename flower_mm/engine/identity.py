@@ -1,13 +1,13 @@
 """Whether a checkpoint is of the run that would go on from it."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config
 
-from flower_mm.datasets.annotations import describe
+from flower_mm.datasets.annotations import lists_sha256
 from flower_mm.errors import UserError
+from flower_mm.report.read import OTHER_PHOTOS
 from flower_mm.settings import data_root
 from flower_mm.weights.best import plain
 
@@ -41,12 +41,7 @@ SHOWN = 8  # differences printed; the rest is counted
 
 def identity(cfg: Config, processes: int) -> dict:
     """What a checkpoint notes of its run besides the config."""
-    root = data_root(cfg)
-    photos = hashlib.sha256(str(describe(root).get('sha256')).encode())
-    for name in ('classes.txt', 'train.txt', 'val.txt'):
-        path = root / name
-        photos.update(b'\0' + (path.read_bytes() if path.is_file() else b''))
-    return {'photos': photos.hexdigest(), 'processes': processes}
+    return {'photos': lists_sha256(data_root(cfg)), 'processes': processes}
 
 
 def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
@@ -62,7 +57,7 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
         )
     now = identity(cfg, processes)
     if noted.get('photos') != now['photos']:
-        found.append(f'the photos or classes of {data_root(cfg)} have changed')
+        found.append(f'{OTHER_PHOTOS}{data_root(cfg)} have changed')
     if noted.get('processes') != processes:
         found.append(
             f'{noted.get("processes")!r} process(es) then, {processes} now'

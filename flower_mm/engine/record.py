@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from flower_mm.cli import message_of, python
-from flower_mm.datasets.annotations import describe
+from flower_mm.datasets.annotations import describe, lists_sha256
 from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.changes import changes
 from flower_mm.engine.environment import device_name, git_commit, versions
@@ -39,6 +39,12 @@ class RunRecordHook(Hook):
         self.started = datetime.now().astimezone().isoformat('T', 'seconds')
         self.resumed_at = runner.epoch
         if is_main_process():
+            # What is trained on now, whatever becomes of it meanwhile.
+            root = data_root(runner.cfg)
+            self.dataset = {
+                'dataset_sha256': describe(root).get('sha256'),
+                'lists_sha256': lists_sha256(root),
+            }
             self.changes = _changes(runner)
             self.command = _command(runner)
         self._write(runner, 'running')
@@ -80,7 +86,6 @@ class RunRecordHook(Hook):
             return
         folder = Path(runner.work_dir)
         hub = runner.message_hub
-        root = data_root(runner.cfg)
         skipped = hub.get_info(SKIPPED, [])
         record = {
             'status': status,
@@ -94,8 +99,9 @@ class RunRecordHook(Hook):
                 'epochs': runner.epoch,
                 'max_epochs': runner.max_epochs,
             },
-            'data_root': str(root),
-            'dataset_sha256': describe(root).get('sha256'),
+            'data_root': str(data_root(runner.cfg)),
+            'started_in': str(Path.cwd()),  # where data_root is relative to
+            **self.dataset,
             'classes': list(
                 runner.train_dataloader.dataset.metainfo['classes']
             ),
@@ -130,8 +136,9 @@ class RunRecordHook(Hook):
 
 def _changes(runner) -> dict | None:
     """What the config changes; of a run that goes on, what it began with."""
-    if runner.epoch and not runner.cfg.get('resume_anyway'):
-        return _noted(runner).get('changes')
+    noted = _noted(runner)
+    if noted and not runner.cfg.get('resume_anyway'):
+        return noted.get('changes')
     try:
         return changes(runner.cfg)
     except Exception as error:
@@ -143,12 +150,13 @@ def _changes(runner) -> dict | None:
 
 def _command(runner) -> str:
     """What was typed; of a run that goes on, what began it."""
-    before = _noted(runner).get('command') if runner.epoch else None
-    return before or shlex.join([python(), *sys.argv])
+    return _noted(runner).get('command') or shlex.join([python(), *sys.argv])
 
 
 def _noted(runner) -> dict:
-    """What run.json says of the run that goes on."""
+    """What run.json says of a run that goes on; of a new one, nothing."""
+    if not runner._resume:
+        return {}
     try:
         path = Path(runner.work_dir) / 'run.json'
         record = json.loads(path.read_text('utf-8'))

@@ -178,8 +178,15 @@ def _points(axis, val: list[dict], key: str) -> None:
         )
 
 
-def _finish(axis) -> None:
+def whole_epochs(axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axis.set_xlabel('epoch')
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _finish(axis) -> None:
+    whole_epochs(axis)
     axis.grid(alpha=0.3)
     axis.spines[['top', 'right']].set_visible(False)
     if axis.get_legend_handles_labels()[0]:

@@ -1,5 +1,6 @@
 """report.json: all that is known of a run. docs/report.md describes it."""
 
+import re
 import statistics
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,11 @@ def facts_of(
     record = run.record
     if run.folds:
         # The fold's own dataset is none that anybody made.
-        record = record | {'data_root': root, 'dataset_sha256': None}
+        record = record | {
+            'data_root': str(root) if root else None,
+            'dataset_sha256': None,
+            'changes': _without_the_folds(record['changes']),
+        }
     return {
         'format': FORMAT,
         **written(),
@@ -38,6 +43,34 @@ def facts_of(
         'speed': _speed(run, measured),
         'why': _why(run, measured),
     }
+
+
+def _without_the_folds(changes: dict) -> dict:
+    """Leave out what training in folds sets itself."""
+    if changes['settings'] is None:
+        return changes
+    return changes | {
+        'settings': [
+            row
+            for row in changes['settings']
+            if not isinstance(row, dict) or not _of_the_folds(row)
+        ]
+    }
+
+
+def _of_the_folds(row: dict) -> bool:
+    key, value = str(row.get('key')), str(row.get('run'))
+    return (
+        key.startswith('default_hooks.report')
+        or (
+            key.endswith('data_root')
+            and bool(re.search(r'[/\\]folds[/\\]\d+$', value))
+        )
+        or (
+            key == 'load_from'
+            and bool(re.search(r'fold_\d+[/\\]epoch_\d+\.pth$', value))
+        )
+    )
 
 
 def written() -> dict:
@@ -107,7 +140,7 @@ def _score(value: np.float32) -> float:
 def _data_root(run: Run, measured: Measured) -> Path | str | None:
     """Of a run in folds the folder that its photos come from."""
     if not run.folds or not measured.predictions:
-        return run.record['data_root']
+        return run.data_root
     photos = measured.predictions.photos
     shared = photos[0].removesuffix(names(photos)[0])
     return shared or None

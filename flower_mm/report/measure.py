@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from flower_mm.datasets.annotations import (
+    describe,
+    lists_sha256,
     photos_folder,
     read_annotations,
     read_classes,
@@ -23,7 +25,13 @@ from flower_mm.report.predictions import (
     read_predictions,
     write_predictions,
 )
-from flower_mm.report.read import Run, read_json
+from flower_mm.report.read import (
+    NUMBER,
+    OTHER_PHOTOS,
+    Run,
+    checked,
+    read_json,
+)
 
 if TYPE_CHECKING:
     from flower_mm.report.predict import Predictor
@@ -56,8 +64,8 @@ def measure(
 ) -> Measured:
     """Predict the split with best.pth, or take what is there of that.
 
-    Raises where a `data_root` that was given is wrong; one that the run has
-    noted may be gone.
+    The dataset that the run has noted may be gone where predictions.csv
+    still serves; one that is given has to be right.
     """
     if run.folds:
         return _of_folds(run, device)
@@ -66,30 +74,29 @@ def measure(
     load = _loader(run.best, device)
     sha256 = _sha256(run.best)
     earlier = _earlier(run.folder, sha256, split)
+    root = Path(data_root) if data_root else run.data_root
     try:
-        listed = _listed(data_root or run.record['data_root'], split)
-        if earlier and _is_of(earlier.predictions, listed):
-            predictions, how = earlier.predictions, earlier.how
-        else:
-            predictions, how = _predict(load, listed)
-            out = run.folder / PREDICTIONS
-            write_predictions(out, predictions)
-            how |= {
-                'split': split,
-                'folds': None,
-                'best_sha256': sha256,
-                'predictions_sha256': _sha256(out),
-            }
+        listed = _listed(root, split)
     except UserError as error:
-        if data_root:
+        if data_root or not earlier:
             raise
         why = f'{error}\nThen: python tools/report.py {run.folder}'
-        if earlier:
-            return Measured(earlier.predictions, earlier.how, why)
-        return Measured(why=why)
+        return Measured(earlier.predictions, earlier.how, why)
+    if earlier and _is_of(earlier.predictions, listed):
+        predictions, how = earlier.predictions, earlier.how
+    else:
+        predictions, how = _predict(load, listed)
+        out = run.folder / PREDICTIONS
+        write_predictions(out, predictions)
+        how |= {
+            'split': split,
+            'folds': None,
+            'best_sha256': sha256,
+            'predictions_sha256': _sha256(out),
+        }
     return Measured(
         predictions,
-        how,
+        how | {'dataset_changed': _has_changed(run, root)},
         new=earlier is None or predictions is not earlier.predictions,
         by=[(load, range(len(predictions.photos)))],
     )
@@ -123,12 +130,29 @@ def _loader(checkpoint: Path, device: str, **kwargs) -> Load:
     return load
 
 
-def _listed(root: str | Path | None, split: str) -> _Listed:
+def _has_changed(run: Run, root: Path) -> bool:
+    """Whether photos may have been learned that are held out today.
+
+    The run's lists are not kept, only what tells them from others.
+    """
+    record = run.record
+    if any(
+        str(line).startswith(OTHER_PHOTOS)
+        for line in record['resumed_although'] or []
+    ):
+        return True
+    if record['lists_sha256']:
+        return record['lists_sha256'] != lists_sha256(root)
+    # An older run has noted no more than this, if that.
+    noted = record['dataset_sha256']
+    return noted is not None and noted != describe(root).get('sha256')
+
+
+def _listed(root: Path | None, split: str) -> _Listed:
     if not root:
         raise UserError(
             'Where the photos are is not known: --data-root FOLDER'
         )
-    root = Path(root)
     classes = read_classes(root)
     folder = photos_folder(root, split).absolute()
     photos = read_annotations(root / f'{split}.txt', folder, classes)
@@ -151,6 +175,11 @@ def _earlier(folder: Path, sha256: str, split: str) -> Measured | None:
         or not isinstance(how.get('device'), str)
     ):
         return None
+    how |= {
+        'best_epoch': checked(how.get('best_epoch'), int),
+        'best_top1': checked(how.get('best_top1'), NUMBER),
+        'dataset_changed': how.get('dataset_changed') is True,
+    }
     path = folder / PREDICTIONS
     try:
         if how.get('predictions_sha256') == _sha256(path):
@@ -181,6 +210,8 @@ def _predict(load: Load, listed: _Listed) -> tuple[Predictions, dict]:
     return predictions, {
         'photos_per_second': round(predictor.photos_per_second, 2),
         'device': device_name(),
+        'best_epoch': predictor.epoch,
+        'best_top1': predictor.top1,
     }
 
 
@@ -210,6 +241,9 @@ def _of_folds(run: Run, device: str) -> Measured:
             'predictions_sha256': _sha256(run.folder / PREDICTIONS),
             'photos_per_second': None,
             'device': None,
+            'best_epoch': None,
+            'best_top1': None,
+            'dataset_changed': False,
         },
         by=by,
     )

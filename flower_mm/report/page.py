@@ -60,12 +60,19 @@ def report_page(facts: dict, run: Run, photos: Mapping[str, Shown]) -> str:
     }
     facts = clean(facts)
     record, result = facts['run'], facts['result']
+    no_judge = words.cannot_judge(facts) if result else None
+    if no_judge and cards['suspects']:
+        facts['why']['suspects'] = no_judge
+        cards['suspects'] = []
+        cards['wrong'] = [
+            card | {'label_doubtful': False} for card in cards['wrong']
+        ]
     made_by = record['changes']
     view = {
         'title': f'{record["name"]}: report',
         'name': record['name'],
         'headline': words.headline(facts),
-        'alarms': words.alarms(record),
+        'alarms': words.alarms(facts),
         'parts_of_page': PARTS,
         'why': facts['why'],
         'result': result,
@@ -85,6 +92,7 @@ def report_page(facts: dict, run: Run, photos: Mapping[str, Shown]) -> str:
         if made_by['settings'] is None
         else changes.listed(made_by['bases'] or [], made_by['settings']),
         'command': words.command(record['command']),
+        'command_caution': words.command_caution(record),
         'environment': words.environment(facts),
         'written': words.footer(facts),
         **cards,
@@ -113,7 +121,7 @@ def _of_the_result(facts: dict, cards: dict) -> dict:
         },
         'handed_over': {
             'picture': pictures.handed_over(handed),
-            'sentence': words.handed_over(handed, result['top1']),
+            'sentence': words.handed_over(handed, result),
             'table': handed['table'],
         },
     }
@@ -139,7 +147,7 @@ def comparison_page(
         'runs': facts['runs'],
         'colours': [pictures.colour(i) for i in range(len(names))],
         'scale': _scale(facts['runs']),
-        'alarms': [words.alarms(run['run']) for run in facts['runs']],
+        'alarms': [words.alarms(run) for run in facts['runs']],
         'pairs': [
             {
                 'first': pair['first'],
@@ -258,7 +266,10 @@ def _render(name: str, view: dict) -> str:
     )
     environment.filters |= {
         'one': words.one,
-        'whole': lambda value: f'{value:.0f}',
+        # As with one: what is less than 100 does not look like it.
+        'whole': lambda value: f'{99 if 99 < value < 100 else value:.0f}',
+        'average': words.average,
+        'photos': lambda count: words.plural(count, 'photo'),
         'css': lambda value: f'{value:.2f}',
     }
     policy = (

@@ -20,6 +20,7 @@ from flower_mm.report.curves import (
     epochs,
     phases,
     running_mean,
+    whole_epochs,
 )
 
 INK, GREY = '#101112', '#808182'  # stand for the page's own
@@ -214,7 +215,7 @@ def colour(number: int) -> tuple[str, str]:
 
 
 def _finish(axis) -> None:
-    axis.set_xlabel('epoch')
+    whole_epochs(axis)
     axis.grid()
 
 

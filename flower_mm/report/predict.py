@@ -1,5 +1,6 @@
 """What a checkpoint says of photos, without its run's Python config."""
 
+import math
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from flower_mm.console import progress
 from flower_mm.datasets.draws import drawing
 from flower_mm.datasets.flower import read_photo
 from flower_mm.engine.device import use_device
+from flower_mm.engine.ema import METRIC
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.report.predictions import Predictions
@@ -52,6 +54,7 @@ class Predictor:
         cfg = config or config_of(checkpoint)
         found = read_checkpoint(checkpoint)
         self.classes = list(found['meta']['dataset_meta']['classes'])
+        self.epoch, self.top1 = _noted(found['meta'])
         self.batch_size = batch_size
         self.photos_per_second = 0.0  # of the last `predict`, reading included
         kind = use_device(device, 'none')
@@ -116,6 +119,16 @@ class Predictor:
             )
         bgr = self.model.data_preprocessor.to_rgb
         return np.ascontiguousarray(pixels[..., ::-1] if bgr else pixels)
+
+
+def _noted(meta: dict) -> tuple[int | None, float | None]:
+    """The epoch and top-1 of best.pth, as far as the file tells."""
+    epoch, metrics = meta.get('epoch'), meta.get('metrics')
+    top1 = metrics.get(METRIC) if isinstance(metrics, dict) else None
+    return (
+        epoch if isinstance(epoch, int) else None,
+        top1 if isinstance(top1, float) and math.isfinite(top1) else None,
+    )
 
 
 def _build(cfg: Config) -> tuple[nn.Module, list]:

@@ -18,6 +18,9 @@ from flower_mm.report.curves import read_scalars
 CONFLICTS = 'Conflicts: one photo under two classes'
 DUPLICATES = 'Equal or nearly equal, on one side'
 NUMBER = (int, float)
+# How run.json's `resumed_although` begins where photos may have come to val
+# that were learned before.
+OTHER_PHOTOS = 'the photos or classes of '
 DEEPEST = 20  # lists in lists; a config has about ten
 # run.json, and the kind of each value.
 KINDS = {
@@ -33,7 +36,9 @@ KINDS = {
         'max_epochs': int,
     },
     'data_root': str,
+    'started_in': str,
     'dataset_sha256': str,
+    'lists_sha256': str,
     'photos': {'train': int, 'val': int},
     'skipped_photos': {'count': int},
     'device': str,
@@ -74,6 +79,15 @@ class Run:
     @property
     def best(self) -> Path:
         return self.folder / 'best.pth'
+
+    @property
+    def data_root(self) -> Path | None:
+        """The dataset; a relative one is sought where training began."""
+        noted = self.record['data_root']
+        if not noted:
+            return None
+        there = Path(self.record['started_in'] or '', noted)
+        return there if there.is_dir() else Path(noted)
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -144,12 +158,13 @@ def _known(found: object, kinds: dict) -> dict:
     return {
         key: _known(found.get(key), kind)
         if isinstance(kind, dict)
-        else _checked(found.get(key), kind)
+        else checked(found.get(key), kind)
         for key, kind in kinds.items()
     }
 
 
-def _checked(value: object, kind: type | tuple) -> object:
+def checked(value: object, kind: type | tuple) -> object:
+    """The value if it is of the kind, else None."""
     # True is an int to Python, but no number of photos.
     if not isinstance(value, kind) or isinstance(value, bool):
         return None
@@ -172,6 +187,9 @@ def _plain(value: object, depth: int = 0) -> object:
 
 def read_data(root: Path) -> dict:
     """What was found out about the photos when the dataset was prepared."""
+    if not root.is_dir():
+        error = f'The dataset folder {root} is not here.'
+        return {'prepared': False, 'error': error}
     if not (root / dataset.NAME).is_file():
         return {'prepared': False}
     try:

@@ -12,7 +12,7 @@ from flower_mm.report import page
 from flower_mm.report.facts import comparison_of, facts_of
 from flower_mm.report.measure import Measured, measure
 from flower_mm.report.page import Shown
-from flower_mm.report.read import Run, read_run
+from flower_mm.report.read import Run, read_json, read_run
 
 PAGE = 'report.html'
 SIDE = 176  # pixels of a photo on the page
@@ -26,8 +26,8 @@ def write_report(
 ) -> Path:
     """Write the report into the folder of a run; return the page's path.
 
-    What is missing is said on the page. Only a `data_root` that is given
-    has to be right.
+    What the run has not left is said on the page. Where the photos cannot
+    be asked, nothing there is touched.
     """
     run = read_run(Path(folder))
     measured = measure(run, data_root, split, device)
@@ -37,6 +37,8 @@ def write_report(
 def _write_report(
     run: Run, measured: Measured, data_root: str | Path | None
 ) -> Path:
+    out = run.folder / PAGE
+    _keep_pictures(out, measured)
     facts = facts_of(run, measured, data_root)
     photos = photograph(
         measured,
@@ -45,7 +47,6 @@ def _write_report(
     )
     if measured.why:
         print(f'not in the report: {measured.why}', file=sys.stderr)
-    out = run.folder / PAGE
     _write(out, page.report_page(facts, run, photos), facts)
     return out
 
@@ -63,18 +64,21 @@ def write_comparison(
     predictions yet get a report of their own.
     """
     paths = [Path(folder) for folder in folders]
-    twice = [p for p in paths if paths.count(p) > 1]
+    places = [path.resolve() for path in paths]
+    twice = [p for p in paths if places.count(p.resolve()) > 1]
     if twice:
         raise UserError(f'{twice[0]} is named twice: nothing to compare')
     runs = [read_run(path) for path in paths]
     out = Path(out or paths[0].resolve().parent / 'comparison.html')
     if out.suffix != '.html':
         raise UserError(f'--out {out}: the page is a .html')
+    _refuse_to_replace(out)
     measured = []
     for run in runs:
         measured.append(measure(run, data_root, split, device))
         if measured[-1].new:
             _write_report(run, measured[-1], data_root)
+    _keep_pictures(out, measured[0])
     facts = comparison_of(runs, measured)
     changed = {
         row['photo']
@@ -85,6 +89,31 @@ def write_comparison(
     photos = photograph(measured[0], set(), changed)
     _write(out, page.comparison_page(facts, runs, photos), facts)
     return out
+
+
+def _refuse_to_replace(out: Path) -> None:
+    """Stop where the page or its figures would go over something else."""
+    beside = out.with_suffix('.json')
+    of_a_run = out.name == PAGE and (out.parent / 'run.json').exists()
+    found = read_json(beside)
+    is_comparison = isinstance(found, dict) and 'pairs' in found
+    if of_a_run or (beside.exists() and not is_comparison):
+        raise UserError(
+            f'--out {out}: {out if of_a_run else beside} is no comparison '
+            'and would be lost; name another page'
+        )
+
+
+def _keep_pictures(out: Path, measured: Measured) -> None:
+    """Stop where a page with photos would give way to one without."""
+    if measured.predictions is None or not measured.why or not out.is_file():
+        return
+    if b'data:image/jpeg' in out.read_bytes():
+        raise UserError(
+            f'{measured.why.splitlines()[0]}\n{out} has its photos and '
+            'stays. Name the dataset: --data-root FOLDER; or delete the page '
+            'for one without photos'
+        )
 
 
 def _write(out: Path, text: str, facts: dict) -> None:

@@ -12,11 +12,12 @@ def compared(pair: dict) -> list[str]:
     if not worse + better:
         return [f'{second} is right and wrong on the same photos as {first}.']
     low, high = pair['difference_interval']
+    level = f'{pair["interval_level"]:.3g}{NBSP}%'
     sentences = [
         f'{second} is right on {plural(better, "photo")} that {first} got '
         f'wrong, and wrong on {worse} that {first} got right: '
         f'{signed(pair["difference"])} points of {pair["photos"]} photos, '
-        f'95{NBSP}% interval {signed(low)} to {signed(high)}.'
+        f'{level} interval {signed(low)} to {signed(high)}.'
     ]
     p = pair['p']
     often = f'{100 * p:.0f} of 100' if p >= 0.01 else 'fewer than 1 of 100'
@@ -33,7 +34,9 @@ def compared(pair: dict) -> list[str]:
 
 
 def signed(value: float) -> str:
-    return f'{value:+.1f}'.replace('-', '\u2212')
+    # What is not 0 does not look like it.
+    places = 2 if 0 < abs(value) < 0.05 else 1
+    return f'{value:+.{places}f}'.replace('-', '\u2212')
 
 
 def caution(facts: dict) -> str:
@@ -46,7 +49,8 @@ def caution(facts: dict) -> str:
     if tests > 1:
         text = (
             f'Of {tests} comparisons one looks good by chance the more '
-            f'easily: each has to reach p < {0.05 / tests:.2g}. {text}'
+            f'easily: each has to reach p < {0.05 / tests:.2g}, and the '
+            f'intervals are as much wider. {text}'
         )
     return text
 

@@ -3,8 +3,12 @@
 import shlex
 from datetime import datetime
 
+from flower_mm.report.numbers import FEW, SHARES
+
 NBSP = '\u00a0'
 MOST_PAIRS = 12
+JUDGE = 60  # per cent right that a judge of labels has to be
+MOST_DOUBTED = 0.2  # of all labels
 
 
 def one(value: float) -> str:
@@ -20,6 +24,10 @@ def percent(value: float) -> str:
 
 def plural(count: int, word: str) -> str:
     return f'{count} {word}' if count == 1 else f'{count} {word}s'
+
+
+def be(count: int) -> str:
+    return 'is' if count == 1 else 'are'
 
 
 def duration(seconds: float) -> str:
@@ -56,9 +64,22 @@ def _date(text: str) -> str:
     return f'{when.day} {when:%B %Y}, {when:%H:%M}'
 
 
-def alarms(run: dict) -> list[list[str]]:
+def alarms(facts: dict) -> list[list[str]]:
     """What has to be known before a figure of this run is believed."""
+    run, measured, result = facts['run'], facts['measured'], facts['result']
     found = []
+    if measured and measured['dataset_changed']:
+        asked = result['photos']
+        which = f'any of these {asked} photos' if asked > 1 else 'this photo'
+        found.append(
+            [
+                f'The dataset has changed since this run: {which} may have '
+                'been learned from. Train again, or name the dataset as it '
+                'was: --data-root FOLDER'
+            ]
+        )
+    if measured and (text := _other_best(run, measured)):
+        found.append([text])
     done, planned = run['result']['epochs'], run['result']['max_epochs']
     where = f' after {done} of {planned} epochs' if planned else ''
     if run['status'] == 'failed':
@@ -107,6 +128,31 @@ def alarms(run: dict) -> list[list[str]]:
     return found
 
 
+def _other_best(run: dict, measured: dict) -> str | None:
+    """That best.pth is of another run than run.json, if it is."""
+    noted = run['result']
+    epoch, top1 = measured['best_epoch'], measured['best_top1']
+    if None in (epoch, top1, run['status']):
+        return None
+    if run['status'] != 'finished' and epoch > (noted['epochs'] or 0):
+        # It was stopped before run.json was written, or was resumed from
+        # before its best epoch.
+        return None
+    best = noted['best_epoch'], noted['best_top1']
+    if None not in best and best[0] == epoch and abs(best[1] - top1) < 1e-6:
+        return None
+    says = (
+        'of no best epoch'
+        if None in best
+        else f'of epoch {best[0]} with {percent(best[1])}'
+    )
+    return (
+        f'best.pth is not the one of this run.json: it is of epoch {epoch} '
+        f'with {percent(top1)}, run.json tells {says}. The figures are of '
+        'best.pth; what is said of the training is of another.'
+    )
+
+
 def measured_on(measured: dict) -> str:
     """What kind of photos, before the word "photos"."""
     if measured['folds']:
@@ -119,17 +165,21 @@ def result_sentences(facts: dict) -> list[str]:
     result, measured, run = facts['result'], facts['measured'], facts['run']
     low, high = result['top1_interval']
     photos = result['photos']
-    asked = f'{photos} photos' + ('' if measured['folds'] else ' kept aside')
+    changed = measured['dataset_changed']
+    aside = '' if measured['folds'] or changed else ' kept aside'
+    asked = plural(photos, 'photo') + aside
     if result['correct'] == photos:
         sentences = [
-            f'All {asked} are named right. That is not {percent(100)} of all '
+            (f'The only photo{aside}' if photos == 1 else f'All {asked}')
+            + f' {be(photos)} named right. That is not {percent(100)} of all '
             f'photos there are: with so few, {percent(low)} or more is what '
             'can be said.'
         ]
     else:
         sentences = [
-            f'Of {asked}, {result["correct"]} are named right. With other '
-            f'photos of the same kind expect between {one(low)} and '
+            f'Of {asked}, {result["correct"] or "none"} '
+            f'{be(result["correct"] or 1)} named right. With other photos '
+            f'of the same kind expect between {one(low)} and '
             f'{percent(high)}.'
         ]
     if measured['folds']:
@@ -144,15 +194,15 @@ def result_sentences(facts: dict) -> list[str]:
             f'“{largest["class"]}”, which gets {percent(largest["top1"])}.'
         )
     epochs = run['result']['epochs'] or 0
-    if measured['split'] == 'val' and epochs > 1:
+    if measured['split'] == 'val' and epochs > 1 and not changed:
         sentences.append(
             'The same photos also chose which of '
             f'{plural(epochs, "epoch")} to keep, so the figure flatters a '
             'little. Only photos without a say in that, a test split, give '
-            'one that does not (prepare_dataset.py --test 0.15, then '
-            'report.py --split test).'
+            'one that does not (prepare_dataset.py --test 0.15, train '
+            'again, then report.py --split test).'
         )
-    elif measured['split'] == 'test':
+    elif measured['split'] == 'test' and not changed:
         sentences.append(
             'These are the test photos, which had no say in the training: '
             'the figure is fair as long as no decision is made by it.'
@@ -172,17 +222,29 @@ def result_sentences(facts: dict) -> list[str]:
     return sentences
 
 
+def average(result: dict, name: str) -> str:
+    """The interval of an average over the classes."""
+    interval = result[f'{name}_interval']
+    if interval is None:
+        wrong = result['photos'] - result['correct']
+        kind = 'wrong' if wrong < FEW else 'right'
+        return f'too few {kind} for an interval'
+    return f'{one(interval[0])} to {one(interval[1])} (bootstrap)'
+
+
 def tiles(facts: dict) -> list[tuple[str, str, str]]:
     run = facts['run']
     found = []
     if facts['result']:
         trained = run['photos']['train']
-        others = 'in each fold' if facts['folds'] else 'others'
+        others = ' in each fold' if facts['folds'] else ' others'
+        if facts['measured']['dataset_changed']:
+            others = ''
         found.append(
             (
                 'Photos',
                 str(facts['result']['photos']),
-                f'trained on {trained} {others}' if trained else '',
+                f'trained on {trained}{others}' if trained else '',
             )
         )
     if facts['folds']:
@@ -244,7 +306,8 @@ def wrong(facts: dict, cards: list[dict]) -> str:
     else:
         text = 'those first that the model was surest of.'
     text = (
-        f'{count} of {photos} photos got another name than their label: {text}'
+        f'{count} of {plural(photos, "photo")} got another name than '
+        f'{"its" if photos == 1 else "their"} label: {text}'
     )
     if any(card['heat'] for card in cards):
         text += (
@@ -254,15 +317,34 @@ def wrong(facts: dict, cards: list[dict]) -> str:
     return text
 
 
+def cannot_judge(facts: dict) -> str | None:
+    """Why this model's word against a label is worth nothing, if it is."""
+    top1, photos = facts['result']['top1'], facts['result']['photos']
+    named = len(facts['suspects'])
+    if top1 < JUDGE:
+        return (
+            f'No list: a model that is right in {percent(top1)} is no judge '
+            'of labels.'
+        )
+    if named > MOST_DOUBTED * photos:
+        return (
+            f'No list: the model doubts {named} of {photos} labels. So many '
+            'say more about the model than about the labels.'
+        )
+    return None
+
+
 def suspects(facts: dict) -> str:
+    photos = facts['result']['photos']
     text = (
-        f'{len(facts["suspects"])} of {facts["result"]["photos"]} photos: '
+        f'{len(facts["suspects"])} of {plural(photos, "photo")}: '
         'the model is as sure of another class as it normally is of photos '
-        'with that label (confident learning). Some of these labels are '
-        "wrong, others are the model's mistakes: look, the most probable "
+        'with that label (confident learning). Some of these labels may '
+        "be wrong, others are the model's mistakes: look, the most probable "
         'come first.'
     )
-    if not facts['measured']['folds']:
+    measured = facts['measured']
+    if not (measured['folds'] or measured['dataset_changed']):
         text += (
             ' Only photos that the model was not trained on can be judged; '
             'train.py --folds 5 judges all.'
@@ -351,7 +433,18 @@ def calibration(found: dict, top1: float) -> list[str]:
     return sentences
 
 
-def handed_over(found: dict, top1: float) -> str:
+def handed_over(found: dict, result: dict) -> str:
+    photos, top1 = result['photos'], result['top1']
+    wrong = photos - result['correct']
+    if not found['table']:
+        return (
+            f'Of {plural(photos, "photo")} even {SHARES[-1]}{NBSP}% are none.'
+        )
+    if found['says_little']:
+        return (
+            f'With {plural(photos, "photo")}, {wrong or "none"} of them '
+            'wrong, these figures say little.'
+        )
     least, *_, most = found['table']
     text = (
         f'If a person takes the {plural(least["photos"], "photo")} '
@@ -416,6 +509,16 @@ def command(text: str | None) -> str | None:
             lines.append([])
         lines[-1].append(shlex.quote(word))
     return ' \\\n  '.join(' '.join(line) for line in lines)
+
+
+def command_caution(run: dict) -> str | None:
+    """That the command does not give this run, where it does not."""
+    if not run['resumed_although']:
+        return None
+    return (
+        'This began the run, which then went on under other settings '
+        '(--resume-anyway, see above): no one command repeats it.'
+    )
 
 
 def footer(facts: dict) -> str:

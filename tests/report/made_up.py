@@ -30,6 +30,9 @@ HOW = {
     'predictions_sha256': '1' * 64,
     'photos_per_second': 12.5,
     'device': 'a machine',
+    'best_epoch': None,
+    'best_top1': None,
+    'dataset_changed': False,
 }
 VOID = {'meta', 'img', 'br', 'link', 'input', 'source', 'hr'}
 

@@ -43,9 +43,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ] + [{'accuracy/top1': 60.0 + n, 'step': n} for n in range(1, 6)]
     two = predictions(60, ['yes', 'no'], surety=1)
     many = predictions(900, [f'flower number {i}' for i in range(40)])
-    bad = predictions(150, [*NASTY, LONG], surety=1.5)
+    bad = predictions(150, [*NASTY, LONG], surety=2)
+    six = predictions(400, [f'flower of kind {i}' for i in range(6)])
     found = {}
-    for name, one in {'two': two, 'many': many, 'bad': bad}.items():
+    reports = {'two': two, 'six': six, 'many': many, 'bad': bad}
+    for name, one in reports.items():
         made = run(folder / 'runs' / name, command=f'python {LONG} --x 1')
         made.scalars.extend(scalars)
         text, _ = page(made, one)
@@ -119,6 +121,27 @@ def test_nothing_sticks_out(tab, pages, name, width):
     )
     assert out == []
     assert wide == width
+
+
+@pytest.mark.parametrize('width', [820, 1000, 1200, 1280])
+def test_a_matrix_of_six_classes_is_seen_whole(tab, pages, width):
+    tab.size(width, 800)
+    tab.open(pages['six'])
+    box = 'document.querySelector(".matrix .wide")'
+    assert tab.run(f'{box}.scrollWidth') <= tab.run(f'{box}.clientWidth')
+
+
+@pytest.mark.parametrize('width', [360, 1280])
+def test_long_names_of_classes_are_not_cut(tab, pages, width):
+    tab.size(width, 800, mobile=width < 600)
+    tab.open(pages['bad'])
+    cut = tab.run(
+        '[...document.querySelectorAll(".confusion th, .confusion th span")]'
+        '.filter(e => e.scrollWidth > e.clientWidth + 2 && e.clientWidth'
+        ' || e.scrollHeight > e.clientHeight + 2 && e.clientHeight)'
+        '.map(e => e.outerHTML.slice(0, 80))'
+    )
+    assert cut == []
 
 
 def test_text_is_large_enough_for_a_phone(tab, pages):

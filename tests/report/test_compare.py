@@ -7,7 +7,8 @@ from made_up import predictions
 
 from flower_mm.report import compare
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.verdict import compared
+from flower_mm.report.verdict import compared, signed
+from flower_mm.report.words import NBSP
 
 
 def by_counting(worse: int, better: int) -> float:
@@ -112,14 +113,49 @@ def test_a_difference_is_told_with_what_chance_does():
     made = compare.difference(2, 10, 200)
     assert made['difference'] == 4
     low, high = made['difference_interval']
-    # Normal approximation: 4 +- 1.96 * 100 * sqrt(12 / 200 - .04^2) / 14.1
-    assert (low, high) == pytest.approx((0.65, 7.35), abs=0.4)
+    # Of 12 that differ 10 are better: 51.59 to 97.91 % (Clopper-Pearson).
+    assert (low, high) == pytest.approx((0.190, 5.750), abs=0.01)
     assert made['more_than_chance']
     assert not compare.difference(2, 10, 200, tests=3)['more_than_chance']
     words = compared({'first': 'A', 'second': 'B', 'why': None, **made})
     assert words[0].startswith('B is right on 10 photos that A got wrong')
     assert 'hardly chance' in words[1]
+    assert f'95{NBSP}% interval +0.2 to +5.7' in words[0]
+    three = compare.difference(2, 10, 200, tests=3)
+    words = compared({'first': 'A', 'second': 'B', 'why': None, **three})
+    assert f'98.3{NBSP}% interval \u22120.6 to' in words[0]
     same = compare.difference(0, 0, 200)
+    assert same['difference_interval'] is None
     assert same['p'] == 1
     words = compared({'first': 'A', 'second': 'B', 'why': None, **same})
     assert words == ['B is right and wrong on the same photos as A.']
+
+
+@pytest.mark.parametrize('tests', [1, 2, 5])
+def test_the_interval_and_the_test_never_contradict(tests):
+    seen = set()
+    for worse in range(16):
+        for better in range(1, 30):
+            made = compare.difference(worse, better, 153, tests)
+            low, high = made['difference_interval']
+            assert low < made['difference'] <= high + 1e-9
+            assert (low > 0 or high < 0) == made['more_than_chance']
+            other = compare.difference(better, worse, 153, tests)
+            back = [-v for v in other['difference_interval'][::-1]]
+            assert [low, high] == pytest.approx(back)
+            seen.add(made['more_than_chance'])
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize(('hits', 'count'), [(0, 5), (3, 9), (700, 1500)])
+def test_clopper_pearson_is_that_of_the_beta_distribution(hits, count):
+    beta = pytest.importorskip('scipy.stats').beta
+    low, high = compare.clopper_pearson(hits, count, 0.05)
+    expected = beta.ppf(0.025, hits, count - hits + 1) if hits else 0
+    assert low == pytest.approx(expected)
+    assert high == pytest.approx(beta.ppf(0.975, hits + 1, count - hits))
+
+
+def test_what_is_not_nothing_does_not_look_like_it():
+    shown = [signed(v) for v in (0.0, 0.04, -0.04, 0.06)]
+    assert shown == ['+0.0', '+0.04', '\u22120.04', '+0.1']

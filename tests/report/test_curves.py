@@ -1,8 +1,15 @@
 import json
 
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 
-from flower_mm.report.curves import draw_confusion, draw_curves, read_scalars
+from flower_mm.report.curves import (
+    draw_confusion,
+    draw_curves,
+    draw_rate,
+    read_scalars,
+)
 
 
 def test_a_repeated_epoch_counts_once_and_a_cut_line_not(tmp_path):
@@ -31,3 +38,15 @@ def test_class_names_are_no_formulas(tmp_path):
     names = ['$x_{$', 'a $5 rose', '$\\frac{$']
     draw_confusion(np.eye(3, dtype=int), names, tmp_path / 'c.png')
     assert (tmp_path / 'c.png').stat().st_size > 5000
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 5, 12])
+def test_there_is_no_half_epoch(count):
+    train = [
+        {'loss': 1.0, 'lr': 0.1, 'epoch': e, 'step': 10 * (e - 1) + s}
+        for e in range(1, count + 1)
+        for s in (5, 10)
+    ]
+    axis = Figure(figsize=(3.6, 2.5)).subplots()
+    draw_rate(axis, train, [])
+    assert all(tick == int(tick) for tick in axis.get_xticks())

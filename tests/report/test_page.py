@@ -224,6 +224,61 @@ def test_a_perfect_result_is_told_with_care():
     assert '91.2\u00a0% or more' in text
 
 
+def test_one_photo_is_told_as_one():
+    found = predictions(60, surety=50)
+    labels = (found.labels + 1) % 5
+    labels[0] = found.labels[0]
+    text = sentences(
+        {}, Predictions(found.photos, labels, found.scores, FLOWERS)
+    )
+    assert 'Of 60 photos kept aside, 1 is named right.' in text
+    labels[0] = (found.labels[0] + 1) % 5
+    text = sentences(
+        {}, Predictions(found.photos, labels, found.scores, FLOWERS)
+    )
+    assert 'Of 60 photos kept aside, none is named right.' in text
+    text = sentences({}, predictions(1, surety=50))
+    assert text.startswith('The only photo kept aside is named right.')
+
+
+def test_a_perfect_page_has_no_interval_of_the_averages(tmp_path):
+    text, _ = page(run(tmp_path / 'a'), predictions(40, surety=50))
+    assert Page(text).text.count('too few wrong for an interval') == 2
+    text, _ = page(run(tmp_path / 'a'), predictions(100, surety=2))
+    assert 'for an interval' not in Page(text).text
+
+
+def test_doubtful_ones_of_a_tiny_set_prove_nothing(tmp_path):
+    made = run(tmp_path / 'a')
+    text = Page(page(made, predictions(2, surety=1))[0]).text
+    assert 'Of 2 photos even 20\u00a0% are none.' in text
+    text = Page(page(made, predictions(12, surety=1))[0]).text
+    assert '1 photo' in text
+    assert '1 photos' not in text
+    assert 'these figures say little' in text
+    assert 'If a person takes the 1' not in text
+    text = Page(page(made, predictions(200, surety=2))[0]).text
+    assert 'If a person takes the 10 photos' in text
+
+
+def test_a_bad_model_judges_no_labels(tmp_path):
+    made = run(tmp_path / 'a')
+    text, facts = page(made, predictions(200, surety=1))
+    assert facts['result']['top1'] < 60
+    assert facts['suspects']
+    assert 'is no judge of labels' in text
+    assert 'label doubtful' not in text
+    assert 'confident learning' not in text
+    good, facts = page(made, predictions(200, surety=2))
+    assert facts['suspects']
+    assert 'Some of these labels may be wrong' in good
+    assert 'label doubtful' in good
+    assert 'No list' not in good
+    found = {'result': {'top1': 75, 'photos': 100}, 'suspects': [0] * 21}
+    assert 'doubts 21 of 100 labels' in words.cannot_judge(found)
+    assert words.cannot_judge(found | {'suspects': [0] * 20}) is None
+
+
 def test_no_better_than_the_largest_class_is_said():
     assert 'not clearly better' in sentences({}, predictions(60, surety=0))
     assert 'not clearly better' not in sentences({}, predictions(60))

@@ -130,14 +130,111 @@ def test_without_the_photos_there_are_still_figures(bare, dataset, tmp_path):
     (bare / 'run.json').write_text(json.dumps(record), 'utf-8')
     before = figures(bare)['result']
     shutil.rmtree(root)
+    (bare / 'report.html').unlink()
     page = write_report(bare)
     assert figures(bare)['result'] == before
     assert Page(page.read_text('utf-8')).all('img') == []
     assert '--data-root' in text_of(page)
     (bare / 'report.json').unlink()
-    page = write_report(bare)
-    assert figures(bare)['result'] is None
-    assert 'does not exist' in text_of(page)
+    with pytest.raises(UserError, match='does not exist'):
+        write_report(bare)
+
+
+def note(folder: Path, **values: object) -> None:
+    """Let run.json say something else."""
+    record = json.loads((folder / 'run.json').read_text('utf-8'))
+    text = json.dumps(record | values)
+    (folder / 'run.json').write_text(text, 'utf-8')
+
+
+@pytest.mark.parametrize(
+    'wrong', ['split', 'device', 'best', 'photos', 'no predictions']
+)
+def test_what_cannot_be_had_leaves_the_report_as_it_was(
+    bare, dataset, tmp_path, wrong
+):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    note(bare, data_root=str(root))
+    write_report(bare)
+    options = []
+    if wrong == 'split':
+        options = ['--split', 'test']
+    elif wrong == 'device':
+        options = ['--device', 'cuda:99']
+    elif wrong == 'best':
+        whole = (bare / 'best.pth').read_bytes()
+        (bare / 'best.pth').write_bytes(whole[: len(whole) // 2])
+    else:
+        shutil.rmtree(root)
+    if wrong == 'no predictions':
+        (bare / 'predictions.csv').unlink()
+    names = [bare / 'report.html', bare / 'report.json']
+    before = [path.read_bytes() for path in names]
+    done = forked.start(tmp_path / 'log', 'report', bare, *options)
+    assert done.wait() == 2
+    assert 'Traceback' not in done.text
+    if wrong in ('photos', 'no predictions'):
+        assert str(root) in done.text
+        assert '--data-root' in done.text
+    assert [path.read_bytes() for path in names] == before
+
+
+def test_an_older_run_is_told_by_its_datasets_sha256(bare):
+    told = 'The dataset has changed since this run'
+    assert told not in text_of(write_report(bare))
+    assert figures(bare)['measured']['dataset_changed'] is False
+    note(bare, lists_sha256=None)
+    assert told not in text_of(write_report(bare))
+    note(bare, dataset_sha256='0' * 64)
+    assert told in text_of(write_report(bare))
+    note(bare, dataset_sha256=None)
+    assert told not in text_of(write_report(bare))
+
+
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_photos_of_other_lists_are_not_held_out(
+    bare, dataset, tmp_path, split
+):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    shutil.copytree(root / 'train', root / split, dirs_exist_ok=True)
+    lines = (root / 'train.txt').read_text('utf-8').splitlines(True)
+    (root / f'{split}.txt').write_text(''.join(lines[::2]), 'utf-8')
+    (root / 'train.txt').write_text(''.join(lines[1::2]), 'utf-8')
+    note(bare, data_root=str(root))
+    shown = text_of(write_report(bare, split=split))
+    assert f'any of these {len(lines[::2])} photos may have been' in shown
+    assert 'kept aside' not in shown
+    assert 'the figure is fair' not in shown
+    assert figures(bare)['measured']['dataset_changed'] is True
+
+
+def test_a_run_resumed_on_other_photos_holds_none_out(bare):
+    note(bare, resumed_although=['the photos or classes of data have changed'])
+    assert 'may have been learned from' in text_of(write_report(bare))
+
+
+def test_a_best_of_another_run_is_told(bare, plain_run):
+    found = read_checkpoint(plain_run / 'best.pth')
+    assert 'is not the one of' not in text_of(write_report(bare))
+    found['meta']['metrics']['accuracy/top1'] = 12.5
+    write_best(bare / 'best.pth', found['state_dict'], found['meta'])
+    for _ in range(2):  # predicted, and taken up
+        assert 'is not the one of' in text_of(write_report(bare))
+
+
+def test_a_comparison_goes_over_nothing_else(plain_run, bare, tmp_path):
+    write_report(bare)
+    before = (bare / 'report.html').read_bytes()
+    for name in ('report.html', 'run.html'):
+        with pytest.raises(UserError, match='would be lost'):
+            write_comparison([plain_run, bare], bare / name)
+    assert (bare / 'report.html').read_bytes() == before
+    for _ in range(2):
+        write_comparison([plain_run, bare], bare / 'comparison.html')
+    with pytest.raises(UserError, match='named twice'):
+        write_comparison([bare, bare / '..' / bare.name])
 
 
 def test_a_data_root_that_is_given_has_to_be_right(bare, tmp_path):
@@ -200,11 +297,12 @@ def test_nothing_in_a_strangers_folder_is_run(bare, tmp_path):
     assert not mark.exists()
 
 
-def test_a_hostile_best_is_refused_on_the_page(bare):
+def test_a_hostile_best_is_refused(bare):
     found = read_checkpoint(bare / 'best.pth')
     found['meta']['cfg']['model']['type'] = 'os.system'
     write_best(bare / 'best.pth', found['state_dict'], found['meta'])
-    assert 'is refused' in text_of(write_report(bare))
+    with pytest.raises(UserError, match='is refused'):
+        write_report(bare)
 
 
 def test_the_test_split_is_measured_on_demand(bare, photos, tmp_path, capsys):

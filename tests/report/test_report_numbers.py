@@ -65,7 +65,7 @@ def test_drawing_cells_is_drawing_photos():
     matrix = numbers.confusion(labels, said, 5)
     ours = numbers.result(matrix, FLOWERS, seed=0)
     for interval, theirs in (
-        (ours['top1_interval'], top1),
+        (ours['top1_bootstrap'], top1),
         (ours['macro_f1_interval'], macro),
     ):
         expected = np.quantile(theirs, (0.025, 0.975))
@@ -81,11 +81,42 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_all_right_is_not_a_hundred_per_cent_for_certain():
     made = numbers.result(np.diag([10, 15]), ['a', 'b'], seed=0)
-    # The rule of three: about 3 / 25 may be wrong; two-sided it is more.
-    assert made['top1_interval'] == pytest.approx([86.28, 100], abs=0.01)
-    assert made['interval_by'] == 'Clopper-Pearson'
+    # Wilson's by hand: 25 / (25 + 1.96 ** 2).
+    assert made['top1_interval'] == pytest.approx([86.68, 100], abs=0.01)
+    assert made['top1_interval_by'] == 'Wilson'
     none = numbers.result(np.array([[0, 10], [15, 0]]), ['a', 'b'], seed=0)
-    assert none['top1_interval'] == pytest.approx([0, 13.72], abs=0.01)
+    assert none['top1_interval'] == pytest.approx([0, 13.32], abs=0.01)
+
+
+@pytest.mark.parametrize('photos', [20, 50, 153, 569])
+def test_one_more_wrong_never_looks_better(photos, monkeypatch):
+    monkeypatch.setattr(numbers, 'RESAMPLES', 10)  # not what is asked here
+    made = [
+        numbers.result(
+            np.array([[photos - wrong, wrong], [0, 0]]), ['a', 'b'], seed=0
+        )['top1_interval']
+        for wrong in range(photos + 1)
+    ]
+    low, high = np.array(made).T
+    assert (np.diff(low) < 0).all()
+    assert (np.diff(high) < 0).all()
+    assert made[0][1] == 100
+    assert high[1] < 99.99
+    assert low[-2] > 0.01
+    assert made[-1][0] == 0
+
+
+@pytest.mark.parametrize('wrong', [0, 1, 4, 5, 6])
+def test_averages_have_an_interval_that_ends_below_100_or_none(wrong):
+    matrix = np.array([[40 - wrong, wrong], [0, 40]])
+    for cells in (matrix, matrix[::-1]):  # and as few right
+        made = numbers.result(cells, ['a', 'b'], seed=0)
+        for name in ('macro_f1', 'balanced_accuracy'):
+            found = made[f'{name}_interval']
+            if wrong < 5:
+                assert found is None
+            else:
+                assert 0 < found[0] < made[name] < found[1] < 100
 
 
 def test_wilson_interval():
@@ -178,10 +209,17 @@ def test_ece_by_hand():
 
 
 def test_no_temperature_from_a_handful_of_mistakes():
-    found = predictions(50, surety=12)
-    made = numbers.calibration(found.labels, found.scores, seed=0)
-    assert made['temperature'] is None
-    assert made['why_no_temperature'] == 'only 0 photos are wrong'
+    for wrong, why in (
+        (0, 'none is wrong'),
+        (1, 'only 1 photo is wrong'),
+        (2, 'only 2 photos are wrong'),
+    ):
+        found = predictions(50, surety=12)
+        labels = found.predicted.copy()
+        labels[:wrong] = (labels[:wrong] + 1) % 5
+        made = numbers.calibration(labels, found.scores, seed=0)
+        assert made['temperature'] is None
+        assert made['why_no_temperature'] == why
 
 
 def test_the_least_sure_are_handed_over():
@@ -197,6 +235,24 @@ def test_the_least_sure_are_handed_over():
     assert twenty['below_confidence'] == pytest.approx(70)
     assert made['curve'][0] == [0, 60]
     assert made['curve'][-1] == [95, 100]
+
+
+def test_no_row_hands_over_no_photo():
+    for photos, rows in ((2, []), (4, [20]), (12, [5, 10, 20])):
+        scores = np.full((photos, 2), 0.5)
+        made = numbers.handed_over(np.zeros(photos, int), scores)
+        assert [row['share'] for row in made['table']] == rows
+        assert all(row['photos'] for row in made['table'])
+
+
+@pytest.mark.parametrize(
+    ('photos', 'wrong', 'little'),
+    [(49, 20, True), (50, 4, True), (50, 5, False), (200, 0, True)],
+)
+def test_few_photos_or_few_mistakes_say_little(photos, wrong, little):
+    scores = np.tile([0.9, 0.1], (photos, 1))
+    labels = (np.arange(photos) < wrong).astype(int)
+    assert numbers.handed_over(labels, scores)['says_little'] is little
 
 
 def test_the_surest_mistakes_come_first():

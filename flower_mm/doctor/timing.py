@@ -29,7 +29,7 @@ LONGEST = 15.0  # seconds of them, where there are more
 VALIDATING = 5.0  # seconds of batches of val
 NEVER = 1_000_000  # epochs; a short one is followed by others
 LOADING = 0.3  # of the time that is waited for photos
-LEFT_OUT = ('finite', 'record', 'progress', 'report')
+LEFT_OUT = ('pretrained', 'finite', 'record', 'progress', 'report')
 
 
 @dataclass(frozen=True)

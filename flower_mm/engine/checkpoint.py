@@ -37,7 +37,7 @@ class CheckpointHook(Hook):
 
     Args:
         interval: Epochs between two checkpoints; the last is always kept.
-        max_keep_ckpts: How many of them stay.
+        max_keep_ckpts: How many of them stay; all, where it is below 1.
         save_best: The metric that decides about best.pth; larger is better.
     """
 
@@ -130,6 +130,8 @@ class CheckpointHook(Hook):
         # For MMEngine's own tools; ours look at the files themselves.
         with replacing(folder / 'last_checkpoint', 'w') as file:
             file.write(str(folder / name))
+        if self.max_keep_ckpts < 1:
+            return
         for path in checkpoints(folder)[: -self.max_keep_ckpts]:
             path.unlink()
 

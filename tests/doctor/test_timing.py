@@ -76,6 +76,12 @@ def test_with_workers(timed):
     assert timed(text).validated > 1
 
 
+def test_more_batches_than_are_logged_at_once(timed, monkeypatch):
+    monkeypatch.setattr(timing, 'VALIDATING', 60.0)
+    text = TINY_ON_BASE + "val_dataloader['batch_size'] = 1\n"
+    assert timed(text).validated > 1
+
+
 def test_not_validated(timed):
     found = timed(TINY_ON_BASE, '--no-validate')
     assert found.validated == found.validate == found.validations == 0

@@ -21,6 +21,14 @@ def test_a_checkpoint_loads_without_an_allow_list(plain_run):
     assert 'optimizer' in found
 
 
+def test_minus_one_keeps_them_all_as_in_mmengine(train):
+    run = train(
+        'run', '--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=-1'
+    )
+    names = [path.name for path in checkpoints(run)]
+    assert names == ['epoch_0.pth', 'epoch_1.pth', 'epoch_2.pth']
+
+
 def test_best_pth_is_the_better_of_average_and_plain_weights(train):
     """A momentum so small that the average stays at the random start."""
     run = train('run', '--cfg-options', 'default_hooks.ema.momentum=1e-6')

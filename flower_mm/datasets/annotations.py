@@ -16,6 +16,9 @@ from typing import NamedTuple
 from flower_mm.errors import UserError, printable
 
 SHOWN = 10  # problems printed; the rest is counted
+# How run.json's `resumed_although` begins where photos may have come to val
+# that were learned before.
+OTHER_PHOTOS = 'the photos or classes of '
 
 
 class Photo(NamedTuple):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from flower_mm.datasets.annotations import (
+    OTHER_PHOTOS,
     describe,
     lists_sha256,
     photos_folder,
@@ -27,7 +28,6 @@ from flower_mm.report.predictions import (
 )
 from flower_mm.report.read import (
     NUMBER,
-    OTHER_PHOTOS,
     Run,
     checked,
     read_json,

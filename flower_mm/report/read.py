@@ -18,9 +18,6 @@ from flower_mm.report.curves import read_scalars
 CONFLICTS = 'Conflicts: one photo under two classes'
 DUPLICATES = 'Equal or nearly equal, on one side'
 NUMBER = (int, float)
-# How run.json's `resumed_although` begins where photos may have come to val
-# that were learned before.
-OTHER_PHOTOS = 'the photos or classes of '
 DEEPEST = 20  # lists in lists; a config has about ten
 # run.json, and the kind of each value.
 KINDS = {

@@ -470,7 +470,7 @@ def test_the_rate_is_the_one_that_a_run_logs(config, dataset, plain_run):
     """Step by step, by MMEngine's Runner."""
     case = look_at(config, '--data-root', dataset).case
     curve = Rate(case).curve(thorough=False)
-    checkpoint = torch.load(plain_run / 'epoch_2.pth', weights_only=False)
+    checkpoint = torch.load(plain_run / 'epoch_2.pth', weights_only=True)
     logged = checkpoint['message_hub']['log_scalars']['train/lr'][0]
     assert curve.rates == pytest.approx(logged.numpy())
 

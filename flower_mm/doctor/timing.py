@@ -97,7 +97,9 @@ def measure(case: Case) -> Timing:
             runner.train()
         seconds, validated = _validate(runner)
         speed = _writing(runner, Path(name))
-        for handler in runner.logger.handlers:
+        # MMEngine's next model would write into a handler that is closed.
+        for handler in tuple(runner.logger.handlers):
+            runner.logger.removeHandler(handler)
             handler.close()
     # The runner's parts refer to each other in circles. Workers end at once
     # when their loader goes as the last one of it.

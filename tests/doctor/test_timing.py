@@ -3,12 +3,14 @@
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from logging import FileHandler
 from pathlib import Path
 
 import forked
 import pytest
 from examining import look_at, write
 from making import TINY_ON_BASE, make_dataset
+from mmengine.logging import MMLogger
 from test_disk import STOCK
 
 from flower_mm.doctor import timing
@@ -80,6 +82,13 @@ def test_more_batches_than_are_logged_at_once(timed, monkeypatch):
     monkeypatch.setattr(timing, 'VALIDATING', 60.0)
     text = TINY_ON_BASE + "val_dataloader['batch_size'] = 1\n"
     assert timed(text).validated > 1
+
+
+def test_what_is_built_afterwards_can_be_logged(timed):
+    timed(TINY_ON_BASE)
+    handlers = MMLogger.get_current_instance().handlers
+    files = [each for each in handlers if isinstance(each, FileHandler)]
+    assert all(each.stream for each in files)
 
 
 def test_not_validated(timed):

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import ConfigDict
 
 from flower_mm.doctor.case import Case
-from flower_mm.doctor.rate import (
+from flower_mm.doctor.schedule.rate import (
     ImpossibleError,
     Rate,
     kind,

@@ -9,39 +9,37 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from flower_mm import cli
-from flower_mm.doctor import (
+from flower_mm.doctor import weights
+from flower_mm.doctor.case import Case
+from flower_mm.doctor.dataset import (
     classes,
-    cost,
     counts,
-    data,
-    disk,
-    keys,
-    machine,
+    photos,
     root,
-    schedule,
     sides,
     sizes,
-    weights,
 )
-from flower_mm.doctor.case import Case
 from flower_mm.doctor.effective import effective
 from flower_mm.doctor.finding import Finding, Level, note, stop
-from flower_mm.doctor.plot import draw_rate
-from flower_mm.doctor.timing import measure
+from flower_mm.doctor.keys import wording
+from flower_mm.doctor.machine import cost, disk, limits
+from flower_mm.doctor.machine.timing import measure
+from flower_mm.doctor.schedule import course
+from flower_mm.doctor.schedule.plot import draw_rate
 from flower_mm.engine.device import is_first
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
 
 CHECKS = (
-    schedule,
+    course,
     classes,
     counts,
-    data,
+    photos,
     sides,
     sizes,
     weights,
     disk,
-    machine,
+    limits,
     cost,
 )
 
@@ -62,7 +60,7 @@ def examine(
 
     There is no case where the config cannot even be completed.
     """
-    found = list(_found(keys.check, cfg, args))
+    found = list(_found(wording.check, cfg, args))
     case = None
     if not any(finding.level == Level.STOP for finding in found):
         try:
@@ -89,7 +87,7 @@ def _found(check: Callable[..., Iterator[Finding]], *args) -> list[Finding]:
         found.append(stop(str(error), '', ''))
     except Exception as error:
         # What the run itself will tell better, or a fault of the check.
-        name = check.__module__.rpartition('.')[2]
+        _, _, name = check.__module__.partition('flower_mm.doctor.')
         found.append(
             note(
                 f'{name} could not be checked ({type(error).__name__}: '

@@ -6,7 +6,7 @@ import pytest
 from examining import NOTE, WARN, Examined, look_at, write
 from making import TINY_ON_BASE, make_dataset
 
-from flower_mm.doctor import cost
+from flower_mm.doctor.machine import cost
 
 
 @pytest.fixture

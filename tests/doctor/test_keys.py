@@ -10,9 +10,10 @@ from examining import NOTE, STOP, WARN, Examined, look_at, read, write
 from helpers import ROOT
 from mmengine.config import Config
 
-from flower_mm.doctor import keys, run
-from flower_mm.doctor.accepted import takes
-from flower_mm.doctor.source import read_sources
+from flower_mm.doctor import run
+from flower_mm.doctor.keys import wording
+from flower_mm.doctor.keys.accepted import takes
+from flower_mm.doctor.keys.source import read_sources
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
 # MMPretrain's own configs, of many kinds.
@@ -48,7 +49,7 @@ def check(tmp_path: Path):
 
     def run(text: str, *words: str | Path) -> Examined:
         cfg, args = read(write(tmp_path, text), *words)
-        found = list(dict.fromkeys(keys.check(cfg, args)))
+        found = list(dict.fromkeys(wording.check(cfg, args)))
         # Said of every config of MMPretrain's, and tested for itself.
         usual = 'runner_type', 'randomness.seed'
         return Examined([f for f in found if f.where not in usual], None)
@@ -59,7 +60,7 @@ def check(tmp_path: Path):
 @pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
 def test_our_own_configs_have_nothing_amiss(config):
     cfg, args = read(config)
-    assert list(keys.check(cfg, args)) == []
+    assert list(wording.check(cfg, args)) == []
 
 
 @pytest.mark.parametrize('name', STOCK)
@@ -822,7 +823,7 @@ def test_a_config_without_a_file(check):
     cfg, args = read(CONFIGS[0])
     made = Config(cfg.to_dict())
     made.optimizer = {'lr': 1}
-    assert list(keys.check(made, args)) == []
+    assert list(wording.check(made, args)) == []
 
 
 def test_training_stops_with_what_is_wrong(config, dataset, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from examining import NOTE, STOP, WARN, Examined, look_at, write
 from making import TINY_ON_BASE, make_dataset
 
-from flower_mm.doctor import machine
+from flower_mm.doctor.machine import limits
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def examine(tmp_path: Path):
 def on_a_gpu(seen: Examined) -> list:
     """As it would be found with a GPU."""
     seen.case.device = 'cuda'
-    return list(machine.check(seen.case))
+    return list(limits.check(seen.case))
 
 
 # --- workers -----------------------------------------------------------------
@@ -42,12 +42,12 @@ def test_more_workers_than_cores(examine):
 
 def test_workers_of_all_processes(examine, monkeypatch):
     """Each of them has its own."""
-    monkeypatch.setattr(machine, 'cores', lambda: 4)
+    monkeypatch.setattr(limits, 'cores', lambda: 4)
     seen = examine("train_dataloader['num_workers'] = 4\n")
     assert seen.about('workers load') == []
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
     seen.case.cfg.launcher = 'pytorch'
-    found = next(machine.check(seen.case))
+    found = next(limits.check(seen.case))
     assert '4 workers in each of 4 processes load photos on 4 cores' in (
         found.what
     )
@@ -63,10 +63,10 @@ def test_no_workers_and_a_gpu(examine):
 
 
 def test_the_cores_of_a_container(monkeypatch, tmp_path):
-    there = machine.cores()
+    there = limits.cores()
     assert there >= 1
     limit = tmp_path / 'cpu.max'
-    monkeypatch.setattr(machine, 'QUOTA', limit)
+    monkeypatch.setattr(limits, 'QUOTA', limit)
     for text, count in (
         ('100000 100000', 1),
         ('max 100000', there),
@@ -74,14 +74,14 @@ def test_the_cores_of_a_container(monkeypatch, tmp_path):
         ('nonsense', there),
     ):
         limit.write_text(f'{text}\n')
-        assert machine.cores() == count
+        assert limits.cores() == count
 
 
 # --- shared memory -----------------------------------------------------------
 
 
 @pytest.mark.skipif(
-    not machine.SHARED_MEMORY.is_dir(), reason='no shared memory to look at'
+    not limits.SHARED_MEMORY.is_dir(), reason='no shared memory to look at'
 )
 def test_batches_that_shared_memory_cannot_hold(examine):
     text = (
@@ -115,14 +115,14 @@ def test_their_mixed_precision_on_a_cpu(examine):
 
 
 def test_bfloat16_without_the_arithmetic(examine, monkeypatch):
-    monkeypatch.setattr(machine, '_computes_bf16', lambda: False)
+    monkeypatch.setattr(limits, '_computes_bf16', lambda: False)
     found = examine('', '--amp').one('no bfloat16 arithmetic')
     assert found.level == WARN
     assert examine().about('bfloat16 arithmetic') == []
 
 
 def test_bfloat16_that_is_not_used(examine, monkeypatch):
-    monkeypatch.setattr(machine, '_computes_bf16', lambda: True)
+    monkeypatch.setattr(limits, '_computes_bf16', lambda: True)
     found = examine().one('has bfloat16 arithmetic')
     assert found.level == NOTE
     assert found.mend.startswith('--amp')
@@ -130,7 +130,7 @@ def test_bfloat16_that_is_not_used(examine, monkeypatch):
 
 
 def test_nothing_tells_about_bfloat16(examine, monkeypatch):
-    monkeypatch.setattr(machine, '_computes_bf16', lambda: None)
+    monkeypatch.setattr(limits, '_computes_bf16', lambda: None)
     assert examine('', '--amp').about('bfloat16 arithmetic') == []
 
 
@@ -139,7 +139,7 @@ def test_nothing_tells_about_bfloat16(examine, monkeypatch):
 
 def test_several_gpus_and_one_process(examine, monkeypatch):
     seen = examine("train_dataloader['num_workers'] = 1\n")
-    monkeypatch.setattr(machine.torch.cuda, 'device_count', lambda: 4)
+    monkeypatch.setattr(limits.torch.cuda, 'device_count', lambda: 4)
     (found,) = on_a_gpu(seen)
     assert found.level == NOTE
     assert '4 GPUs' in found.what
@@ -151,5 +151,5 @@ def test_sync_bn_between_cpus(examine):
     seen = examine(text)
     assert seen.about('SyncBN') == []  # MMEngine takes BN for it
     seen.case.cfg.launcher = 'pytorch'
-    found = list(machine.check(seen.case))
+    found = list(limits.check(seen.case))
     assert [f.level for f in found if 'SyncBN' in f.what] == [STOP]

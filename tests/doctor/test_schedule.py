@@ -11,9 +11,9 @@ from examining import NOTE, STOP, WARN, Examined, look_at, read, write
 from helpers import ROOT
 from PIL import Image
 
-from flower_mm.doctor.rate import Rate, short
 from flower_mm.doctor.run import open_case
-from flower_mm.doctor.schedule import check
+from flower_mm.doctor.schedule.course import check
+from flower_mm.doctor.schedule.rate import Rate, short
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
 # A model of eleven million weights that starts from pretrained ones.

@@ -13,12 +13,12 @@ from making import TINY_ON_BASE, make_dataset
 from mmengine.logging import MMLogger
 from test_disk import STOCK
 
-from flower_mm.doctor import timing
-from flower_mm.doctor.timing import Timing, measure
+from flower_mm.doctor.machine import timing
+from flower_mm.doctor.machine.timing import Timing, measure
 
 # Half a second instead of twenty.
 QUICKLY = """
-from flower_mm.doctor import timing
+from flower_mm.doctor.machine import timing
 timing.LONGEST = timing.VALIDATING = 0.2
 """
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from flower_mm.doctor import old
-from flower_mm.doctor.accepted import find, takes
 from flower_mm.doctor.finding import Finding, stop, warn
-from flower_mm.doctor.ignored import check_ignored
-from flower_mm.doctor.kinds import check_kinds
-from flower_mm.doctor.parts import check_parts
-from flower_mm.doctor.pipelines import check_pipelines
-from flower_mm.doctor.places import check_places
-from flower_mm.doctor.source import Source, read_sources
+from flower_mm.doctor.keys import old
+from flower_mm.doctor.keys.accepted import find, takes
+from flower_mm.doctor.keys.ignored import check_ignored
+from flower_mm.doctor.keys.kinds import check_kinds
+from flower_mm.doctor.keys.parts import check_parts
+from flower_mm.doctor.keys.pipelines import check_pipelines
+from flower_mm.doctor.keys.places import check_places
+from flower_mm.doctor.keys.source import Source, read_sources
 from flower_mm.settings import datasets, require_epochs
 
 NEEDED = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg')

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from flower_mm.doctor import old
 from flower_mm.doctor.finding import Finding, note, warn
+from flower_mm.doctor.keys import old
+from flower_mm.doctor.keys.source import Source
 from flower_mm.doctor.remedy import nested, option, value_at
-from flower_mm.doctor.source import Source
 from flower_mm.settings import walk
 
 # What Runner.from_cfg takes, and what is read of the whole config.

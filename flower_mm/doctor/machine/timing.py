@@ -15,9 +15,9 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from flower_mm.doctor import disk
 from flower_mm.doctor.case import Case
-from flower_mm.doctor.machine import cores
+from flower_mm.doctor.machine import disk
+from flower_mm.doctor.machine.limits import cores
 from flower_mm.engine.ema import EitherWeightsValLoop
 from flower_mm.engine.failures import explained
 from flower_mm.files import write_whole

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from flower_mm.doctor.case import Case
-from flower_mm.doctor.rate import ImpossibleError, Rate, short
+from flower_mm.doctor.schedule.rate import ImpossibleError, Rate, short
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 

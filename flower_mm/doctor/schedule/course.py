@@ -6,12 +6,13 @@ import numpy as np
 from mmengine.config import ConfigDict
 from mmengine.hooks import EMAHook
 
-from flower_mm.doctor.accepted import find
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, Level, note, stop, warn
-from flower_mm.doctor.height import LR, check_height, gentle
-from flower_mm.doctor.plateau import check_plateau
-from flower_mm.doctor.rate import (
+from flower_mm.doctor.keys.accepted import find
+from flower_mm.doctor.remedy import option
+from flower_mm.doctor.schedule.height import LR, check_height, gentle
+from flower_mm.doctor.schedule.plateau import check_plateau
+from flower_mm.doctor.schedule.rate import (
     Curve,
     ImpossibleError,
     Rate,
@@ -20,8 +21,7 @@ from flower_mm.doctor.rate import (
     short,
     unit_of,
 )
-from flower_mm.doctor.refit import COSINE, WARM_UPS, mended
-from flower_mm.doctor.remedy import option
+from flower_mm.doctor.schedule.refit import COSINE, WARM_UPS, mended
 
 # The rate has not come down where it ends at more than this much of its
 # highest. A cosine by epochs ends at half of it in a run of two.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from mmengine.config import Config, ConfigDict
 
-from flower_mm.doctor.accepted import find
 from flower_mm.doctor.finding import Finding, stop, warn
+from flower_mm.doctor.keys.accepted import find
 from flower_mm.settings import walk
 
 LOADERS = ('train_dataloader', 'val_dataloader')

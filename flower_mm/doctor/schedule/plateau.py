@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from flower_mm.doctor.accepted import find
 from flower_mm.doctor.finding import Finding, stop, warn
-from flower_mm.doctor.rate import Rate, kind
-from flower_mm.doctor.refit import COSINE
+from flower_mm.doctor.keys.accepted import find
 from flower_mm.doctor.remedy import option, setting
+from flower_mm.doctor.schedule.rate import Rate, kind
+from flower_mm.doctor.schedule.refit import COSINE
 
 
 def check_plateau(rate: Rate) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path, PureWindowsPath
 from mmengine.config import Config
 
 from flower_mm.doctor.finding import Finding, note, warn
-from flower_mm.doctor.source import Source
+from flower_mm.doctor.keys.source import Source
 from flower_mm.settings import datasets
 
 PERSONAL = re.compile(r'/(home|Users|root)/\S|~[^/\s]*/|[A-Za-z]:[\\/]')

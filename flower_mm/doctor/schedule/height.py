@@ -7,9 +7,9 @@ import numpy as np
 from torch import nn
 
 from flower_mm.doctor.finding import Finding, note, warn
-from flower_mm.doctor.rate import Curve, Rate, kind, short
+from flower_mm.doctor.keys.source import Source, read_sources
 from flower_mm.doctor.remedy import option
-from flower_mm.doctor.source import Source, read_sources
+from flower_mm.doctor.schedule.rate import Curve, Rate, kind, short
 from flower_mm.settings import walk
 
 LR = 'optim_wrapper.optimizer.lr'

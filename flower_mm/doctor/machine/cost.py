@@ -13,7 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, note, warn
-from flower_mm.doctor.machine import cores, neighbours
+from flower_mm.doctor.machine.limits import cores, neighbours
 
 PHOTOS = 2  # batch norm has no statistics of one
 # What a core does in a second, in float32: sums and products, and bytes of

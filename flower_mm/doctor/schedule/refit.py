@@ -2,8 +2,8 @@
 
 from mmengine.config import ConfigDict
 
-from flower_mm.doctor.rate import Rate, kind, length_of
 from flower_mm.doctor.remedy import setting
+from flower_mm.doctor.schedule.rate import Rate, kind, length_of
 
 WARM_UPS = ('LinearLR', 'ConstantLR')
 COSINE = (

@@ -13,12 +13,18 @@ from mmengine.config import Config
 from mmengine.runner import LogProcessor, Runner
 from torch.utils.data import DataLoader
 
-from flower_mm.doctor import old
-from flower_mm.doctor.accepted import find, is_path, keys_of, similar, takes
 from flower_mm.doctor.finding import Finding, Level
-from flower_mm.doctor.ignored import PLACE_OF
+from flower_mm.doctor.keys import old
+from flower_mm.doctor.keys.accepted import (
+    find,
+    is_path,
+    keys_of,
+    similar,
+    takes,
+)
+from flower_mm.doctor.keys.ignored import PLACE_OF
+from flower_mm.doctor.keys.source import Source
 from flower_mm.doctor.remedy import value_at
-from flower_mm.doctor.source import Source
 
 # The registry of what stands at the top level.
 ROOTS = {

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from mmengine.config import Config, ConfigDict
 
 from flower_mm.doctor.case import Case, Split
-from flower_mm.doctor.disk import is_theirs
+from flower_mm.doctor.dataset.labels import labels
 from flower_mm.doctor.finding import Finding, note, stop, warn
-from flower_mm.doctor.labels import labels
+from flower_mm.doctor.machine.disk import is_theirs
 from flower_mm.engine.ema import METRIC
 from flower_mm.settings import walk
 

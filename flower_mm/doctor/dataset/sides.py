@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from itertools import combinations, permutations
 
-from flower_mm.doctor import twins
 from flower_mm.doctor.case import Case, Split
+from flower_mm.doctor.dataset import twins
+from flower_mm.doctor.dataset.origin import Origin, origin
 from flower_mm.doctor.finding import Finding, note, warn
-from flower_mm.doctor.origin import Origin, origin
 from flower_mm.prepare.find import Photo
 
 MOST = 20_000  # photos that are decoded in search of near duplicates

@@ -1,0 +1,1 @@
+"""Are these the photos and the classes that were meant?"""

@@ -4,6 +4,7 @@ No config states the number of classes. Here it is read from classes.txt and
 put wherever MMPretrain wants it.
 """
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
+from flower_mm.registry import MODELS
 
 # MMEngine reads `_base_ = 'package::…'` for the packages of this list only.
 MODULE2PACKAGE['flower_mm'] = 'flower_mm'
@@ -43,8 +45,44 @@ def read_config(path: str, options: dict | None = None) -> Config:
             f'{type(error).__name__}: {error}'
         ) from error
     if options:
-        cfg.merge_from_dict(options)
+        try:
+            cfg.merge_from_dict(options)
+        except (KeyError, TypeError, AttributeError) as error:
+            misfits = [_misfit(cfg, name) for name in options]
+            why = next(filter(None, misfits), str(error))
+            raise UserError(f'--cfg-options {why}') from error
     return cfg
+
+
+def _misfit(cfg: Config, name: str) -> str:
+    """Why the config has no place for an option; empty where it has one."""
+    part, above, inside_list = cfg._cfg_dict, '', False
+    for step in name.split('.'):
+        if isinstance(part, list):
+            if not step.isdigit() or int(step) >= len(part):
+                places = f', {above}.0 to {above}.{len(part) - 1}'
+                return (
+                    f'{name}: {above} is a list with {len(part)} '
+                    f'{"entry" if len(part) == 1 else "entries"}'
+                    f'{places if part else ""}'
+                )
+            part, inside_list = part[int(step)], True
+        elif not isinstance(part, dict):
+            return (
+                f'{name}: {above} is {str(part)[:60]!r} and has no {step}; '
+                'a dict(…) in its place takes a config file'
+            )
+        elif step not in part:
+            return ''
+        else:
+            part, inside_list = part[step], False
+        above = f'{above}.{step}' if above else step
+    if inside_list:
+        return (
+            f'{name}: an entry of a list is not replaced; set its keys, as '
+            f'{name}.KEY=VALUE, or the whole list in a config file'
+        )
+    return ''
 
 
 def use_data_root(cfg: Config, root: str) -> None:
@@ -67,12 +105,18 @@ def settle(cfg: Config) -> list[str]:
     classes = read_classes(root)
     count = len(classes)
     for part in walk(cfg.model):
-        if 'num_classes' in part:
+        # A VGG that gives features has -1.
+        if part.get('num_classes', -1) != -1:
             part.num_classes = count
     # Test-time augmentation wraps the model.
-    head = cfg.model.get('module', cfg.model).get('head')
+    model = cfg.model.get('module', cfg.model)
+    head, backbone = model.get('head'), model.get('backbone')
     if head:
-        head.num_classes = count
+        if _takes_classes(head):
+            head.num_classes = count
+        elif backbone and _takes_classes(backbone):
+            # VGG brings its classifier along, and its head has only the loss.
+            backbone.num_classes = count
         if 'topk' in head:
             head.topk = _possible(head.topk, count)
         if (cfg.model.get('train_cfg') or {}).get('augments'):
@@ -102,10 +146,11 @@ def require_epochs(cfg: Config) -> None:
     length = cfg.get('train_cfg') or {}
     if length.get('max_epochs', 1) < 1:
         raise UserError('train_cfg.max_epochs has to be 1 or more')
-    if not length.get('by_epoch', True):
+    if not length.get('by_epoch', True) or 'max_iters' in length:
         raise UserError(
-            'train_cfg.by_epoch=False trains by iterations; checkpoints and '
-            'best.pth are of whole epochs: by_epoch=True, max_epochs=N'
+            'train_cfg counts iterations; checkpoints and best.pth are of '
+            'whole epochs:\n'
+            '  train_cfg = dict(_delete_=True, by_epoch=True, max_epochs=10)'
         )
 
 
@@ -150,6 +195,20 @@ def walk(part):
     elif isinstance(part, (list, tuple)):
         for value in part:
             yield from walk(value)
+
+
+def _takes_classes(part: ConfigDict) -> bool:
+    """Whether a part of the model has a use for the number of classes."""
+    kind = part.get('type')
+    if isinstance(kind, str):
+        kind = MODELS.get(kind)
+    if kind is None:
+        return True  # nobody knows it, which building it tells
+    arguments = inspect.signature(kind).parameters.values()
+    return any(
+        argument.name == 'num_classes' or argument.kind == argument.VAR_KEYWORD
+        for argument in arguments
+    )
 
 
 def _metrics(evaluator) -> list:

@@ -36,6 +36,43 @@ def test_classes_decide(tmp_path, count, topk):
     assert tuple(cfg.model.head.topk) == topk
 
 
+def settled(tmp_path: Path, **model) -> ConfigDict:
+    cfg = read_config(str(CONFIG))
+    use_data_root(cfg, str(folder_of(tmp_path, 5)))
+    cfg.model = ConfigDict(type='ImageClassifier', **model)
+    settle(cfg)
+    return cfg.model
+
+
+@pytest.mark.parametrize('stated', [{'num_classes': 1000}, {}])
+def test_the_classifier_may_be_in_the_backbone(tmp_path, stated):
+    model = settled(
+        tmp_path,
+        backbone={'type': 'VGG', 'depth': 11, **stated},
+        head={'type': 'ClsHead', 'topk': (1, 5)},
+    )
+    assert model.backbone.num_classes == 5
+    assert 'num_classes' not in model.head
+    assert model.head.topk == (1,)
+
+
+def test_a_backbone_without_its_classifier_stays_so(tmp_path):
+    model = settled(
+        tmp_path,
+        backbone={'type': 'VGG', 'depth': 11, 'num_classes': -1},
+        neck={'type': 'GlobalAveragePooling'},
+        head={'type': 'LinearClsHead', 'in_channels': 512},
+    )
+    assert model.backbone.num_classes == -1
+    assert model.head.num_classes == 5
+
+
+def test_a_head_that_nobody_knows_is_told_of_the_classes(tmp_path):
+    head = {'type': 'HeadOfNobody'}
+    model = settled(tmp_path, backbone={'type': 'ResNet'}, head=head)
+    assert model.head.num_classes == 5
+
+
 def test_testing_reads_val_where_there_is_no_test_split(tmp_path):
     root = folder_of(tmp_path, 3)
     cfg = read_config(str(CONFIG))

@@ -32,10 +32,21 @@ def require_dataset(root: Path) -> None:
         what = 'has no classes.txt' if root.is_dir() else 'does not exist'
         raise UserError(
             f'the dataset folder {root} {what}.\n'
-            f'Make it from your photos: python tools/prepare_dataset.py '
-            f'PHOTOS --out {root}\n'
+            f'Make one from your photos: {prepare_command(root)}\n'
             'or name another: --data-root FOLDER'
         )
+
+
+def prepare_command(root: Path, options: str = '') -> str:
+    """The command that makes the dataset `root` anew, from its photos."""
+    tool = 'python tools/prepare_dataset.py PHOTOS --out'
+    options = options and f' {options}'
+    if (root / 'dataset.json').is_file():
+        return f'{tool} {root}{options} --overwrite'
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return f'{tool} {root}{options}'
+    # The tool leaves alone what it has not made.
+    return f'{tool} NEW{options}, then --data-root NEW'
 
 
 def read_classes(root: Path) -> list[str]:
@@ -136,8 +147,7 @@ def read_annotations(
             f'{path} has {len(problems)} problem(s):\n  '
             + '\n  '.join(shown)
             + '\nMend the file, or make the dataset anew: '
-            f'python tools/prepare_dataset.py PHOTOS --out {path.parent} '
-            '--overwrite'
+            + prepare_command(path.parent)
         )
     if not photos:
         raise UserError(f'{path} lists no photos')
@@ -151,7 +161,7 @@ def _lines(path: Path) -> list[str]:
     except FileNotFoundError as error:
         raise UserError(
             f'{path} does not exist.\nMake the dataset: '
-            f'python tools/prepare_dataset.py PHOTOS --out {path.parent}'
+            f'{prepare_command(path.parent)}'
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{path} cannot be read: {error}') from error

@@ -2,20 +2,27 @@
 
 import argparse
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
+from torch.utils.data import Dataset
 
-from flower_mm.datasets.annotations import read_classes
+from flower_mm.datasets.annotations import prepare_command, read_classes
+from flower_mm.doctor.building.assemble import FoundError, assemble, reason
+from flower_mm.doctor.finding import Finding, stop
 from flower_mm.doctor.quiet import quiet
 from flower_mm.engine.device import processes
 from flower_mm.errors import UserError
 from flower_mm.settings import LOADERS, datasets, settle, walk
+
+# What FlowerDataset reads from its folder.
+GIVEN = ('data_prefix', 'metainfo')
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Split:
     photos: list[str]
     labels: np.ndarray
     classes: list[str]
+    dataset: Dataset  # without a pipeline
 
     @property
     def name(self) -> str:
@@ -67,11 +75,7 @@ class Case:
     @property
     def prepare(self) -> str:
         """The command that makes the dataset anew, from its photos."""
-        tool = 'python tools/prepare_dataset.py PHOTOS --out'
-        if (self.root / 'dataset.json').is_file():
-            return f'{tool} {self.root} --overwrite'
-        # The tool leaves alone what it has not made.
-        return f'{tool} NEW, then --data-root NEW'
+        return prepare_command(self.root)
 
     @cached_property
     def splits(self) -> dict[str, Split]:
@@ -109,19 +113,59 @@ class Case:
                 [info['img_path'] for info in infos],
                 np.array([info['gt_label'] for info in infos], dtype=int),
                 list(dataset.metainfo.get('classes') or []),
+                dataset,
             )
         except UserError:
             raise
         except Exception as error:
-            if self.is_flower(loader):
+            kind = plain.get('type')
+            what = f'{loader}.dataset ({kind}) cannot be read: {reason(error)}'
+            if not self.is_flower(loader):
+                # MMPretrain's datasets raise whatever they run into.
+                raise UserError(
+                    f'{what}\n{self.as_prepared(loader)}'
+                ) from error
+            if isinstance(error, (OSError, RuntimeError, MemoryError)):
                 raise  # the machine's fault, which the run tells better
-            # MMPretrain's datasets raise whatever they run into.
-            raise UserError(
-                f'{loader}.dataset ({plain.get("type")}) cannot be read: '
-                f'{type(error).__name__}: {str(error).strip()[:300]}\n'
-                'What tools/prepare_dataset.py made is read by: --cfg-options '
-                f'{loader}.dataset.type=flower_mm.FlowerDataset'
-            ) from error
+            finding = self.left_over or stop(
+                what, f'{loader}.dataset', 'what FlowerDataset takes'
+            )
+            raise FoundError(finding) from error
+
+    @cached_property
+    def left_over(self) -> Finding | None:
+        """Keys of another type of dataset that FlowerDataset sets itself."""
+        left = [
+            f'{place}.{key}'
+            for loader in LOADERS
+            if self.cfg.get(loader)
+            for place, part in self.flowers(loader)
+            for key in GIVEN
+            if key in part
+        ]
+        if not left:
+            return None
+        loader = left[0].partition('.')[0]
+        return stop(
+            'FlowerDataset takes photos and classes from data_root and split '
+            f'and cannot have beside them: {", ".join(left)}.',
+            left[0],
+            f'take it out. {self.as_prepared(loader)}',
+        )
+
+    def as_prepared(self, loader: str) -> str:
+        """How a loader reads what tools/prepare_dataset.py made."""
+        dataset = self.cfg[loader].dataset
+        text = 'What tools/prepare_dataset.py made is read by: '
+        if not any(key in dataset for key in (*GIVEN, 'ann_file')):
+            option = f'{loader}.dataset.type=flower_mm.FlowerDataset'
+            return f'{text}--cfg-options {option}'
+        split = loader.removesuffix('_dataloader')
+        return (
+            f"{text}dataset=dict(type='flower_mm.FlowerDataset', data_root=…, "
+            f"split='{split}', pipeline=…), with _delete_=True in it where "
+            'a _base_ has the other keys'
+        )
 
     @property
     def is_flower_run(self) -> bool:
@@ -130,10 +174,19 @@ class Case:
 
     def is_flower(self, loader: str) -> bool:
         """Whether a loader's list is read, and checked, by FlowerDataset."""
-        return any(
-            str(part.get('type')).endswith('FlowerDataset')
-            for part in walk(self.cfg[loader].dataset)
-        )
+        return any(self.flowers(loader))
+
+    def flowers(self, loader: str) -> Iterator[tuple[str, ConfigDict]]:
+        """Each FlowerDataset of a loader and its place, inside wrappers."""
+        waiting = [(f'{loader}.dataset', self.cfg[loader].dataset)]
+        while waiting:
+            place, part = waiting.pop()
+            if str(part.get('type')).endswith('FlowerDataset'):
+                yield place, part
+            if isinstance(part.get('dataset'), dict):
+                waiting.append((f'{place}.dataset', part.dataset))
+            for number, other in enumerate(part.get('datasets') or []):
+                waiting.append((f'{place}.datasets.{number}', other))
 
     def list_of(self, loader: str) -> str:
         """Where the photos of a loader are listed, for findings."""
@@ -165,12 +218,11 @@ class Case:
 
     @cached_property
     def model(self) -> nn.Module:
-        """The model, built and not initialised."""
+        """The model; its weights are whatever memory held."""
         init_default_scope(self.settled.get('default_scope', 'flower_mm'))
         cfg = copy.deepcopy(self.settled.model)
         cfg.setdefault('data_preprocessor', self.settled.data_preprocessor)
-        with quiet():
-            return MODELS.build(cfg)
+        return assemble(cfg)
 
     @cached_property
     def batch(self) -> int:

@@ -93,10 +93,7 @@ def _in_words(scheduler: ConfigDict, last: str) -> str:
 
 
 def _epochs(case: Case) -> str:
-    loop = case.cfg.train_cfg
-    if loop.get('max_epochs'):
-        return str(loop.max_epochs)
-    return f'{loop.max_iters} iterations'
+    return str(case.cfg.train_cfg.max_epochs)
 
 
 def _batch(case: Case) -> str:

@@ -1,5 +1,6 @@
 """Places in a config, and changes there that the user can paste."""
 
+import os.path
 import shlex
 
 
@@ -23,6 +24,19 @@ def nested(path: str, value: str) -> str:
     return f'{first} = {opened}{value}{")" * len(rest)}'
 
 
+def code(value: object) -> str:
+    """A value as it is written in a config file."""
+    if isinstance(value, dict):
+        if not all(str(key).isidentifier() for key in value):
+            pairs = (f'{key!r}: {code(item)}' for key, item in value.items())
+            return f'{{{", ".join(pairs)}}}'
+        pairs = (f'{key}={code(item)}' for key, item in value.items())
+        return f'dict({", ".join(pairs)})'
+    if isinstance(value, list):
+        return f'[{", ".join(map(code, value))}]'
+    return value.__name__ if isinstance(value, type) else repr(value)
+
+
 def value_at(part: object, path: str, default: object = None) -> object:
     """What the config has at `a.b.0.c`."""
     for step in path.split('.'):
@@ -31,3 +45,10 @@ def value_at(part: object, path: str, default: object = None) -> object:
         except (KeyError, IndexError, TypeError, ValueError):
             return default
     return part
+
+
+def shown(value: object) -> str:
+    """A value as it is best read: a path without detours."""
+    if isinstance(value, str) and '/../' in value and '://' not in value:
+        value = os.path.normpath(value)
+    return repr(value)

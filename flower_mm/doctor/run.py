@@ -10,6 +10,8 @@ from mmengine.device import get_device
 
 from flower_mm import cli
 from flower_mm.doctor import weights
+from flower_mm.doctor.building import built, fits
+from flower_mm.doctor.building.assemble import FoundError, reason
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.dataset import (
     classes,
@@ -31,6 +33,8 @@ from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
 
 CHECKS = (
+    built,
+    fits,
     course,
     classes,
     counts,
@@ -42,6 +46,7 @@ CHECKS = (
     limits,
     cost,
 )
+UNSEEN = 'could not be checked'
 
 
 def open_case(
@@ -83,19 +88,14 @@ def _found(check: Callable[..., Iterator[Finding]], *args) -> list[Finding]:
     try:
         for finding in check(*args):
             found.append(finding)
+    except FoundError as error:
+        found.append(error.finding)
     except UserError as error:
         found.append(stop(str(error), '', ''))
     except Exception as error:
-        # What the run itself will tell better, or a fault of the check.
+        # The machine's fault, or one of the check.
         _, _, name = check.__module__.partition('flower_mm.doctor.')
-        found.append(
-            note(
-                f'{name} could not be checked ({type(error).__name__}: '
-                f'{str(error)[:200]})',
-                '',
-                '',
-            )
-        )
+        found.append(note(f'{name} {UNSEEN} ({reason(error)})', '', ''))
     return found
 
 
@@ -104,10 +104,12 @@ def check_before_training(cfg: Config, args: argparse.Namespace) -> None:
     if not is_first(args.launcher):
         return
     found, _ = examine(cfg, args)
-    for finding in found:
-        if finding.level == Level.WARN:
-            print(finding, flush=True)
     wrong = [f.text for f in found if f.level == Level.STOP]
+    for finding in found:
+        # What stops the run explains why other things could not be seen.
+        unseen = UNSEEN in finding.what and not wrong
+        if finding.level == Level.WARN or unseen:
+            print(finding, flush=True)
     if wrong:
         raise UserError('\n'.join(wrong))
 

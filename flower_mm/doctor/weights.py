@@ -10,6 +10,7 @@ from flower_mm.doctor.finding import Finding, note, stop, warn
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.errors import UserError
+from flower_mm.weights import table, verify
 from flower_mm.weights.load import (
     architecture_of,
     match_backbone,
@@ -28,12 +29,14 @@ def check(case: Case) -> Iterator[Finding]:
     load_from, hook = case.cfg.get('load_from'), _hook(case)
     inits = list(_inits(case))
     if case.args.from_scratch and (load_from or inits):
+        place, name = 'load_from', load_from
+        if not load_from:
+            place, name = inits[0][0], inits[0][1].get('checkpoint')
         yield warn(
             '--from-scratch leaves out default_hooks.pretrained; the weights '
-            f'of {load_from or inits[0][1].checkpoint} are loaded all the '
-            'same.',
-            'load_from' if load_from else inits[0][0],
-            f'--cfg-options {"load_from" if load_from else inits[0][0]}=None',
+            f'of {name} are loaded all the same.',
+            place,
+            f'--cfg-options {place}=None',
         )
     for place, init in inits:
         yield from _init(case, place, init, overwritten=bool(hook))
@@ -81,6 +84,9 @@ def _pretrained(case: Case, hook: ConfigDict) -> Iterator[Finding]:
             '--cfg-options runner_type=FlowerRunner',
         )
         return
+    if not hook.get('weights'):
+        yield _unnamed(case, f'{HOOK}.weights')
+        return
     if '://' in hook.weights:
         yield _address(case, f'{HOOK}.weights', hook.weights)
         return
@@ -101,7 +107,10 @@ def _load_from(case: Case, name: str) -> Iterator[Finding]:
 def _init(
     case: Case, place: str, init: ConfigDict, overwritten: bool
 ) -> Iterator[Finding]:
-    name = str(init.checkpoint)
+    name = str(init.get('checkpoint') or '')
+    if not name:
+        yield _unnamed(case, place)
+        return
     if '://' in name:
         yield _address(case, place, name)
         return
@@ -123,8 +132,13 @@ def _init(
 
 def _ours(case: Case, path: Path, where: str) -> Iterator[Finding]:
     """As load_backbone will have it."""
+    path = _plain(path)
     if not path.is_file():
         yield _missing(case, where, str(path))
+        return
+    forged = list(_forged(path, where))
+    if forged:
+        yield from forged
         return
     try:
         match = match_backbone(case.model, path)
@@ -138,7 +152,11 @@ def _theirs(
     case: Case, place: str, name: str, prefix: str
 ) -> Iterator[Finding]:
     """As MMEngine will have it: by name, and no word of what does not fit."""
-    path = Path(name).expanduser()
+    path = _plain(Path(name).expanduser())
+    forged = list(_forged(path, place))
+    if forged:
+        yield from forged
+        return
     match = match_by_name(case.model.backbone, path, prefix)
     said = f'{match.matched} of {match.total} backbone tensors come from'
     if match.is_enough:
@@ -167,6 +185,34 @@ def _theirs(
     )
 
 
+def _plain(path: Path) -> Path:
+    """Without the detour that {{fileDirname}}/.. makes."""
+    return path.resolve() if '..' in path.parts else path
+
+
+def _forged(path: Path, where: str) -> Iterator[Finding]:
+    """A file that has the name of one in the table, and not its sha256.
+
+    A download that broke off, or another one's. Those that nobody has
+    published a hash of are the user's own choice when named by path.
+    """
+    for entry in table.read_table().values():
+        for home in entry.homes:
+            if home.file != path.name or not home.sha256:
+                continue
+            digest = verify.sha256_of(path)
+            if entry.home_of(digest) or verify.recorded(path) == digest:
+                return
+            yield stop(
+                f'{path} is not the file of that name: its sha256 is '
+                f'{digest}, expected {home.sha256}.',
+                where,
+                'give it another name if it is your own; else move it away, '
+                f'then python tools/get_weights.py {entry.name}',
+            )
+            return
+
+
 # --- what there is not -------------------------------------------------------
 
 
@@ -175,18 +221,39 @@ def _nothing(case: Case) -> Iterator[Finding]:
         return
     parameters = parameters_of(case.model.backbone.state_dict())
     name = architecture_of(parameters)
-    frozen = getattr(case.model.backbone, 'frozen_stages', -1) >= 0
+    frozen = _frozen(case)
     if not (frozen or name or parameters > LARGE):
         return
     kind = name or type(case.model.backbone).__name__
     yield warn(
         f'{kind} starts from random weights'
-        + (', and some of them are frozen' if frozen else '')
+        + (f', and {frozen:,} of them stay so, frozen' if frozen else '')
         + f': {parameters / 1e6:.1f} million numbers to learn from '
         f'{len(case.splits["train_dataloader"].photos)} photos.',
         HOOK,
         _own_weights(case)
         + '; or, if it is meant: --from-scratch' * case.is_flower_run,
+    )
+
+
+def _frozen(case: Case) -> int:
+    """How many weights frozen_stages keeps as they are.
+
+    What 0 is depends on the backbone: the layers before the first stage of a
+    ResNet, nothing of a VGG. Some freeze when they are told to train.
+    """
+    backbone = case.model.backbone
+    if getattr(backbone, 'frozen_stages', -1) < 0:
+        return 0
+    backbone.train()
+    return sum(w.numel() for w in backbone.parameters() if not w.requires_grad)
+
+
+def _unnamed(case: Case, place: str) -> Finding:
+    return stop(
+        'Weights are to be loaded here, and no file is named.',
+        place,
+        _own_weights(case, place),
     )
 
 

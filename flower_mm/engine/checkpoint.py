@@ -39,6 +39,7 @@ class CheckpointHook(Hook):
         interval: Epochs between two checkpoints; the last is always kept.
         max_keep_ckpts: How many of them stay; all, where it is below 1.
         save_best: The metric that decides about best.pth; larger is better.
+            'auto', as MMEngine has it, is top-1.
     """
 
     # After those that log, average and stop: a checkpoint has it all.
@@ -52,7 +53,7 @@ class CheckpointHook(Hook):
     ) -> None:
         self.interval = interval
         self.max_keep_ckpts = max_keep_ckpts
-        self.save_best = save_best
+        self.save_best = METRIC if save_best == 'auto' else save_best
 
     def before_train(self, runner) -> None:
         # What is trained on now, whatever becomes of the lists meanwhile.
@@ -98,6 +99,12 @@ class CheckpointHook(Hook):
             self._epoch_is_over(runner, runner.epoch + 1)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        if self.save_best not in metrics:
+            raise UserError(
+                f'there is no {self.save_best!r} among what was validated: '
+                f'{", ".join(metrics)}.\n'
+                f'--cfg-options default_hooks.checkpoint.save_best={METRIC}'
+            )
         hub, score = runner.message_hub, float(metrics[self.save_best])
         if score > hub.runtime_info.get('best_score', -math.inf):
             hub.update_info('best_score', score)

@@ -23,8 +23,8 @@ class EitherWeightsValLoop(ValLoop):
         if not any(isinstance(hook, EMAHook) for hook in self.runner.hooks):
             self.runner.message_hub.update_info('val_weights', 'plain')
             return super().run()
-        plain = self._measure()
         self.runner.call_hook('before_val')
+        plain = self._measure()
         self.runner.call_hook('before_val_epoch')  # EMAHook swaps in
         ema = self._measure()
         best = max(('ema', ema), ('plain', plain), key=lambda m: m[1][METRIC])

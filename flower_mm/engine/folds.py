@@ -23,6 +23,7 @@ from mmengine.config import Config
 
 from flower_mm.datasets.annotations import (
     describe,
+    lists_sha256,
     photos_folder,
     read_annotations,
     read_classes,
@@ -61,6 +62,14 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
     with only_run_in(folder):
         sweep(folder)
         held = _deal(whole, args, folder)
+        # What is held out in turn, whatever becomes of it meanwhile.
+        root = data_root(whole)
+        dataset = {
+            'data_root': str(root),
+            'started_in': str(Path.cwd()),  # where data_root is relative to
+            'dataset_sha256': describe(root).get('sha256'),
+            'lists_sha256': lists_sha256(root),
+        }
         found = []
         for fold in range(1, args.folds + 1):
             print(f'fold {fold} of {args.folds}', flush=True)
@@ -69,7 +78,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             if code:
                 return code
             found.append(read_predictions(_run(folder, fold) / HELD_OUT))
-        summary = _conclude(folder, held, found)
+        summary = _conclude(folder, held, found, dataset)
         if not args.no_report:
             report(folder, print)
     _show(folder, summary)
@@ -193,7 +202,7 @@ def _train(
 
 
 def _conclude(
-    folder: Path, held: list[Held], found: list[Predictions]
+    folder: Path, held: list[Held], found: list[Predictions], dataset: dict
 ) -> dict:
     """Put the folds together: predictions.csv and folds.json."""
     place = {
@@ -223,6 +232,7 @@ def _conclude(
         'highest_top1': max(top1),
         'standard_deviation': statistics.stdev(top1),
         'weights': 'plain, of the last epoch',
+        **dataset,
         'folds': runs,
     }
     with replacing(folder / 'folds.json', 'w') as file:

@@ -6,6 +6,7 @@ import time
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from flower_mm.errors import UserError
 from flower_mm.registry import HOOKS
 
 LINE_EVERY = 30.0  # seconds between two plain lines inside an epoch
@@ -24,6 +25,11 @@ class ProgressHook(Hook):
         self.seconds_validating = 0.0
         if not is_main_process():
             return
+        if not hasattr(runner, 'say'):
+            raise UserError(
+                "MMEngine's own Runner cannot train with the hooks of our "
+                'base: --cfg-options runner_type=FlowerRunner'
+            )
         dataset = runner.train_dataloader.dataset
         runner.say(
             f'{len(dataset)} photos of {len(dataset.metainfo["classes"])} '
@@ -98,7 +104,7 @@ class ProgressHook(Hook):
         if 'accuracy/top1' in metrics:
             hub = runner.message_hub.runtime_info
             line += f'  val {metrics["accuracy/top1"]:.2f}'
-            if 'best_score' in hub:
+            if 'best_epoch' in hub:  # MMEngine's own CheckpointHook has none
                 line += (
                     f'  best {hub["best_score"]:.2f}'
                     f' (epoch {hub["best_epoch"]})'

@@ -33,6 +33,7 @@ class RunRecordHook(Hook):
     def before_run(self, runner) -> None:
         self.created = time.monotonic()
         self.seconds = {'train': 0.0, 'validate': 0.0}
+        self.validations = 0
 
     def before_train(self, runner) -> None:
         self.seconds['start'] = time.monotonic() - self.created
@@ -59,10 +60,16 @@ class RunRecordHook(Hook):
 
     def before_val(self, runner) -> None:
         self.since = time.monotonic()
+        self.passes = 0
+
+    def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        # Plain and averaged weights are asked one after the other.
+        self.passes += batch_idx == 0
 
     def after_val(self, runner) -> None:
         if hasattr(self, 'started'):
             self.seconds['validate'] += time.monotonic() - self.since
+            self.validations += self.passes
             self._write(runner, 'running')
 
     def after_train(self, runner) -> None:
@@ -119,6 +126,8 @@ class RunRecordHook(Hook):
             'processes': runner.world_size,
             'optim_wrapper': runner.cfg.optim_wrapper.type,
             'seconds': {k: round(v, 2) for k, v in self.seconds.items()},
+            # How often val was asked in those seconds.
+            'validations': self.validations,
             'started': self.started,
             'resumed_at_epoch': self.resumed_at or None,
             'resumed_although': hub.runtime_info.get('resumed_although', []),

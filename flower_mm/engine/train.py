@@ -224,26 +224,43 @@ def _command(args: argparse.Namespace, *more: str) -> str:
 def _summary(runner, args: argparse.Namespace) -> None:
     folder = Path(runner.cfg.work_dir)
     hub = runner.message_hub.runtime_info
-    best = folder / 'best.pth'
+    weights = _weights(folder, hub)
     print()
-    if 'best_score' in hub:
+    # MMEngine's own CheckpointHook notes a score of whichever metric.
+    if 'best_epoch' in hub:
         print(
             f'best accuracy {hub["best_score"]:.2f} % on '
             f'{len(runner.val_dataloader.dataset)} validation photos, '
             f'epoch {hub["best_epoch"]} of {runner.epoch}'
         )
-        print(f'  weights      {best}')
-    if (folder / 'report.html').is_file():
-        print(f'  report       {folder / "report.html"}')
-    print(f'  curves       {folder / "curves.png"}')
-    print(f'  TensorBoard  {folder / "tensorboard"}')
-    data = ('--data-root', args.data_root) if args.data_root else ()
-    events = shlex.quote(str(folder / 'tensorboard'))
+    events = folder / 'tensorboard'
+    for what, path in (
+        ('weights', weights),
+        ('report', folder / 'report.html'),
+        ('curves', folder / 'curves.png'),
+        ('TensorBoard', events),
+    ):
+        if path and path.exists():
+            print(f'  {what:11}  {path}')
+    print('next:')
+    if weights:
+        data = ('--data-root', args.data_root) if args.data_root else ()
+        print(f'  {command("test", args.config, weights, *data)}')
+    if events.exists():
+        logs = shlex.quote(str(events))
+        print(f'  {python()} -m tensorboard.main --logdir {logs}')
     print(
-        'next:\n'
-        f'  {command("test", args.config, best, *data)}\n'
-        f'  {python()} -m tensorboard.main --logdir {events}\n'
         f'  {command("prepare_dataset", "YOUR_PHOTOS", "--out", "data/mine")}'
         '    # and train with --data-root data/mine',
         flush=True,
     )
+
+
+def _weights(folder: Path, hub: dict) -> Path | None:
+    """The best weights that the run left, or the last ones.
+
+    best.pth is written by our CheckpointHook, and where there is validation.
+    """
+    best = [folder / 'best.pth', Path(hub.get('best_ckpt') or folder)]
+    found = [path for path in best if path.is_file()]
+    return next(iter(found + checkpoints(folder)[-1:]), None)

@@ -22,15 +22,10 @@ def facts_of(
     run: Run, measured: Measured, data_root: str | Path | None
 ) -> dict:
     """Put together what the run left, its figures and its dataset's."""
-    root = data_root or _data_root(run, measured)
+    root = data_root or run.data_root
     record = run.record
     if run.folds:
-        # The fold's own dataset is none that anybody made.
-        record = record | {
-            'data_root': str(root) if root else None,
-            'dataset_sha256': None,
-            'changes': _without_the_folds(record['changes']),
-        }
+        record = record | {'changes': _without_the_folds(record['changes'])}
     return {
         'format': FORMAT,
         **written(),
@@ -137,15 +132,6 @@ def _score(value: np.float32) -> float:
     return round(100 * float(value), 2)
 
 
-def _data_root(run: Run, measured: Measured) -> Path | str | None:
-    """Of a run in folds the folder that its photos come from."""
-    if not run.folds or not measured.predictions:
-        return run.data_root
-    photos = measured.predictions.photos
-    shared = photos[0].removesuffix(names(photos)[0])
-    return shared or None
-
-
 def _folds(run: Run) -> dict | None:
     if not run.of_folds:
         return None
@@ -164,15 +150,19 @@ def _speed(run: Run, measured: Measured) -> dict:
     train = sum(record['seconds']['train'] or 0 for record in runs)
     validate = sum(record['seconds']['validate'] or 0 for record in runs)
     epochs = sum(map(_epochs, runs))
-    photos = [
-        sum((record['photos'][side] or 0) * _epochs(record) for record in runs)
-        for side in ('train', 'val')
-    ]
+    learned = sum(
+        (record['photos']['train'] or 0) * _epochs(record) for record in runs
+    )
+    asked = sum(
+        (record['photos']['val'] or 0)
+        * (record['validations'] or _epochs(record))
+        for record in runs
+    )
     how = measured.how or {}
     return {
         'train_seconds_per_epoch': _ratio(train, epochs),
-        'train_photos_per_second': _ratio(photos[0], train),
-        'validation_photos_per_second': _ratio(photos[1], validate),
+        'train_photos_per_second': _ratio(learned, train),
+        'validation_photos_per_second': _ratio(asked, validate),
         'prediction_photos_per_second': how.get('photos_per_second'),
         'prediction_device': how.get('device'),
     }

@@ -1,7 +1,7 @@
 """What a run's model says of photos that it was not trained on.
 
-predictions.csv of an earlier report is taken up as long as best.pth and the
-list of photos are the same.
+predictions.csv of an earlier report is taken up as long as best.pth, the list
+of photos and their files are the same.
 """
 
 import functools
@@ -16,6 +16,7 @@ from flower_mm.datasets.annotations import (
     describe,
     lists_sha256,
     photos_folder,
+    prepare_command,
     read_annotations,
     read_classes,
 )
@@ -64,13 +65,20 @@ def measure(
 ) -> Measured:
     """Predict the split with best.pth, or take what is there of that.
 
-    The dataset that the run has noted may be gone where predictions.csv
-    still serves; one that is given has to be right.
+    The dataset that the run has noted, and best.pth, may be gone where
+    predictions.csv still serves; a dataset that is given has to be right.
     """
     if run.folds:
         return _of_folds(run, device)
     if not run.best.is_file():
-        return Measured(why=_no_best(run))
+        earlier = _earlier(run.folder, None, split)
+        if not earlier:
+            return Measured(why=_no_best(run))
+        why = (
+            f'{run.best} is not there any more: the figures are those of an '
+            'earlier report.'
+        )
+        return Measured(earlier.predictions, earlier.how, why)
     load = _loader(run.best, device)
     sha256 = _sha256(run.best)
     earlier = _earlier(run.folder, sha256, split)
@@ -82,7 +90,13 @@ def measure(
             raise
         why = f'{error}\nThen: python tools/report.py {run.folder}'
         return Measured(earlier.predictions, earlier.how, why)
-    if earlier and _is_of(earlier.predictions, listed):
+    # Before they are read: what changes meanwhile is noticed next time.
+    files = _files_sha256(listed.photos)
+    if (
+        earlier
+        and _is_of(earlier.predictions, listed)
+        and earlier.how['files_sha256'] == files
+    ):
         predictions, how = earlier.predictions, earlier.how
     else:
         predictions, how = _predict(load, listed)
@@ -93,6 +107,7 @@ def measure(
             'folds': None,
             'best_sha256': sha256,
             'predictions_sha256': _sha256(out),
+            'files_sha256': files,
         }
     return Measured(
         predictions,
@@ -117,6 +132,24 @@ def _no_best(run: Run) -> str:
 def _sha256(path: Path) -> str:
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _files_sha256(photos: list[str]) -> str:
+    """Tell photos from others that have come under their names.
+
+    By size and times, without reading them. The time of the last change of
+    the entry notices what keeps the other one: `cp -p`, `mv`, unpacking. A
+    copied dataset has other times; it is predicted anew for nothing.
+    """
+    found = hashlib.sha256()
+    for photo in photos:
+        try:
+            about = Path(photo).stat()
+            noted = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+        except OSError:  # predicting tells what is the matter
+            noted = None
+        found.update(f'{noted}\n'.encode())
+    return found.hexdigest()
 
 
 def _loader(checkpoint: Path, device: str, **kwargs) -> Load:
@@ -154,6 +187,12 @@ def _listed(root: Path | None, split: str) -> _Listed:
             'Where the photos are is not known: --data-root FOLDER'
         )
     classes = read_classes(root)
+    if split == 'test' and not (root / 'test.txt').is_file():
+        raise UserError(
+            f'{root} has no test photos: there is no test.txt.\n'
+            'Set some aside, and train again without them: '
+            f'{prepare_command(root, "--test 0.15")}'
+        )
     folder = photos_folder(root, split).absolute()
     photos = read_annotations(root / f'{split}.txt', folder, classes)
     return _Listed(
@@ -163,13 +202,17 @@ def _listed(root: Path | None, split: str) -> _Listed:
     )
 
 
-def _earlier(folder: Path, sha256: str, split: str) -> Measured | None:
-    """The predictions of an earlier report, if they are of this best.pth."""
+def _earlier(folder: Path, sha256: str | None, split: str) -> Measured | None:
+    """The predictions of an earlier report, if they are of this best.pth.
+
+    Where that is gone, of any: a new training sets old reports aside.
+    """
     figures = read_json(folder / FIGURES)
     how = figures.get('measured') if isinstance(figures, dict) else None
     if (
         not isinstance(how, dict)
-        or how.get('best_sha256') != sha256
+        or not isinstance(how.get('best_sha256'), str)
+        or sha256 not in (None, how['best_sha256'])
         or how.get('split') != split
         or not isinstance(how.get('photos_per_second'), float)
         or not isinstance(how.get('device'), str)
@@ -179,6 +222,7 @@ def _earlier(folder: Path, sha256: str, split: str) -> Measured | None:
         'best_epoch': checked(how.get('best_epoch'), int),
         'best_top1': checked(how.get('best_top1'), NUMBER),
         'dataset_changed': how.get('dataset_changed') is True,
+        'files_sha256': checked(how.get('files_sha256'), str),
     }
     path = folder / PREDICTIONS
     try:
@@ -239,6 +283,7 @@ def _of_folds(run: Run, device: str) -> Measured:
             'folds': len(run.folds),
             'best_sha256': None,
             'predictions_sha256': _sha256(run.folder / PREDICTIONS),
+            'files_sha256': None,
             'photos_per_second': None,
             'device': None,
             'best_epoch': None,

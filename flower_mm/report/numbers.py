@@ -62,7 +62,7 @@ def result(matrix: np.ndarray, classes: list[str], seed: int) -> dict:
     photos, correct = int(matrix.sum()), int(matrix.trace())
     top1, balanced, macro = _resampled(matrix, seed)
     largest = int(matrix.sum(axis=1).argmax())
-    enough = FEW <= correct <= photos - FEW
+    why = _too_few(photos - correct, 'wrong') or _too_few(correct, 'right')
     return {
         'photos': photos,
         'correct': correct,
@@ -73,14 +73,24 @@ def result(matrix: np.ndarray, classes: list[str], seed: int) -> dict:
         'averages_interval_by': 'bootstrap over photos',
         'resamples': RESAMPLES,
         'balanced_accuracy': _balanced(matrix),
-        'balanced_accuracy_interval': _middle(balanced) if enough else None,
+        'balanced_accuracy_interval': None if why else _middle(balanced),
         'macro_f1': _macro_f1(matrix),
-        'macro_f1_interval': _middle(macro) if enough else None,
+        'macro_f1_interval': None if why else _middle(macro),
+        'why_no_averages_interval': why,
         'always_largest': {
             'class': classes[largest],
             'top1': 100 * int(matrix[largest].sum()) / photos,
         },
     }
+
+
+def _too_few(count: int, kind: str) -> str | None:
+    """That so few photos are right, or wrong, if they are."""
+    if count >= FEW:
+        return None
+    if not count:
+        return f'no photo is {kind}'
+    return f'only {count} photo{" is" if count == 1 else "s are"} {kind}'
 
 
 def _resampled(
@@ -226,11 +236,8 @@ def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
         'nll': nll(labels, scores, 1.0),
         'temperature': None,
     }
-    if wrong < FEW:
-        why = 'only 1 photo is' if wrong == 1 else f'only {wrong} photos are'
-        return found | {
-            'why_no_temperature': f'{why} wrong' if wrong else 'none is wrong'
-        }
+    if why := _too_few(wrong, 'wrong'):
+        return found | {'why_no_temperature': why}
     scaled = np.empty_like(scores, dtype=float)
     halves = _halves(correct, seed)
     for fitted, other in (halves, halves[::-1]):

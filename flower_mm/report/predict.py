@@ -16,6 +16,7 @@ from flower_mm.datasets.draws import drawing
 from flower_mm.datasets.flower import read_photo
 from flower_mm.engine.device import use_device
 from flower_mm.engine.ema import METRIC
+from flower_mm.engine.model import laid_out
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.report.predictions import Predictions
@@ -68,7 +69,7 @@ class Predictor:
         if plain:
             found = {'state_dict': plain_weights(found)}
         load_whole(model, found, checkpoint)
-        self.model = model.to(kind, memory_format=torch.channels_last).eval()
+        self.model = laid_out(model.to(kind)).eval()
         self.read, self.prepare = steps[:1], Compose(steps[1:])
 
     def predict(self, photos: list[str], labels: list[int]) -> Predictions:

@@ -42,6 +42,7 @@ KINDS = {
     'processes': int,
     'optim_wrapper': str,
     'seconds': {'train': NUMBER, 'validate': NUMBER},
+    'validations': int,
     'started': str,
     'resumed_at_epoch': int,
     'resumed_although': list,
@@ -50,6 +51,9 @@ KINDS = {
     'git_commit': str,
     'error': str,
 }
+# What folds.json says of the dataset, in the words of run.json: that of a
+# fold's own run is none that anybody made.
+OF_ALL = ('data_root', 'started_in', 'dataset_sha256', 'lists_sha256')
 # A fold in folds.json.
 FOLD = {
     'run': str,
@@ -64,7 +68,9 @@ FOLD = {
 @dataclass(frozen=True)
 class Run:
     folder: Path
-    record: dict  # run.json: all of KINDS, None where it is not there
+    # run.json: all of KINDS, None where it is not there; of folds the first
+    # one's with the dataset of all.
+    record: dict
     scalars: list[dict]
     folds: list['Run'] = field(default_factory=list)
     of_folds: list[dict] = field(default_factory=list)  # from folds.json
@@ -111,10 +117,12 @@ def read_run(folder: Path) -> Run:
                 'work_dirs/resnet50_flower'
             )
         )
-    folds, of_folds = _folds(folder)
+    found = read_json(folder / 'folds.json')
+    folds, of_folds = _folds(folder, found)
     if not folds:
         return _read(folder)
-    return Run(folder, folds[0].record, [], folds, of_folds)
+    dataset = _known(found, {key: KINDS[key] for key in OF_ALL})
+    return Run(folder, folds[0].record | dataset, [], folds, of_folds)
 
 
 def _read(folder: Path) -> Run:
@@ -127,9 +135,8 @@ def _read(folder: Path) -> Run:
     )
 
 
-def _folds(folder: Path) -> tuple[list[Run], list[dict]]:
+def _folds(folder: Path, found: object) -> tuple[list[Run], list[dict]]:
     """The runs that folds.json names, with what it says of each."""
-    found = read_json(folder / 'folds.json')
     rows = found.get('folds') if isinstance(found, dict) else None
     runs, kept = [], []
     for row in rows if isinstance(rows, list) else []:

@@ -111,8 +111,8 @@ def _keep_pictures(out: Path, measured: Measured) -> None:
     if b'data:image/jpeg' in out.read_bytes():
         raise UserError(
             f'{measured.why.splitlines()[0]}\n{out} has its photos and '
-            'stays. Name the dataset: --data-root FOLDER; or delete the page '
-            'for one without photos'
+            'stays. Put that back, name the dataset (--data-root FOLDER), or '
+            'delete the page for one without photos'
         )
 
 

@@ -3,7 +3,7 @@
 import shlex
 from datetime import datetime
 
-from flower_mm.report.numbers import FEW, SHARES
+from flower_mm.report.numbers import SHARES
 
 NBSP = '\u00a0'
 MOST_PAIRS = 12
@@ -226,9 +226,8 @@ def average(result: dict, name: str) -> str:
     """The interval of an average over the classes."""
     interval = result[f'{name}_interval']
     if interval is None:
-        wrong = result['photos'] - result['correct']
-        kind = 'wrong' if wrong < FEW else 'right'
-        return f'too few {kind} for an interval'
+        why = result['why_no_averages_interval']
+        return f'{why}: too few for an interval'
     return f'{one(interval[0])} to {one(interval[1])} (bootstrap)'
 
 

@@ -7,6 +7,7 @@ from helpers import draw_photo
 
 from flower_mm.datasets.annotations import (
     photos_folder,
+    prepare_command,
     read_annotations,
     read_classes,
 )
@@ -77,6 +78,27 @@ def test_a_wrong_line_is_named(root, line, said):
         read(root, line)
     assert said in str(error.value)
     assert 'prepare_dataset.py' in str(error.value)
+
+
+def test_the_advice_is_what_the_tool_accepts(root):
+    """Which replaces what it has made, and leaves alone what it has not."""
+
+    def advice() -> str:
+        with pytest.raises(UserError) as error:
+            read(root, 'ash/missing.jpg 0')
+        return str(error.value)
+
+    assert '--out NEW, then --data-root NEW' in advice()
+    assert '--overwrite' not in advice()
+    (root / 'dataset.json').write_text('{}')
+    assert f'--out {root} --overwrite' in advice()
+    assert prepare_command(root / 'none').endswith(f'--out {root / "none"}')
+    (root / 'empty').mkdir()
+    assert prepare_command(root / 'empty').endswith(f'--out {root / "empty"}')
+    (root / 'dataset.json').unlink()
+    (root / 'classes.txt').unlink()
+    with pytest.raises(UserError, match='--out NEW, then --data-root NEW'):
+        read_classes(root)
 
 
 def test_ten_problems_are_shown_and_the_rest_counted(root):

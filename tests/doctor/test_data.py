@@ -66,6 +66,18 @@ def test_the_prefix_of_train_for_val(examine, root):
     assert examine(text, *words).about('of val are not there') == []
 
 
+def test_photos_of_train_do_not_stand_in_for_those_of_val(examine, root):
+    """The names of its photos are the same; what is on them is not."""
+    seen = examine(stock(root).replace("data_prefix='val'", "data_prefix='v'"))
+    found = seen.one('photos of val are not there')
+    assert 'data_prefix=val' in found.mend
+    assert seen.about('cannot be read') == []
+    (root / 'val').rename(root / 'elsewhere')
+    (root / 'elsewhere').rename(root.parent / 'elsewhere')
+    found = examine(stock(root)).one('photos of val are not there')
+    assert 'data_prefix=' not in found.mend
+
+
 def test_lines_that_lead_nowhere(examine, root):
     """One photo is lost, though another of its name is in val."""
     (root / 'train/rose/001.jpg').unlink()

@@ -77,7 +77,7 @@ def test_adam_and_the_average_make_four_of_one(examine):
     text = RESNET18 + 'train_cfg = dict(max_epochs=99)\n'
     text += keeping('max_keep_ckpts=100')
     found = examine(text).one('checkpoints of')
-    assert '100 checkpoints of 179 MB' in found.what
+    assert '99 checkpoints of 179 MB' in found.what  # and that of epoch 0
 
 
 def test_our_own_habit_is_not_blamed(examine):
@@ -119,6 +119,9 @@ def test_more_than_there_is_room_for(examine, tmp_path):
     assert found.level == STOP
     assert str(tmp_path) in found.what
     assert '--work-dir' in found.mend
+    words = found.mend[found.mend.index('--cfg-options') :]
+    assert words.endswith('max_keep_ckpts=2')  # as where it only warns
+    assert examine(text, *shlex.split(words)).about('are free in') == []
 
 
 def test_hardly_room_enough(examine, tmp_path):
@@ -130,3 +133,10 @@ def test_hardly_room_enough(examine, tmp_path):
 
 def test_room_enough(examine):
     assert examine(RESNET18).about('are free in') == []
+
+
+def test_three_large_ones_are_few(examine):
+    """A fourth lies there only while it is written."""
+    text = STOCK.replace('resnet18.py', 'vgg16bn.py')
+    words = '--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=3'
+    assert examine(text, *words).about('checkpoints of') == []

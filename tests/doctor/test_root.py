@@ -1,11 +1,13 @@
 """The dataset folder that a config names is not the one that was meant."""
 
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from examining import STOP, Examined, look_at, write
-from making import TINY_ON_BASE, make_dataset
+from making import FOLDERS, TINY_ON_BASE, custom, make_dataset
 
 PHOTOS = {'rose': 6, 'tulip': 6}
 
@@ -99,6 +101,48 @@ def test_class_folders_without_a_list_of_classes(root, tmp_path):
     assert 'holds 2 class folders' in found.what
     assert found.where == str(root / 'classes.txt')
     assert found.mend.endswith('in this order: rose, tulip')
+
+
+def test_classes_in_another_order(root, tmp_path):
+    """One line, where FlowerDataset would name each photo."""
+    (root / 'classes.txt').write_text('tulip\nrose\n')
+    config = write(tmp_path, TINY_ON_BASE)
+    seen = look_at(config, '--data-root', root)
+    (found,) = stops(seen)
+    assert 'in another order: label 0 is rose there, and tulip' in found.what
+    assert found.where == str(root / 'classes.txt')
+    assert found.mend.endswith('in the order of the labels: rose, tulip')
+    (root / 'classes.txt').write_text('rose\ntulip\n')
+    assert stops(look_at(config, '--data-root', root)) == []
+
+
+@pytest.mark.parametrize('names', ['', "classes='ROOT/classes.txt',"])
+def test_a_class_without_a_folder(names, tmp_path):
+    """What is numbered are the folders that are found: tulip would be 1."""
+    three = dict.fromkeys(('daisy', 'rose', 'tulip'), 6)
+    root = make_dataset(tmp_path / 'three', train=three, val=three)
+    shutil.rmtree(root / 'val' / 'rose')
+    text = custom(root, names.replace('ROOT', str(root)), text=FOLDERS)
+    config = write(tmp_path, text)
+    (found,) = stops(look_at(config))
+    assert f'class folders of {root / "val"}' in found.what
+    assert 'there is none of rose' in found.what
+    command = shlex.split(found.mend.partition(': ')[2])
+    subprocess.run(command, check=True)
+    seen = look_at(config)
+    assert stops(seen) == []
+    assert 'No photo of rose is in val' in seen.text
+
+
+def test_a_list_says_what_the_photos_are(tmp_path):
+    three = dict.fromkeys(('daisy', 'rose', 'tulip'), 6)
+    root = make_dataset(
+        tmp_path / 'three', train=three, val={**three, 'rose': 0}
+    )
+    seen = look_at(
+        write(tmp_path, custom(root, f"classes='{root}/classes.txt',"))
+    )
+    assert stops(seen) == []
 
 
 def test_a_folder_that_is_there(root, tmp_path, monkeypatch):

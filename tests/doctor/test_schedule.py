@@ -9,6 +9,7 @@ import pytest
 import torch
 from examining import NOTE, STOP, WARN, Examined, look_at, read, write
 from helpers import ROOT
+from making import make_dataset
 from PIL import Image
 
 from flower_mm.doctor.run import open_case
@@ -226,6 +227,7 @@ def schedule(*parts: str, epochs: int = 10) -> str:
     )
 
 
+PLATEAU = "type='ReduceOnPlateauLR', monitor='accuracy/top1', "
 WARM_UP = "type='LinearLR', start_factor=0.01, end={}, " + (
     'convert_to_iter_based=True'
 )
@@ -249,7 +251,6 @@ BAD = {
         ["type='LinearLR', start_factor=0.1, by_epoch=False, end=5000"],
         'rises for 5000 iterations, and the run has 20',
     ),
-    'slow': (["type='ExponentialLR', gamma=0.98"], '% of its highest'),
     'fast': (["type='StepLR', step_size=1"], 'From epoch 5 of 10 on'),
 }
 
@@ -360,6 +361,7 @@ def test_a_rate_that_stays_is_a_warning_without_an_average(examine):
     (found,) = of_the_rate(examine(text))
     assert found.level == NOTE  # the base averages the weights
     assert 'stays at 3e-4 from the first step' in found.what
+    assert 'the average of the weights (EMAHook) makes up' in found.what
     text = text.replace(
         'default_hooks = dict(', 'default_hooks = dict(ema=None,'
     )
@@ -380,10 +382,120 @@ def test_a_rate_of_nothing(lr, amiss, examine):
     assert bool(seen.about('nothing is learned')) == amiss
 
 
+def test_a_rate_that_hardly_falls_is_like_one_that_stays(examine):
+    """To two thirds in five epochs is a fall; to four fifths in ten is not."""
+    tenth = schedule("type='ExponentialLR', gamma=0.9", epochs=5)
+    assert of_the_rate(examine(tenth)) == []
+    slow = schedule("type='ExponentialLR', gamma=0.98")
+    (found,) = of_the_rate(examine(slow))
+    assert found.level == NOTE
+    assert '83 % of its highest (10 epochs); the average' in found.what
+    off = 'default_hooks = dict(ema=None,'
+    (found,) = of_the_rate(examine(slow.replace('default_hooks = dict(', off)))
+    assert found.level == WARN
+    assert 'average' not in found.what
+
+
+# --- in iterations -----------------------------------------------------------
+
+
+@pytest.fixture
+def examine_steps(tmp_path: Path):
+    """With 30 iterations an epoch."""
+    root = make_dataset(
+        tmp_path / 'steps', train={'rose': 30, 'tulip': 30}, val={'rose': 2}
+    )
+
+    def run(text: str, *words: str | Path) -> Examined:
+        text += '\ntrain_dataloader = dict(batch_size=2)\nauto_scale_lr = None'
+        return look_at(write(tmp_path, text), '--data-root', root, *words)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ('part', 'said', 'mend'),
+    [
+        (
+            "type='MultiStepLR', milestones=[9, 20]",
+            'milestones=[9, 20] counts iterations, of which an epoch has 30: '
+            'the rate is down to 3e-6 in epoch 1 of 25',
+            '--cfg-options param_scheduler.0.by_epoch=True',
+        ),
+        (
+            "type='MultiStepLR', milestones=[30, 60]",
+            'in epoch 2 of 25',
+            '--cfg-options param_scheduler.0.by_epoch=True '
+            "'param_scheduler.0.milestones=[17,22]'",
+        ),
+        (
+            "type='StepLR', step_size=10",
+            'step_size=10 counts iterations',
+            '--cfg-options param_scheduler.0.by_epoch=True',
+        ),
+        (
+            "type='MultiStepLR', milestones=[30, 60], begin=10, end=750",
+            'in epoch 3 of 25',
+            None,
+        ),
+    ],
+)
+def test_epochs_that_are_counted_as_iterations(
+    part, said, mend, examine_steps
+):
+    text = schedule(part + ', by_epoch=False', epochs=25)
+    (found,) = of_the_rate(examine_steps(text))
+    assert found.level == WARN
+    assert said in found.what
+    assert mend in (None, found.mend)
+    words = shlex.split(found.mend)
+    assert of_the_rate(examine_steps(text, *words)) == []
+
+
+@pytest.mark.parametrize(
+    ('part', 'epochs'),
+    [
+        ("type='MultiStepLR', milestones=[300, 600]", 25),
+        ("type='MultiStepLR', milestones=[20, 600]", 25),
+        ("type='MultiStepLR', milestones=[30, 50]", 2),
+        ("type='StepLR', step_size=1, gamma=0.998", 25),
+        ("type='StepLR', step_size=250", 25),
+    ],
+)
+def test_iterations_that_are_meant(part, epochs, examine_steps):
+    text = schedule(part + ', by_epoch=False', epochs=epochs)
+    assert of_the_rate(examine_steps(text)) == []
+
+
+def test_no_scope_is_left_switched(tmp_path):
+    """MMEngine says so on the screen where another one had been set."""
+    root = make_dataset(
+        tmp_path / 'photos', train={'rose': 6, 'tulip': 6}, val={'rose': 2}
+    )
+    config = write(
+        tmp_path,
+        """
+_base_ = [
+    'mmpretrain::_base_/models/resnet18.py',
+    'mmpretrain::_base_/datasets/imagenet_bs32.py',
+    'mmpretrain::_base_/schedules/imagenet_bs256.py',
+]
+custom_imports = dict(imports=['flower_mm.engine'])
+photos = dict(
+    _delete_=True, type='flower_mm.FlowerDataset', data_root='x',
+    pipeline=_base_.test_pipeline)
+train_dataloader = dict(dataset=dict(split='train', **photos))
+val_dataloader = dict(dataset=dict(split='val', **photos))
+test_dataloader = val_dataloader
+""",
+    )
+    run = forked.finish(
+        tmp_path / 'log', 'doctor', config, '--data-root', root
+    )
+    assert 'default scope' not in run.text
+
+
 # --- rates that follow a metric ----------------------------------------------
-
-
-PLATEAU = "type='ReduceOnPlateauLR', monitor='accuracy/top1', "
 
 
 def test_report_a_follows_the_accuracy(examine):
@@ -461,6 +573,44 @@ def test_adams_rate_goes_with_the_root_of_the_batch(examine):
 @pytest.mark.parametrize('parts', ['2', '16'])
 def test_a_batch_in_parts_is_the_same_batch(parts, examine):
     assert of_the_rate(examine(PRETRAINED, '--accumulate', parts)) == []
+
+
+def test_auto_scale_lr_is_named_where_it_makes_the_rate(
+    examine, tmp_path, dataset
+):
+    """3e-4 for 32 photos is no rate for pretrained weights at 128."""
+    batch = ('--cfg-options', 'train_dataloader.batch_size=128')
+    flat = schedule("type='ConstantLR', factor=1.0, end=1")
+    (found,) = [
+        finding
+        for finding in examine(flat, '--auto-scale-lr', *batch).found
+        if 'random weights' in finding.what
+    ]
+    assert 'a rate of 1.2e-3 (3e-4, which auto_scale_lr multiplies by 4)' in (
+        found.what
+    )
+    assert found.mend.startswith('leave out --auto-scale-lr, and ')
+    assert found.mend.endswith('optim_wrapper.optimizer.lr=6e-4')
+    text = flat + '\nauto_scale_lr = dict(enable=True)'
+    (found,) = examine(text, *batch).about('random weights')
+    words = shlex.split(found.mend)
+    seen = examine(text, *batch, *words[1:])
+    assert seen.about('random weights') == []
+    assert Rate(seen.case).base == pytest.approx(6e-4)
+    # A rate that is too high by itself: what is advised is scaled as well.
+    high = text + '\n' + optimizer("type='AdamW', lr=1e-2")
+    (found,) = examine(high, *batch).about('random weights')
+    seen = examine(high, *batch, *shlex.split(found.mend)[1:])
+    assert seen.about('random weights') == []
+
+
+def test_one_cycle_is_at_its_highest_for_a_moment(examine, tmp_path, dataset):
+    part = "type='OneCycleLR', eta_max={}, convert_to_iter_based=True"
+    assert of_the_rate(examine(schedule(part.format(1e-3)))) == []
+    (found,) = of_the_rate(examine(schedule(part.format(3e-3))))
+    assert 'AdamW with a rate of 3e-3' in found.what
+    assert found.where == 'param_scheduler.0.eta_max'
+    assert again(examine, found.mend, tmp_path, dataset) == []
 
 
 # --- the simulation ----------------------------------------------------------

@@ -260,7 +260,19 @@ def test_random_weights_that_are_frozen(examine):
     """Nothing else would be said of so small a model."""
     text = TINY_ON_BASE + "model['backbone']['frozen_stages'] = 1\n"
     (found,) = bad(examine(text))
-    assert 'some of them are frozen' in found.what
+    assert ' of them stay so, frozen' in found.what
+
+
+@pytest.mark.parametrize(
+    ('stages', 'frozen'),
+    [('-1', ''), ('0', '9,536 of them stay so'), ('1', '157,504 of them')],
+)
+def test_what_is_frozen_is_counted(stages, frozen, examine):
+    """Stage 0 of a ResNet is its stem."""
+    words = '--cfg-options', f'model.backbone.frozen_stages={stages}'
+    (found,) = bad(examine(RESNET18, *words))
+    assert ('frozen' in found.what) == bool(frozen)
+    assert frozen in found.what
 
 
 def test_a_small_model_needs_none(examine):
@@ -292,6 +304,50 @@ def test_a_file_whose_hash_is_not_the_tables(examine, monkeypatch, tmp_path):
     monkeypatch.setenv('FLOWER_MM_CHECKPOINTS', str(tmp_path))
     seen = examine(from_file('resnet18'))
     assert seen.one('is not the file of that name').level == STOP
+
+
+def test_a_file_of_the_tables_that_is_named_by_its_path(
+    examine, monkeypatch, resnet18, tmp_path
+):
+    """Weights of the right shapes, from who knows where."""
+    from flower_mm.weights import verify
+    from flower_mm.weights.table import find
+
+    home = next(h for h in find('resnet18').homes if h.trusted)
+    path = tmp_path / home.file
+    path.write_bytes(resnet18.read_bytes())
+    texts = {
+        'load_from': f"{RESNET18}load_from = '{path}'\n",
+        'model.backbone.init_cfg': STOCK
+        + init_cfg(path, ", prefix='backbone'"),
+        'default_hooks.pretrained.weights': from_file(path),
+    }
+    for where, text in texts.items():
+        found = examine(text).one('is not the file of that name')
+        assert found.level == STOP
+        assert found.where == where
+        assert 'tools/get_weights.py resnet18' in found.mend
+        assert examine(text).about('backbone tensors') == []
+    verify.record(path, verify.sha256_of(path))  # as --accept-unverified
+    for text in texts.values():
+        assert bad(examine(text)) == []
+
+
+@pytest.mark.parametrize(
+    'text',
+    [STOCK + init_cfg(''), from_file('')],
+    ids=['init_cfg', 'hook'],
+)
+def test_no_name_at_all(text, examine):
+    found = examine(text).one('no file is named')
+    assert found.level == STOP
+    assert examine(text).about('are not here', "called ''") == []
+
+
+def test_a_path_is_told_without_its_detours(examine, resnet18):
+    detour = resnet18.parent / '..' / resnet18.parent.name / resnet18.name
+    found = examine(f"{RESNET18}load_from = '{detour}'\n").one('100 of 100')
+    assert str(resnet18) in found.what
 
 
 # --- a run that goes on ------------------------------------------------------

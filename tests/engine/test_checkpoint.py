@@ -29,6 +29,20 @@ def test_minus_one_keeps_them_all_as_in_mmengine(train):
     assert names == ['epoch_0.pth', 'epoch_1.pth', 'epoch_2.pth']
 
 
+def test_the_metric_that_decides(train, config, dataset, tmp_path):
+    option = 'default_hooks.checkpoint.save_best'
+    run = train('run', '--cfg-options', f'{option}=auto')
+    assert (run / 'best.pth').is_file()
+    done = tool(
+        *('train', config, '--data-root', dataset, '--no-doctor'),
+        *('--work-dir', tmp_path / 'other', '--cfg-options', f'{option}=f1'),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no 'f1' among what was validated" in done.stderr
+    assert f'{option}=accuracy/top1' in done.stderr
+
+
 def test_best_pth_is_the_better_of_average_and_plain_weights(train):
     """A momentum so small that the average stays at the random start."""
     run = train('run', '--cfg-options', 'default_hooks.ema.momentum=1e-6')

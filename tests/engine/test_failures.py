@@ -323,8 +323,11 @@ def test_hooks_that_are_off_do_not_stand_in_the_way(start, tmp_path):
     assert run.wait() == 0, run.text
 
 
-def test_iterations_instead_of_epochs_are_refused(start):
-    run = start('train_cfg.by_epoch=False', 'train_cfg.max_iters=30')
+@pytest.mark.parametrize(
+    'option', ['train_cfg.by_epoch=False', 'train_cfg.type=IterBasedTrainLoop']
+)
+def test_iterations_instead_of_epochs_are_refused(option, start):
+    run = start(option, 'train_cfg.max_iters=30')
     assert run.wait() == 2
     assert 'by_epoch=True' in run.text
 

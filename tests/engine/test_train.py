@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from threading import Timer
 
+import forked
 import pytest
 import torch
 from helpers import CLASSES, ROOT, tool
@@ -265,8 +266,56 @@ def test_mixed_precision_runs_on_a_cpu(train):
     assert record['optim_wrapper'] == 'Bf16OptimWrapper'
 
 
+def test_plain_and_averaged_weights_are_both_timed(plain_run):
+    record = json.loads((plain_run / 'run.json').read_text())
+    assert record['validations'] == 2 * record['result']['epochs']
+
+
+def says_of_weights(run: Path) -> Path:
+    """What is named as the weights, and as what test.py takes."""
+    text = run.with_name(f'{run.name}.log').read_text('utf-8')
+    (named,) = re.findall(r'^  weights +(.*)$', text, re.MULTILINE)
+    (tested,) = re.findall(r'test\.py (.*)$', text, re.MULTILINE)
+    assert named in tested
+    return Path(named)
+
+
+@pytest.mark.parametrize('runner', ['FlowerRunner', 'Runner'])
+def test_the_weights_of_mmengines_hook_are_named(
+    config, dataset, tmp_path, runner
+):
+    """Which writes no best.pth, whosever Runner it is in."""
+    ours = runner == 'FlowerRunner'
+    strange, run = tmp_path / 'strange.py', tmp_path / runner
+    strange.write_text(
+        f'_base_ = [{str(config)!r}]\nrunner_type = {runner!r}\n'
+        "hook = dict(type='mmengine.CheckpointHook', save_best='auto')\n"
+        + (
+            'default_hooks = dict(checkpoint=dict(_delete_=True, **hook))\n'
+            if ours
+            else 'default_hooks = dict(_delete_=True, checkpoint=hook)\n'
+        )
+    )
+    options = (strange, '--data-root', dataset, '--work-dir', run)
+    # MMEngine's Runner lets nobody switch the report off.
+    forked.finish(tmp_path / f'{runner}.log', 'train', *options, report=True)
+    assert not (run / 'best.pth').exists()
+    assert says_of_weights(run).name.startswith('best_accuracy_top1_epoch')
+    assert says_of_weights(run).is_file()
+
+
+def test_our_hooks_name_the_runner_that_they_need(config, dataset, tmp_path):
+    options = (config, '--data-root', dataset, '--work-dir', tmp_path / 'run')
+    other = ('--cfg-options', 'runner_type=Runner')
+    log = tmp_path / 'log'
+    done = forked.start(log, 'train', *options, *other, report=True)
+    assert done.wait() == 2
+    assert 'runner_type=FlowerRunner' in done.text.splitlines()[-1]
+
+
 def test_no_validate_keeps_the_last_weights(train):
     run = train('run', '--no-validate')
+    assert says_of_weights(run) == run / 'epoch_2.pth'
     assert (run / 'epoch_2.pth').is_file()
     assert not (run / 'best.pth').exists()
 

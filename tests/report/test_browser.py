@@ -47,6 +47,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     six = predictions(400, [f'flower of kind {i}' for i in range(6)])
     found = {}
     reports = {'two': two, 'six': six, 'many': many, 'bad': bad}
+    for count in (12, 30, 60):
+        names = [
+            f'{i} {LONG[: 20 + i]} {"of spring " * 3}' for i in range(count)
+        ]
+        reports[f'long {count}'] = predictions(20 * count, names)
     for name, one in reports.items():
         made = run(folder / 'runs' / name, command=f'python {LONG} --x 1')
         made.scalars.extend(scalars)
@@ -248,6 +253,36 @@ def test_text_stands_out_in_light_and_dark(tab, pages, scheme):
     # Drawings take their colours from the page.
     label = colour(tab, '#confidence svg text', 'fill')
     assert contrast(label, paper) >= 4.5
+
+
+@pytest.mark.parametrize(
+    'name', ['two', 'six', 'bad', 'long 12', 'long 30', 'long 60', 'compared']
+)
+def test_paper_is_wide_enough(tab, pages, name):
+    paper = 688  # pixels: an A4 page less its margins of 14 mm
+    tab.size(paper, 900)
+    tab.media('print')
+    tab.open(pages[name])
+    out = tab.run(
+        '[...document.querySelectorAll("body *")].filter(e => '
+        f'e.getBoundingClientRect().right > {paper} + 1 && '
+        '!e.closest("svg")).map(e => e.outerHTML.slice(0, 80))'
+    )
+    assert out == []
+    # Neither a number nor a name of the matrix runs into its neighbour.
+    cut = tab.run(
+        '[...document.querySelectorAll(".confusion td, .confusion th")]'
+        '.filter(e => e.scrollWidth > e.clientWidth + 1)'
+        '.map(e => e.outerHTML.slice(0, 80))'
+    )
+    assert cut == []
+    wide = tab.run(
+        '[...document.querySelectorAll(".confusion thead span")]'
+        '.filter(e => e.getBoundingClientRect().width > '
+        'e.parentElement.getBoundingClientRect().width + 1)'
+        '.map(e => e.outerHTML.slice(0, 80))'
+    )
+    assert wide == []
 
 
 @pytest.mark.parametrize('name', ['many', 'compared'])

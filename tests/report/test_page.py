@@ -243,7 +243,7 @@ def test_one_photo_is_told_as_one():
 
 def test_a_perfect_page_has_no_interval_of_the_averages(tmp_path):
     text, _ = page(run(tmp_path / 'a'), predictions(40, surety=50))
-    assert Page(text).text.count('too few wrong for an interval') == 2
+    assert Page(text).text.count('no photo is wrong: too few for an in') == 2
     text, _ = page(run(tmp_path / 'a'), predictions(100, surety=2))
     assert 'for an interval' not in Page(text).text
 

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import forked
+import numpy as np
 import pytest
 from helpers import CLASSES, tool, train_tiny
 from made_up import Page
 
 import flower_mm.engine  # noqa: F401
 from flower_mm.errors import UserError
+from flower_mm.report.predictions import read_predictions
 from flower_mm.report.run import write_comparison, write_report
 from flower_mm.report.words import one
 from flower_mm.weights.best import write_best
@@ -84,7 +86,9 @@ def test_predictions_are_made_once(bare, capsys):
     assert first == again
 
 
-@pytest.mark.parametrize('change', ['best', 'csv', 'photos'])
+@pytest.mark.parametrize(
+    'change', ['best', 'csv', 'photos', 'pixels', 'pixels alone']
+)
 def test_predictions_of_something_else_are_not_taken_up(
     bare, dataset, tmp_path, capsys, change
 ):
@@ -99,14 +103,49 @@ def test_predictions_of_something_else_are_not_taken_up(
     elif change == 'csv':
         path = bare / 'predictions.csv'
         path.write_bytes(path.read_bytes().replace(b',1,', b',0,', 1))
-    else:
+    elif change == 'photos':
         lines = (root / 'val.txt').read_text('utf-8').splitlines(True)
         (root / 'val.txt').write_text(''.join(lines[1:]), 'utf-8')
+    else:
+        first, *_, last = sorted((root / 'val').rglob('*.jpg'))
+        before, pixels = first.stat(), last.read_bytes()
+        if change == 'pixels alone':  # neither size nor time tell
+            size = max(len(pixels), before.st_size)
+            first.write_bytes(first.read_bytes().ljust(size, b'\0'))
+            write_report(bare, root)
+            before, pixels = first.stat(), pixels.ljust(size, b'\0')
+        first.write_bytes(pixels)
+        os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))
+        if change == 'pixels alone':
+            assert first.stat().st_size == before.st_size
     capsys.readouterr()
     write_report(bare, root)
     assert 'predicting' in capsys.readouterr().err
     if change == 'photos':
         assert figures(bare)['result']['photos'] == len(lines) - 1
+    elif change.startswith('pixels'):
+        found = read_predictions(bare / 'predictions.csv')
+        place = found.photos.index(str(first))
+        shown = found.photos.index(str(last))
+        assert np.array_equal(found.scores[place], found.scores[shown])
+
+
+def test_a_touched_photo_costs_time_and_no_more(
+    bare, dataset, tmp_path, capsys
+):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    write_report(bare, root)
+    before = figures(bare)
+    next((root / 'val').rglob('*.jpg')).touch()
+    capsys.readouterr()
+    write_report(bare, root)
+    assert 'predicting' in capsys.readouterr().err
+    made = figures(bare)
+    for key in ('result', 'confusion', 'wrong'):
+        assert made[key] == before[key]
+    write_report(bare, root)
+    assert 'predicting' not in capsys.readouterr().err
 
 
 def test_a_training_leaves_its_report(config, dataset, tmp_path):
@@ -138,6 +177,41 @@ def test_without_the_photos_there_are_still_figures(bare, dataset, tmp_path):
     (bare / 'report.json').unlink()
     with pytest.raises(UserError, match='does not exist'):
         write_report(bare)
+
+
+def test_without_best_there_are_still_figures(bare, plain_run, tmp_path):
+    write_report(bare)
+    before = figures(bare)
+    (bare / 'best.pth').unlink()
+    with pytest.raises(UserError, match='has its photos and stays'):
+        write_report(bare)
+    (bare / 'report.html').unlink()
+    page = write_report(bare)
+    made = figures(bare)
+    for key in ('result', 'measured', 'wrong'):
+        assert made[key] == before[key]
+    assert Page(page.read_text('utf-8')).all('img') == []
+    assert 'best.pth is not there any more' in text_of(page)
+    both = write_comparison([plain_run, bare], tmp_path / 'both.html')
+    assert 'McNemar' in text_of(both)
+    # What no report vouches for is not taken up.
+    (bare / 'report.json').unlink()
+    assert 'Nothing was measured' in text_of(write_report(bare))
+
+
+@pytest.mark.parametrize('made_by', ['the tool', 'hand'])
+def test_without_a_test_split_it_is_told_how_to_make_one(
+    bare, dataset, tmp_path, made_by
+):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    command = f'--out {root} --test 0.15 --overwrite'
+    if made_by == 'hand':
+        (root / 'dataset.json').unlink()
+        command = '--out NEW --test 0.15, then --data-root NEW'
+    with pytest.raises(UserError, match=r'there is no test\.txt') as error:
+        write_report(bare, root, 'test')
+    assert f'prepare_dataset.py PHOTOS {command}' in str(error.value)
 
 
 def note(folder: Path, **values: object) -> None:
@@ -383,6 +457,10 @@ def test_folds_are_reported_out_of_fold(config, dataset, tmp_path):
     assert made['result']['photos'] == found['photos'] == 60
     assert made['measured']['folds'] == 3
     assert Path(made['run']['data_root']) == dataset
+    record = json.loads((dataset / 'dataset.json').read_text('utf-8'))
+    assert made['run']['dataset_sha256'] == record['sha256']
+    assert made['data']['prepared']
+    assert record['sha256'] in text_of(page)
     shown = Page(page.read_text('utf-8'))
     wrong = min(24, len(made['wrong']))
     assert wrong

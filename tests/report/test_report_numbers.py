@@ -210,7 +210,7 @@ def test_ece_by_hand():
 
 def test_no_temperature_from_a_handful_of_mistakes():
     for wrong, why in (
-        (0, 'none is wrong'),
+        (0, 'no photo is wrong'),
         (1, 'only 1 photo is wrong'),
         (2, 'only 2 photos are wrong'),
     ):
@@ -275,3 +275,23 @@ def test_whatever_is_predicted_the_figures_are_numbers(photos, classes, seed):
     low, high = made['result']['top1_interval']
     assert 0 <= low <= made['result']['top1'] <= high <= 100
     assert not math.isnan(made['calibration']['ece'])
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'why'),
+    [
+        (0, 'no photo is wrong'),
+        (1, 'only 1 photo is wrong'),
+        (4, 'only 4 photos are wrong'),
+        (5, None),
+        (55, None),
+        (58, 'only 2 photos are right'),
+        (60, 'no photo is right'),
+    ],
+)
+def test_averages_without_an_interval_say_why(wrong, why):
+    right = 60 - wrong
+    made = numbers.result(np.array([[right, wrong], [0, 0]]), ['a', 'b'], 0)
+    assert made['why_no_averages_interval'] == why
+    for name in ('macro_f1', 'balanced_accuracy'):
+        assert (made[f'{name}_interval'] is None) == (why is not None)

@@ -49,8 +49,8 @@ def labels(case: Case, split: Split) -> Iterator[Finding]:
     yield stop(
         f'{text}.',
         f'{split.loader}.dataset',
-        'labels are line numbers in classes.txt, from 0; what tools/'
-        'prepare_dataset.py made is read by type=flower_mm.FlowerDataset',
+        'labels are line numbers in classes.txt, from 0. '
+        f'{case.as_prepared(split.loader)}',
     )
 
 

@@ -11,6 +11,12 @@ from flower_mm.doctor.finding import Finding, note, stop, warn
 from flower_mm.errors import UserError
 from flower_mm.settings import datasets, walk
 
+# Folders that are not a split's; testing reads val where it has to.
+OTHERS = {
+    'train': {'val', 'test'},
+    'val': {'train', 'test'},
+    'test': {'train'},
+}
 REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
 
 
@@ -31,7 +37,7 @@ def _missing(case: Case, split: Split) -> Iterator[Finding]:
     # A prefix is wrong for all photos or for none.
     prefix = None
     if len(lost) == len(split.photos):
-        prefix = _prefix_for(lost[0], dataset)
+        prefix = _prefix_for(lost[0], dataset, split.name)
     text = (
         f'{len(lost)} of {len(split.photos)} photos of {split.name} are not '
         f'there, such as {lost[0]}'
@@ -52,8 +58,11 @@ def _missing(case: Case, split: Split) -> Iterator[Finding]:
         )
 
 
-def _prefix_for(photo: str, dataset: ConfigDict) -> str | None:
-    """A folder under data_root from which the lines lead somewhere."""
+def _prefix_for(photo: str, dataset: ConfigDict, split: str) -> str | None:
+    """A folder under data_root from which the lines lead somewhere.
+
+    Not that of another split: its photos may have the same names.
+    """
     root = Path(dataset.data_root)
     prefix = dataset.get('data_prefix') or dataset.get('split') or ''
     if isinstance(prefix, dict):
@@ -62,7 +71,10 @@ def _prefix_for(photo: str, dataset: ConfigDict) -> str | None:
         line = Path(photo).relative_to(root / prefix)
     except ValueError:
         return None
-    folders = sorted(p.name for p in root.iterdir() if p.is_dir())
+    folders = {path.name for path in root.iterdir() if path.is_dir()}
+    folders = sorted(
+        folders - OTHERS[split], key=lambda name: (name != split, name)
+    )
     for folder in ('', *folders):
         if (root / folder / line).is_file():
             return folder

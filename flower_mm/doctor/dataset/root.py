@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mmengine.config import ConfigDict
 
-from flower_mm.datasets.annotations import require_dataset
+from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.doctor.case import Case
+from flower_mm.doctor.dataset import folders
 from flower_mm.doctor.finding import Finding, stop
 from flower_mm.settings import LOADERS, walk
 
@@ -30,7 +31,11 @@ def check(case: Case) -> Iterator[Finding]:
         yield _several(named)
     elif named:
         (root,) = named
-        yield from _one(case, root)
+        found = list(_one(case, root))
+        yield from found
+        if not found:
+            yield from _order(case, Path(root))
+            yield from folders.check(case, Path(root))
 
 
 def _described(case: Case, loader: str) -> list[ConfigDict]:
@@ -104,6 +109,36 @@ def _one(case: Case, root: str) -> Iterator[Finding]:
         )
     else:
         require_dataset(path)
+
+
+def _order(case: Case, root: Path) -> Iterator[Finding]:
+    """FlowerDataset would name every line of its list."""
+    path = root / 'train.txt'
+    if not case.is_flower('train_dataloader') or not path.is_file():
+        return
+    classes = read_classes(root)
+    named: dict[int, str] = {}
+    for line in path.read_text('utf-8', errors='replace').splitlines():
+        photo, _, label = line.rpartition(' ')
+        if label.isdecimal() and '/' in photo:
+            # One folder for each label, or there is more amiss.
+            folder = photo.split('/')[0]
+            if named.setdefault(int(label), folder) != folder:
+                return
+    order = [named[label] for label in sorted(named)]
+    if order == classes or sorted(order) != sorted(classes):
+        return
+    if sorted(named) != list(range(len(classes))):
+        return
+    label = next(i for i, name in enumerate(classes) if order[i] != name)
+    shown = ', '.join(order[:8]) + ', …' * (len(order) > 8)
+    yield stop(
+        f'classes.txt has the classes of {path.name} in another order: label '
+        f'{label} is {order[label]} there, and {classes[label]} in '
+        'classes.txt.',
+        f'{root / "classes.txt"}',
+        f'one name a line in the order of the labels: {shown}',
+    )
 
 
 def _elsewhere(root: Path, config: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import combinations, permutations
+from pathlib import Path
 
 from flower_mm.doctor.case import Case, Split
 from flower_mm.doctor.dataset import twins
@@ -105,7 +106,12 @@ def _seen(
     groups: list[list[int]],
 ) -> Iterator[Finding]:
     """What is found by looking at each photo."""
-    bad = [i for i, photo in enumerate(photos) if photo.bad]
+    # Photos that are not there are told of elsewhere, by their loader.
+    bad = [
+        i
+        for i, photo in enumerate(photos)
+        if photo.bad and Path(photo.file).is_file()
+    ]
     if bad:
         photo = photos[bad[0]]
         yield warn(

@@ -25,6 +25,8 @@ def check(case: Case) -> Iterator[Finding]:
         try:
             sides = _sides(photo)
             heavy = Path(photo).stat().st_size > MOST_BYTES
+        except FileNotFoundError:
+            continue  # told with all that are not there
         except (OSError, ValueError, SyntaxError) as error:
             unread.append((photo, str(error)))
             continue

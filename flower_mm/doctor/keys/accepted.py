@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import mmengine.registry
 import mmpretrain.registry
 from mmengine.registry import Registry
+from mmengine.runner import Runner
 
 from flower_mm import registry as ours
 
@@ -66,6 +67,25 @@ def _registries(kind: str, scope: str) -> Iterator[Registry]:
         registry = registry.parent
 
 
+def takes_the_rest(hook: Callable, part: dict, scope: str) -> Callable | None:
+    """What gets the keys that some hooks take for somebody else."""
+    init = getattr(hook, '__init__', None)
+    if not str(getattr(init, '__module__', '')).startswith(
+        ('mmengine.', 'mmpretrain.')
+    ):
+        return None
+    match init.__qualname__:
+        case 'CheckpointHook.__init__':
+            return Runner.save_checkpoint
+        case 'EMAHook.__init__':
+            name = part.get('ema_type', 'ExponentialMovingAverage')
+            return find(name, 'MODELS', scope)
+        case 'VisualizationHook.__init__':
+            drawer = find('UniversalVisualizer', 'VISUALIZERS', 'mmpretrain')
+            return drawer.visualize_cls
+    return None
+
+
 def takes(part: Callable, key: str) -> bool:
     """Whether a class or function has a use for this key.
 
@@ -113,6 +133,8 @@ def _more_keys(part: Callable) -> frozenset[str] | None:
             if keys is None:
                 return None
             found |= keys
+        if getattr(part, '__new__', None) is object.__new__:
+            return frozenset(found)  # as object does, which takes nothing
     except (TypeError, ValueError, OSError, SyntaxError):
         pass  # written in C, without a signature or source
     return None

@@ -8,15 +8,20 @@ import difflib
 import inspect
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from flower_mm.datasets.annotations import read_classes
 from flower_mm.doctor.finding import Finding, note, warn
 from flower_mm.doctor.keys import old
+from flower_mm.doctor.keys.belongs import is_of_classes, place_of
+from flower_mm.doctor.keys.replaced import Replacement
 from flower_mm.doctor.keys.source import Source
-from flower_mm.doctor.remedy import nested, option, value_at
-from flower_mm.settings import walk
+from flower_mm.doctor.remedy import nested, option, shown, value_at
+from flower_mm.errors import UserError
+from flower_mm.settings import datasets, walk
 
 # What Runner.from_cfg takes, and what is read of the whole config.
 RUNNER = set(inspect.signature(Runner.__init__).parameters)
@@ -33,31 +38,11 @@ READ = (RUNNER - {'self', 'cfg'}) | {
     'tta_model',
     'tta_pipeline',
 }
-# classes.txt decides about these, whatever a config says.
-DECIDED = {'num_classes', 'classes', 'class_names', 'CLASSES'}
-# Where that belongs which people write at the top level, under its own name
-# or another.
-PLACES = {
-    'optim_wrapper.optimizer.lr': {'lr', 'learning_rate', 'base_lr', 'LR'},
-    'optim_wrapper.optimizer.weight_decay': {'weight_decay', 'wd'},
-    'optim_wrapper.optimizer.momentum': {'momentum'},
-    'train_cfg.max_epochs': {'max_epochs', 'epochs', 'num_epochs', 'EPOCHS'},
-    'train_cfg.val_interval': {'val_interval', 'eval_interval'},
-    'train_dataloader.batch_size': {'batch_size', 'train_batch_size'},
-    'train_dataloader.num_workers': {'num_workers', 'workers'},
-    'train_dataloader.dataset': {'dataset', 'train_dataset'},
-    'train_dataloader.dataset.data_root': {'data_root', 'dataset_root'},
-    'train_dataloader.dataset.type': {'dataset_type'},
-    'train_dataloader.dataset.pipeline': {'train_pipeline', 'pipeline'},
-    'val_dataloader.dataset': {'val_dataset'},
-    'val_dataloader.dataset.pipeline': {'test_pipeline', 'val_pipeline'},
-    'randomness.seed': {'random_seed'},
-    'load_from': {'pretrained', 'pretrained_weights', 'checkpoint'},
-    'visualizer.vis_backends': {'vis_backends'},
-}
-PLACE_OF = {name: place for place, names in PLACES.items() for name in names}
 # Flags that decide whatever the config says.
-FLAGS = {'data_root': 'data_root', 'seed': 'seed', 'random_seed': 'seed'}
+FLAGS = {
+    'train_dataloader.dataset.data_root': 'data_root',
+    'randomness.seed': 'seed',
+}
 _NOTHING = object()
 
 
@@ -85,13 +70,16 @@ def check_ignored(
 def _look_at(
     cfg: Config, args: Namespace, name: str, value: object, where: str
 ) -> Iterator[Finding]:
-    flag = FLAGS.get(name)
-    if name in READ | DECIDED or (flag and getattr(args, flag) is not None):
+    place = place_of(name)
+    flag = FLAGS.get(place)
+    if name in READ or (flag and getattr(args, flag) is not None):
+        return
+    if is_of_classes(name):
+        yield from _classes(cfg, args, name, value, where)
         return
     if name in old.NAMES:
         yield from _old(cfg, name, value, where)
         return
-    place = PLACE_OF.get(name)
     if place == 'load_from':
         place = _place_of_weights(cfg, value)
     close = difflib.get_close_matches(name, READ, 1, 0.75)
@@ -122,7 +110,7 @@ def _elsewhere(
     elif isinstance(now, (dict, list)):
         what += "is still the base's"
     else:
-        what += f'stays {now!r}'
+        what += f'stays {shown(now)}'
     if place.endswith('.data_root'):
         mend = f'--data-root {value}'
     elif isinstance(value, (dict, list, tuple)):
@@ -135,33 +123,40 @@ def _elsewhere(
 def _old(
     cfg: Config, name: str, value: object, where: str
 ) -> Iterator[Finding]:
-    """A key of MMClassification 0.x, with what it is called now."""
-    mend, stays = [], []
-    for key, item in _flat(name, value):
-        place = old.SETTINGS.get(key) or old.NAMES.get(key)
-        now = value_at(cfg, place, _NOTHING) if place else _NOTHING
-        if now == item:
-            continue
-        if not place or isinstance(item, (dict, list)):
-            mend.append(f'{place or old.NAMES[name]}')
-        elif ' ' in place:
-            mend.append(place)
-        else:
-            mend.append(f'{place}={item}')
-        if isinstance(now, (str, int, float)):
-            stays.append(f'{place} stays {now!r}')
-    if not mend:
-        return
+    """A key of MMClassification 0.x, with what says the same now."""
+    now = Replacement(cfg, name, value)
     what = f'{name} is of MMClassification 0.x and read by nobody'
-    if stays:
-        what += f': {", ".join(stays)}'
-    yield warn(f'{what}.', where, f'now {", ".join(dict.fromkeys(mend))}')
+    if now.mend:
+        if now.stays:
+            what += f': {", ".join(now.stays)}'
+        yield warn(f'{what}.', where, now.mend)
+    elif name == 'evaluation' and now.same:
+        what += f': {" and ".join(now.same)} say the same'
+        yield note(f'{what}.', where, 'take it out')
 
 
-def _flat(name: str, value: object) -> list[tuple[str, object]]:
-    if not isinstance(value, dict):
-        return [(name, value)]
-    return [(f'{name}.{key}', item) for key, item in value.items()]
+def _classes(
+    cfg: Config, args: Namespace, name: str, value: object, where: str
+) -> Iterator[Finding]:
+    """Classes other than those that classes.txt has."""
+    roots = [part.data_root for part in datasets(cfg, ('train_dataloader',))]
+    root = args.data_root or next(iter(roots), None)
+    try:
+        classes = read_classes(Path(root))
+    except (UserError, OSError, TypeError):
+        return  # told elsewhere, or there is none yet
+    same = value == len(classes)
+    if isinstance(value, (list, tuple)):
+        same = list(value) == classes
+    if not same and not isinstance(value, str):
+        yield warn(
+            f'{name} is set, and read by nobody: classes.txt names '
+            f'{len(classes)} classes, {", ".join(classes[:5])}'
+            f'{" and so on" if len(classes) > 5 else ""}.',
+            where,
+            'take it out; tools/prepare_dataset.py names the classes after '
+            'the folders',
+        )
 
 
 def _place_of_weights(cfg: Config, value: object) -> str | None:

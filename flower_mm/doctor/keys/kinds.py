@@ -20,6 +20,7 @@ DICTS = (
     *(f'{loader}.sampler' for loader in LOADERS),
     'optim_wrapper',
     'optim_wrapper.optimizer',
+    'optim_wrapper.clip_grad',
     'optim_wrapper.paramwise_cfg',
     'optim_wrapper.paramwise_cfg.custom_keys',
     'train_cfg',
@@ -54,7 +55,9 @@ RATE = 'optim_wrapper.optimizer.lr'
 def check_kinds(cfg: Config) -> Iterator[Finding]:
     """Where this finds something, nothing else can be looked at."""
     for path in DICTS:
-        yield from _is_of(cfg, path, dict, 'dict(…)')
+        clips = path.endswith('clip_grad')
+        mend = 'dict(max_norm=1.0)' if clips else 'dict(…)'
+        yield from _is_of(cfg, path, dict, mend)
     for path in (*LISTS, *ONE_OR_MORE):
         kinds = (*SEQUENCE, dict) if path in ONE_OR_MORE else SEQUENCE
         yield from _is_of(cfg, path, kinds, '[dict(…), …]')

@@ -7,18 +7,9 @@ SETTINGS = {
     'data.train': 'train_dataloader.dataset',
     'data.val': 'val_dataloader.dataset',
     'data.test': 'test_dataloader.dataset',
-    'evaluation.interval': 'train_cfg.val_interval',
-    'evaluation.metric': 'val_evaluator',
-    'evaluation.metric_options': 'val_evaluator',
-    'evaluation.save_best': 'default_hooks.checkpoint.save_best',
     'runner.max_epochs': 'train_cfg.max_epochs',
-    'lr_config.policy': 'param_scheduler',
-    'optimizer.type': 'optim_wrapper.optimizer.type',
-    'optimizer.lr': 'optim_wrapper.optimizer.lr',
-    'optimizer.momentum': 'optim_wrapper.optimizer.momentum',
-    'optimizer.weight_decay': 'optim_wrapper.optimizer.weight_decay',
+    'runner.type': '',  # by_epoch is the default
     'optimizer_config.grad_clip': 'optim_wrapper.clip_grad',
-    'checkpoint_config.interval': 'default_hooks.checkpoint.interval',
     'log_config.interval': 'default_hooks.logger.interval',
 }
 # The groups as a whole, and what stood alone.
@@ -43,6 +34,17 @@ NAMES = {
     'seed': 'randomness.seed',
     'deterministic': 'randomness.deterministic',
     'workflow': 'nothing: validation is train_cfg.val_interval',
+}
+# The groups whose keys are as they were, at another place.
+GROUPS = {'optimizer', 'checkpoint_config'}
+# Datasets have other types and keys now, so theirs are not said again.
+WHOLE = {f'{split}_dataloader.dataset' for split in ('train', 'val', 'test')}
+# What is counted besides the accuracy, as an item of SingleLabelMetric.
+METRICS = {
+    'precision': 'precision',
+    'recall': 'recall',
+    'f1_score': 'f1-score',
+    'support': 'support',
 }
 # Inside a dataloader, a crop and a flip.
 KEYS = {

@@ -6,25 +6,29 @@ ends the run, where it is a part of the validation after the first epoch.
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from mmengine.config import Config
 from mmengine.runner import LogProcessor, Runner
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
-from flower_mm.doctor.finding import Finding, Level
-from flower_mm.doctor.keys import old
+from flower_mm.doctor.finding import Finding, stop
 from flower_mm.doctor.keys.accepted import (
     find,
     is_path,
     keys_of,
-    similar,
     takes,
+    takes_the_rest,
 )
-from flower_mm.doctor.keys.ignored import PLACE_OF
+from flower_mm.doctor.keys.meant import (
+    Meaning,
+    Part,
+    not_registered,
+    without_type,
+)
 from flower_mm.doctor.keys.source import Source
-from flower_mm.doctor.remedy import value_at
+from flower_mm.doctor.remedy import option
 
 # The registry of what stands at the top level.
 ROOTS = {
@@ -86,9 +90,12 @@ PARAMWISE = {
     'layer_decay_rate',
     'custom_keys',
 }
+# The functions for both types of clip_grad, and what each cannot do without.
+CLIPPING = {
+    'norm': (clip_grad_norm_, 'max_norm'),
+    'value': (clip_grad_value_, 'clip_value'),
+}
 MULTIPLIERS = frozenset({'lr_mult', 'decay_mult'})
-# MMEngine only looks for keys that it knows in these.
-FORGIVING = ('auto_scale_lr', 'env_cfg', 'optim_wrapper.paramwise_cfg')
 MARKS = {'type', '_scope_'}
 # Models whose keys are their classes' arguments.
 MODEL = re.compile(
@@ -106,29 +113,6 @@ TYPED_ITEMS = {
     'test_evaluator',
     'vis_backends',
 }
-OWNERS = ('mmpretrain', 'flower_mm')
-# Not built while training.
-LATER = ('test_', 'tta_')
-HOOKS = (
-    'runtime_info',
-    'timer',
-    'sampler_seed',
-    'logger',
-    'param_scheduler',
-    'checkpoint',
-    'visualization',
-    'pretrained',
-    'ema',
-)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A dictionary in the config whose keys are known; `name` is its type."""
-
-    path: str
-    keys: frozenset[str]
-    name: str = ''
 
 
 def check_parts(
@@ -139,10 +123,6 @@ def check_parts(
     The user's own file and the options of the command line tell what is
     meant from what is left of the base.
     """
-
-    def is_own(path: str) -> bool:
-        return path in options or bool(own and own.sets(path))
-
     walk = _Walk(cfg)
     for key, value in cfg.items():
         if key.endswith('_dataloader') and isinstance(value, dict):
@@ -153,8 +133,9 @@ def check_parts(
         elif key in PLAIN and isinstance(value, dict):
             walk.compare(value, Part(key, frozenset(PLAIN[key])))
     yield from walk.found
+    said = Meaning(cfg, own, options, walk.met)
     for part, key in walk.unknown:
-        yield _unknown(cfg, walk.met, part, key, is_own)
+        yield said.unknown(part, key)
 
 
 class _Walk:
@@ -181,6 +162,8 @@ class _Walk:
         for key, value in part.items():
             if key == 'paramwise_cfg' and isinstance(value, dict):
                 self._paramwise(value, f'{path}.{key}')
+            elif key == 'clip_grad' and isinstance(value, dict):
+                self._clipping(value, f'{path}.{key}')
             elif isinstance(value, (dict, list, tuple)):
                 self.visit(value, f'{path}.{key}', BELOW.get(key, kind), scope)
 
@@ -194,12 +177,12 @@ class _Walk:
         name = part.get('type') or self._default(path)
         if name is None:
             if _is_typed(path) and not _is_group(part):
-                self.found.append(_without_type(self.cfg, path))
+                self.found.append(without_type(self.cfg, path))
             return
         found = find(name, kind, scope)
         if found is None:
             if _is_typed(path) and not is_path(name):
-                self.found.append(_not_registered(name, path, kind, scope))
+                self.found.append(not_registered(name, path, kind, scope))
             return
         known = keys_of(found) | TAKEN_OUT.get(kind, set())
         if path.endswith('norm_cfg'):
@@ -207,12 +190,16 @@ class _Walk:
         if kind == 'MODELS' and not MODEL.fullmatch(path):
             return  # some models take keys out of their parts
         shown = name if isinstance(name, str) else name.__name__
+        further = takes_the_rest(found, part, scope)
+        if further:
+            known |= keys_of(further)
         here = Part(path, frozenset(known), shown)
         self.met.append(here)
         self.unknown += [
             (here, key)
             for key in part
-            if key not in known | MARKS and not takes(found, key)
+            if key not in known | MARKS
+            and (_is_priority(key, kind) or not takes(further or found, key))
         ]
 
     def _default(self, path: str) -> str | None:
@@ -245,6 +232,29 @@ class _Walk:
             here = Part(f'{path}.custom_keys.{pattern}', MULTIPLIERS)
             self.unknown += [(here, key) for key in strange]
 
+    def _clipping(self, part: dict, path: str) -> None:
+        kind = part.get('type', 'norm')
+        if kind not in CLIPPING:
+            what = f'{path}.type cannot be {kind!r}.'
+            mend = ' or '.join(map(repr, CLIPPING))
+            self.found.append(stop(what, f'{path}.type', mend))
+            return
+        function, needed = CLIPPING[kind]
+        keys = keys_of(function) - {'parameters'}
+        self.compare(part, Part(path, keys, function.__name__))
+        if not difflib.get_close_matches(needed, part, 1, 0.75):
+            what = f'{path} has no {needed}.'
+            self.found.append(
+                stop(what, path, option(f'{path}.{needed}', 1.0))
+            )
+
+
+def _is_priority(key: str, kind: str) -> bool:
+    """Whether it is one misspelt, which a hook would take for others."""
+    return kind == 'HOOKS' and bool(
+        difflib.get_close_matches(key, ['priority'], 1, 0.85)
+    )
+
 
 def _is_typed(path: str) -> bool:
     above, _, key = path.rpartition('.')
@@ -258,105 +268,3 @@ def _is_group(part: dict) -> bool:
         for value in part.values()
         for item in (value if isinstance(value, list) else [value])
     )
-
-
-def _level(path: str) -> Level:
-    if path.startswith((*LATER, *FORGIVING)):
-        return Level.WARN
-    return Level.STOP
-
-
-def _not_registered(name: object, path: str, kind: str, scope: str) -> Finding:
-    bare = str(name).rpartition('.')[2]
-    close = similar(bare, kind, scope)
-    what = f'No {name} is registered.'
-    owner = next((s for s in OWNERS if find(bare, kind, s)), None)
-    if owner and scope == 'mmengine':
-        what = f'No default_scope is set, so parts of {owner} are not found.'
-        return Finding(_level(path), what, 'default_scope', f"'{owner}'")
-    if owner:
-        what = f'{bare} is of {owner}, and the scope here is {scope}.'
-        mend = f"'{owner}.{bare}'"
-    elif bare in old.TYPES:
-        what = f'{bare} is of MMClassification 0.x.'
-        mend = old.TYPES[bare]
-    elif close:
-        mend = f'{close!r} is meant?'
-    else:
-        mend = 'a class of your own takes custom_imports=dict(imports=[…])'
-    return Finding(_level(path), what, f'{path}.type', mend)
-
-
-def _without_type(cfg: Config, path: str) -> Finding:
-    above, _, key = path.rpartition('.')
-    what, mend = f'{path} has no type.', "type='…'"
-    if above == 'default_hooks':
-        names = {*HOOKS, *cfg.default_hooks} - {key}
-        close = difflib.get_close_matches(key, names, 1, 0.6)
-        if close:
-            mend = f'{above}.{close[0]} is meant?'
-    elif key.isdigit():
-        what += " A list replaces the base's; their items are not merged."
-        mend = 'the whole item, its type too'
-    return Finding(_level(path), what, path, mend)
-
-
-def _unknown(
-    cfg: Config,
-    met: list[Part],
-    part: Part,
-    key: str,
-    is_own: Callable[[str], bool],
-) -> Finding:
-    what = f'{part.name or part.path} takes no {key}'
-    if is_own(f'{part.path}.type') and not is_own(f'{part.path}.{key}'):
-        what += ': it is left over from the base'
-        mend = _anew(cfg, part.path, is_own)
-    else:
-        mend = _meant(met, part, key)
-    if part.path.startswith(FORGIVING):
-        what += ', and it is ignored'
-    return Finding(_level(part.path), f'{what}.', f'{part.path}.{key}', mend)
-
-
-def _anew(cfg: Config, path: str, is_own: Callable[[str], bool]) -> str:
-    """The user's part of it, without the base's."""
-    words = [
-        f'{key}={value!r}'
-        if isinstance(value, (str, int, float))
-        else f'{key}=…'
-        for key, value in value_at(cfg, path).items()
-        if is_own(f'{path}.{key}')
-    ]
-    name = path.rpartition('.')[2]
-    return f'in the config {name}=dict(_delete_=True, {", ".join(words)})'
-
-
-def _meant(met: list[Part], part: Part, key: str) -> str:
-    now = old.KEYS.get(key, key)
-    if now in part.keys:
-        return f'{part.path}.{now} is meant'
-    close = difflib.get_close_matches(key, part.keys, 1, 0.75)
-    if close:
-        return f'{part.path}.{close[0]} is meant?'
-    near = [
-        other.path
-        for other in met
-        if now in other.keys
-        and other.path.partition('.')[0] == part.path.partition('.')[0]
-    ]
-    if near:
-        nearest = min(near, key=lambda path: _distance(path, part.path))
-        return f'{nearest}.{now} is meant?'
-    if key in PLACE_OF:
-        return f'{PLACE_OF[key]} is meant?'
-    return 'take it out'
-
-
-def _distance(one: str, two: str) -> int:
-    """Steps from one place in the config to the other."""
-    a, b = one.split('.'), two.split('.')
-    shared = 0
-    while shared < min(len(a), len(b)) and a[shared] == b[shared]:
-        shared += 1
-    return len(a) + len(b) - 2 * shared

@@ -1,5 +1,6 @@
 """Paths in a config that only its author's machine has."""
 
+import os.path
 import re
 from argparse import Namespace
 from collections.abc import Iterator
@@ -59,6 +60,8 @@ def _is_here(text: str, cfg: Config) -> bool:
 
 def _say(found: dict[str, str], where: str) -> str:
     text = next(iter(found))
+    if '/../' in text:
+        text = os.path.normpath(text)
     kind = 'Windows path' if PureWindowsPath(text).drive else 'path'
     more = f' and {len(found) - 1} more' if len(found) > 1 else ''
     are = 'are' if more else 'is'

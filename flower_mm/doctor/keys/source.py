@@ -6,6 +6,7 @@ which file a value is from, and whether a name that it sets is used.
 
 import ast
 import importlib.util
+import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,6 +76,14 @@ class Source:
         except (ValueError, TypeError):
             return None
 
+    def text(self, path: str) -> str | None:
+        """The words that set this key; None where a name stands for it."""
+        above, _, key = path.rpartition('.')
+        for name, value in _pairs(self._find(above)) or ():
+            if name == key:
+                return ast.unparse(value)
+        return None
+
     def _find(self, path: str) -> ast.expr | None:
         found = None
         wanted = path.split('.')
@@ -134,7 +143,10 @@ def _path_of(base: str, path: Path) -> Path | None:
     """Where a file lies that `path` names as its base."""
     package, mark, name = base.partition('::')
     if not mark:
-        return path.parent / base
+        there = path.parent / base
+        # For people to read; where a link is on the way it may be elsewhere.
+        short = Path(os.path.normpath(there))
+        return short if short.exists() else there
     # MMEngine looks through MMPretrain's list of models, a tenth of a second
     # long; most names are those of the files.
     found = package.isidentifier() and importlib.util.find_spec(package)
@@ -185,22 +197,28 @@ def _inside(value: ast.expr, keys: list[str]) -> ast.expr | None:
     """
     if not keys:
         return value
-    if isinstance(value, ast.Call) and _is(value.func, 'dict'):
-        pairs = [(word.arg, word.value) for word in value.keywords]
-    elif isinstance(value, ast.Dict):
-        pairs = [
-            (getattr(key, 'value', None), item)
-            for key, item in zip(value.keys, value.values, strict=True)
-        ]
-    elif isinstance(value, (ast.List, ast.Tuple)):
-        pairs = [(str(i), item) for i, item in enumerate(value.elts)]
-    elif isinstance(value, ast.Constant):
+    if isinstance(value, ast.Constant):
         return None
-    else:
+    pairs = _pairs(value)
+    if pairs is None:
         return value
     for key, item in pairs:
         if key == keys[0]:
             return _inside(item, keys[1:])
         if key is None:  # **something
             return item
+    return None
+
+
+def _pairs(value: ast.expr | None) -> list[tuple] | None:
+    """Keys and values, where the source spells them out."""
+    if isinstance(value, ast.Call) and _is(value.func, 'dict'):
+        return [(word.arg, word.value) for word in value.keywords]
+    if isinstance(value, ast.Dict):
+        return [
+            (getattr(key, 'value', None), item)
+            for key, item in zip(value.keys, value.values, strict=True)
+        ]
+    if isinstance(value, (ast.List, ast.Tuple)):
+        return [(str(i), item) for i, item in enumerate(value.elts)]
     return None

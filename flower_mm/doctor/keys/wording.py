@@ -86,13 +86,6 @@ def _loop(cfg: Config) -> Iterator[Finding]:
             'train_cfg',
             'train_cfg = dict(by_epoch=True, max_epochs=10)',
         )
-    elif loop.get('type') == 'IterBasedTrainLoop':
-        yield warn(
-            'The run is counted in iterations, and checkpoints are of whole '
-            'epochs: none is kept that it could be resumed from.',
-            'train_cfg',
-            'train_cfg = dict(_delete_=True, by_epoch=True, max_epochs=10)',
-        )
 
 
 def _not_ours(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import ConfigDict
 from mmengine.hooks import CheckpointHook as TheirHook
-from mmengine.registry import HOOKS, init_default_scope
+from mmengine.registry import HOOKS
 
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, note, stop, warn
@@ -50,15 +50,20 @@ def check(case: Case) -> Iterator[Finding]:
     count = _count(case, hook, theirs)
     best = one if theirs and hook.get('save_best') else weights
     need = one * count + 2 * best
-    if count > 3 and one * count > MUCH:
+    # Neither that of epoch 0 nor the one being written is there in the end.
+    most = hook.get('max_keep_ckpts', -1 if theirs else 1)
+    kept = min(_written(case, hook, theirs), most if most > 0 else count)
+    if kept > 3 and one * kept > MUCH:
         yield warn(
-            f'{count} checkpoints of {_size(one)} are kept, {_size(need)} in '
+            f'{kept} checkpoints of {_size(one)} are kept, {_size(need)} in '
             f'all; {_size(one - weights)} of each are for going on, not for '
             'use.',
             f'{HOOK}.max_keep_ckpts',
             f'--cfg-options {HOOK}.max_keep_ckpts=2',
         )
-    yield from _room(case, need)
+    # With 1 or 2 kept and one being written.
+    less = {most: one * (most + 1) + 2 * best for most in (2, 1)}
+    yield from _room(case, need, less)
 
 
 def written(case: Case) -> float:
@@ -82,8 +87,8 @@ def _named(case: Case) -> bool:
 
 def is_theirs(case: Case, hook: ConfigDict) -> bool:
     """Whether the name stands for MMEngine's hook, not for ours."""
-    init_default_scope(case.cfg.get('default_scope', 'mmengine'))
-    with HOOKS.switch_scope_and_registry(None) as registry:
+    scope = case.cfg.get('default_scope') or 'mmengine'
+    with HOOKS.switch_scope_and_registry(scope) as registry:
         found = registry.get(hook.type)
     return found is not None and issubclass(found, TheirHook)
 
@@ -117,18 +122,23 @@ def _average(case: Case, weights: int) -> int:
     return weights if averaged else 0
 
 
-def _count(case: Case, hook: ConfigDict, theirs: bool) -> int:
-    """How many checkpoints lie there at the most, one being written."""
+def _written(case: Case, hook: ConfigDict, theirs: bool) -> int:
+    """How many checkpoints of epochs the run writes."""
     epochs = case.cfg.train_cfg.get('max_epochs', 1)
     interval = hook.get('interval', -1 if theirs else 1)
-    # Ours begins with one of epoch 0; the last one is kept by both.
-    every = -(-epochs // interval) if interval > 0 else 1
-    every += not theirs
+    # The last one is written in any case.
+    return -(-epochs // interval) if interval > 0 else 1
+
+
+def _count(case: Case, hook: ConfigDict, theirs: bool) -> int:
+    """How many checkpoints lie there at the most, one being written."""
+    # Ours begins with one of epoch 0.
+    every = _written(case, hook, theirs) + (not theirs)
     most = hook.get('max_keep_ckpts', -1 if theirs else 1)
     return every if most < 1 else min(every, most + 1)
 
 
-def _room(case: Case, need: int) -> Iterator[Finding]:
+def _room(case: Case, need: int, less: dict[int, int]) -> Iterator[Finding]:
     folder = Path(case.cfg.work_dir).absolute()
     if case.cfg.get('resume'):
         need -= sum(path.stat().st_size for path in checkpoints(folder))
@@ -138,12 +148,15 @@ def _room(case: Case, need: int) -> Iterator[Finding]:
     if not disk.total:
         return  # no disk at all, as /proc
     if need > free:
+        mend = '--work-dir FOLDER on another disk'
+        fitting = [most for most, size in less.items() if size <= free]
+        if fitting:
+            mend += f', or --cfg-options {HOOK}.max_keep_ckpts={fitting[0]}'
         yield stop(
             f'the checkpoints take {_size(need)}, and {_size(free)} are free '
             f'in {there}.',
             'work_dir',
-            f'--work-dir FOLDER on another disk, or --cfg-options {HOOK}.'
-            'max_keep_ckpts=1',
+            mend,
         )
     elif need > TIGHT * free:
         yield warn(

@@ -9,7 +9,7 @@ from mmengine.hooks import EMAHook
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, Level, note, stop, warn
 from flower_mm.doctor.keys.accepted import find
-from flower_mm.doctor.remedy import option
+from flower_mm.doctor.remedy import option, setting
 from flower_mm.doctor.schedule.height import LR, check_height, gentle
 from flower_mm.doctor.schedule.plateau import check_plateau
 from flower_mm.doctor.schedule.rate import (
@@ -24,11 +24,13 @@ from flower_mm.doctor.schedule.rate import (
 from flower_mm.doctor.schedule.refit import COSINE, WARM_UPS, mended
 
 # The rate has not come down where it ends at more than this much of its
-# highest. A cosine by epochs ends at half of it in a run of two.
-HIGH_END = 0.6
+# highest. A cosine by epochs ends at half of it in a run of two, a tenth less
+# each epoch leaves two thirds in a run of five.
+HIGH_END = 0.7
 LATE = 0.5  # of the run, for the highest rate
 THEIRS = ('torch.', 'mmengine.', 'mmpretrain.')
 SPENT = 1e-3  # of the highest rate
+SOON = 0.1  # of the run, or its first epoch
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -47,7 +49,8 @@ def check(case: Case) -> Iterator[Finding]:
         return
     yield from check_plateau(rate)
     late = list(_begins(rate))
-    yield from late
+    other = list(_in_another_unit(rate))
+    yield from late + other
     curve = None
     if not any(finding.level == Level.STOP for finding in late):
         try:
@@ -61,7 +64,7 @@ def check(case: Case) -> Iterator[Finding]:
                     mended(rate),
                 )
             return
-    if curve:
+    if curve and not other:
         yield from _shape(rate, curve)
     yield from check_height(rate, curve)
 
@@ -81,6 +84,59 @@ def _begins(rate: Rate) -> Iterator[Finding]:
             yield warn(f'{what}: it never acts.', place, mended(rate))
         else:
             yield stop(f'{what}: MMEngine refuses it.', place, mended(rate))
+
+
+def _in_another_unit(rate: Rate) -> Iterator[Finding]:
+    """Steps that were meant in epochs, and are counted in iterations."""
+    for place, scheduler in rate.schedulers:
+        length = length_of(rate, scheduler)
+        if scheduler.get('by_epoch', True) or not length or rate.epochs < 3:
+            continue
+        key = _key_of_steps(scheduler)
+        if not key or not scheduler.get(key):
+            continue
+        steps, begin = scheduler[key], scheduler.get('begin', 0)
+        soon = max(rate.iterations, int(SOON * length)) - begin
+        if key == 'milestones':
+            falls, last = len(steps), max(steps)
+        else:
+            falls = soon // steps
+            last = falls * steps
+        fallen = scheduler.get('gamma', 0.1) ** falls
+        # A rate that falls by steps of a few per cent may do so often.
+        if last > soon or fallen > 0.5 or (key != 'milestones' and falls < 2):
+            continue
+        epoch = (begin + last - 1) // rate.iterations + 1
+        yield warn(
+            f'{key}={steps} counts iterations, of which an epoch has '
+            f'{rate.iterations}: the rate is down to '
+            f'{short(rate.base * fallen)} in epoch {epoch} of {rate.epochs}.',
+            f'{place}.by_epoch',
+            _as_epochs(rate, place, scheduler, key),
+        )
+
+
+def _as_epochs(rate: Rate, place: str, scheduler: ConfigDict, key: str) -> str:
+    """The same numbers as epochs, where there are as many."""
+    if scheduler.get('begin') or scheduler.get('end'):
+        return mended(rate)  # these are iterations, and may be meant so
+    steps = scheduler[key]
+    option_ = option(f'{place}.by_epoch', True)
+    if key == 'milestones':
+        if max(steps) < rate.epochs:
+            return option_
+        fit = sorted({max(1, rate.epochs * n // 10) for n in (7, 9)})
+    elif steps < rate.epochs:
+        return option_
+    else:
+        fit = max(1, rate.epochs // 3)
+    return f'{option_} {setting(f"{place}.{key}", fit)}'
+
+
+def _key_of_steps(scheduler: ConfigDict) -> str | None:
+    return {'MultiStepLR': 'milestones', 'StepLR': 'step_size'}.get(
+        kind(scheduler)
+    )
 
 
 def _shape(rate: Rate, curve: Curve) -> Iterator[Finding]:
@@ -106,7 +162,8 @@ def _shape(rate: Rate, curve: Curve) -> Iterator[Finding]:
             _main(rate),
             mended(rate),
         )
-    elif rate.epochs > 1:  # else there is no time for a schedule
+    elif len(curve.rates) > curve.per_epoch:
+        # Else there is no time for a schedule.
         yield from _course(rate, curve)
 
 
@@ -119,9 +176,9 @@ def _course(rate: Rate, curve: Curve) -> Iterator[Finding]:
         if not warm_ups or curve.first_highest < LATE:
             yield _stays_high(rate, curve)
     elif spent < LATE * len(curve.rates):
+        since = f'epoch {spent // curve.per_epoch + 1} of {rate.epochs}'
         yield warn(
-            f'From epoch {spent // curve.per_epoch + 1} of {rate.epochs} on '
-            'the rate is less than a thousandth of '
+            f'From {since} on the rate is less than a thousandth of '
             f'{short(curve.highest)}: nothing more is learned.',
             _main(rate),
             mended(rate),
@@ -151,7 +208,7 @@ def _long_warm_ups(rate: Rate) -> Iterator[Finding]:
 
 def _stays_high(rate: Rate, curve: Curve) -> Finding:
     """Say why the last rate is about the highest."""
-    highest, epochs = short(curve.highest), rate.epochs
+    highest = short(curve.highest)
     falling = [
         (place, scheduler)
         for place, scheduler in rate.schedulers
@@ -160,12 +217,17 @@ def _stays_high(rate: Rate, curve: Curve) -> Finding:
     unreached = next(_milestones_beyond(rate, never=True), None)
     if unreached:
         return unreached
+    # An average of the weights does much of what a falling rate does: then a
+    # rate that hardly falls is a recipe like others. One that is too high is
+    # told as such.
+    level, saving = warn, ''
+    if _averages(rate):
+        level = note
+        saving = '; the average of the weights (EMAHook) makes up for much'
     if not falling:
-        # An average of the weights does much of what a falling rate does.
-        level = note if _averages(rate) else warn
         since = 'after the warm-up' if curve.changes else 'from the first step'
         return level(
-            f'The rate stays at {highest} {since} to the last.',
+            f'The rate stays at {highest} {since} to the last{saving}.',
             'param_scheduler',
             COSINE,
         )
@@ -183,7 +245,7 @@ def _stays_high(rate: Rate, curve: Curve) -> Finding:
             place,
             mended(rate),
         )
-    return warn(f'{what} ({epochs} epochs).', place, COSINE)
+    return level(f'{what} ({rate.length}){saving}.', place, COSINE)
 
 
 def _milestones_beyond(rate: Rate, never: bool) -> Iterator[Finding]:
@@ -193,14 +255,13 @@ def _milestones_beyond(rate: Rate, never: bool) -> Iterator[Finding]:
     """
     for place, scheduler in rate.schedulers:
         length = length_of(rate, scheduler)
-        if kind(scheduler) == 'MultiStepLR':
-            steps = list(scheduler.get('milestones') or [])
-            key, name = 'milestones', 'milestones'
-        elif kind(scheduler) == 'StepLR':
-            steps = [scheduler.get('step_size') or 0]
-            key, name = 'step_size', 'step'
-        else:
+        key, name = _key_of_steps(scheduler), 'milestones'
+        if not key:
             continue
+        if key == 'milestones':
+            steps = list(scheduler.get('milestones') or [])
+        else:
+            steps, name = [scheduler.get('step_size') or 0], 'step'
         begin = scheduler.get('begin', 0)
         if length is None or begin >= length:
             continue  # told elsewhere

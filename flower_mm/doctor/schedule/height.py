@@ -8,7 +8,7 @@ from torch import nn
 
 from flower_mm.doctor.finding import Finding, note, warn
 from flower_mm.doctor.keys.source import Source, read_sources
-from flower_mm.doctor.remedy import option
+from flower_mm.doctor.remedy import option, setting
 from flower_mm.doctor.schedule.rate import Curve, Rate, kind, short
 from flower_mm.settings import walk
 
@@ -32,6 +32,8 @@ MOMENTUM = 0.9
 # Smaller backbones than the common ones' 2 million weights and more, as the
 # demo's, learn at higher rates.
 SMALL = 1_000_000
+# One cycle is at its highest for a moment, and a third of it leads there.
+CYCLE = 2
 GENTLE = {'SGD': 5e-3, 'Lamb': 1e-3, 'RMSprop': 1e-4}
 
 
@@ -49,18 +51,22 @@ def check_height(rate: Rate, curve: Curve | None) -> Iterator[Finding]:
         yield from _for_another_batch(rate)
 
 
-def gentle(rate: Rate) -> str:
-    """A usual rate for fine-tuning, as a number to write down."""
+def gentle(rate: Rate, scaled: float = 1.0) -> str:
+    """A usual rate for fine-tuning, as a number to write down.
+
+    Where that is `scaled` later, it is what comes out that is usual.
+    """
     name = kind(rate.optimizer)
     if name == 'SGD':
-        lr = min(5e-3 * rate.case.batch / 32, 0.02)
-        return short(float(f'{lr / _steps_of_one(rate):.0e}'))
-    if name in GENTLE:
-        return short(GENTLE[name])
-    # Attention with its layer norm takes less.
-    layers = rate.model.modules() if rate.model else []
-    attends = any(isinstance(layer, nn.LayerNorm) for layer in layers)
-    return short(1e-4 if attends else 3e-4)
+        lr = min(5e-3 * rate.case.batch / 32, 0.02) / _steps_of_one(rate)
+    elif name in GENTLE:
+        lr = GENTLE[name]
+    else:
+        # Attention with its layer norm takes less.
+        layers = rate.model.modules() if rate.model else []
+        attends = any(isinstance(layer, nn.LayerNorm) for layer in layers)
+        lr = 1e-4 if attends else 3e-4
+    return short(float(f'{lr / scaled:.0e}'))
 
 
 def _forgets(rate: Rate, highest: float) -> Finding | None:
@@ -68,18 +74,51 @@ def _forgets(rate: Rate, highest: float) -> Finding | None:
     batch = rate.case.batch
     if name not in FROM_SCRATCH or not _is_pretrained(rate):
         return None
-    if not _is_from_scratch(rate, highest):
+    cycle = _cycle(rate)
+    if not _is_from_scratch(rate, highest / (CYCLE if cycle else 1)):
         return None
     # From here on it takes the model, which is built for that.
     size, share = _backbone(rate)
     if size < SMALL or not _is_from_scratch(rate, highest * share):
         return None
+    where, mend, cause = LR, option(LR, gentle(rate, rate.scaled)), ''
+    if cycle:
+        # The optimizer's own rate is of no account then.
+        where = f'{cycle}.eta_max'
+        mend = option(where, gentle(rate))
+    elif rate.scaled > 1 and not _is_from_scratch(rate, rate.base_as_set):
+        cause = (
+            f' ({short(rate.base_as_set)}, which auto_scale_lr multiplies by '
+            f'{rate.scaled:.3g})'
+        )
+        where = 'auto_scale_lr'
+        mend = _without_scaling(rate)
     return warn(
-        f'{name} with a rate of {short(highest)} at {batch} photos a step is '
-        'for random weights: it makes pretrained ones forget.',
-        LR,
-        option(LR, gentle(rate)),
+        f'{name} with a rate of {short(highest)}{cause} at {batch} photos a '
+        'step is for random weights: it makes pretrained ones forget.',
+        where,
+        mend,
     )
+
+
+def _cycle(rate: Rate) -> str | None:
+    """The place of the scheduler that has the highest rate to itself."""
+    for place, scheduler in rate.schedulers:
+        if kind(scheduler) == 'OneCycleLR':
+            return place
+    return None
+
+
+def _without_scaling(rate: Rate) -> str:
+    """By the root of the batch, if at all: Adam's steps have one length."""
+    lr = rate.base_as_set * math.sqrt(rate.scaled)
+    if kind(rate.optimizer) == 'SGD' or _is_from_scratch(rate, lr):
+        text = gentle(rate)
+    else:
+        text = _rounded(lr)
+    if rate.case.args.auto_scale_lr:
+        return f'leave out --auto-scale-lr, and {option(LR, text)}'
+    return f'{option("auto_scale_lr.enable", False)} {setting(LR, text)}'
 
 
 def _is_from_scratch(rate: Rate, lr: float) -> bool:

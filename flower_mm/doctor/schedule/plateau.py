@@ -43,7 +43,7 @@ def check_plateau(rate: Rate) -> Iterator[Finding]:
     validations = rate.epochs // (cfg.train_cfg.get('val_interval') or 1)
     # It falls after the first validation and `patience` + 1 that are no
     # better, and then an epoch has to follow.
-    if rate.epochs > 1 and patience + 2 >= validations:
+    if rate.epochs != 1 and patience + 2 >= validations:
         yield warn(
             f'The rate never falls: it would after {patience + 1} '
             f'validations without progress, and the run has {validations}.',

@@ -4,6 +4,7 @@ import copy
 import traceback
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,11 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import (
-    OPTIMIZERS,
-    PARAM_SCHEDULERS,
-    init_default_scope,
-)
+from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
 
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.quiet import quiet
@@ -80,6 +77,11 @@ class Rate:
     def epochs(self) -> int | None:
         return self.cfg.train_cfg.get('max_epochs')
 
+    @property
+    def length(self) -> str:
+        """How long the run is, in words."""
+        return f'{self.epochs} epoch{"s" * (self.epochs > 1)}'
+
     @cached_property
     def iterations(self) -> int | None:
         """Steps an epoch; None where the photos cannot be counted.
@@ -120,14 +122,22 @@ class Rate:
     @cached_property
     def base(self) -> float:
         """The optimizer's rate, scaled where --auto-scale-lr says so."""
-        lr = self._group()['lr']
+        return self.base_as_set * self.scaled
+
+    @property
+    def base_as_set(self) -> float:
+        return self._group()['lr']
+
+    @property
+    def scaled(self) -> float:
+        """What --auto-scale-lr multiplies the rate by."""
         scale = self.cfg.get('auto_scale_lr') or {}
-        if scale.get('enable'):
-            share = self.cfg.train_dataloader.batch_size * processes(
-                self.cfg.get('launcher', 'none')
-            )
-            lr *= share / scale['base_batch_size']
-        return lr
+        if not scale.get('enable'):
+            return 1.0
+        share = self.cfg.train_dataloader.batch_size * processes(
+            self.cfg.get('launcher', 'none')
+        )
+        return share / scale['base_batch_size']
 
     @property
     def momentum(self) -> float:
@@ -139,8 +149,7 @@ class Rate:
     def _dummy(self) -> torch.optim.Optimizer:
         """The config's optimizer, of one weight."""
         weight = torch.nn.Parameter(torch.zeros(1))
-        with quiet():
-            init_default_scope(self.cfg.get('default_scope') or 'mmengine')
+        with quiet(), in_scope(self.cfg):
             return OPTIMIZERS.build({**self.optimizer, 'params': [weight]})
 
     @cached_property
@@ -167,7 +176,7 @@ class Rate:
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)
         wrapper.type = 'OptimWrapper'
-        with quiet():
+        with quiet(), in_scope(self.cfg):
             built = build_optim_wrapper(self.model, wrapper)
         names = {id(weight): n for n, weight in self.model.named_parameters()}
         lr = self._group()['lr'] or 1.0
@@ -198,7 +207,8 @@ class Rate:
         factor = max(self.multipliers.values(), default=1.0)
         optimizer.param_groups[0]['lr'] = self.base * factor
         try:
-            rates = list(self._walk(optimizer, per_epoch))
+            with in_scope(self.cfg):
+                rates = list(self._walk(optimizer, per_epoch))
         except Exception as error:
             # MMEngine asserts without a word: then the line itself.
             frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -223,10 +233,11 @@ class Rate:
     ) -> Iterator[float]:
         schedulers = []
         given = self.cfg.get('param_scheduler') or []
+        epochs = self.epochs
         for scheduler in given if isinstance(given, list) else [given]:
             filled = copy.deepcopy(scheduler)
             # As Runner.build_param_scheduler does.
-            end = self.epochs
+            end = epochs
             if not filled.get('by_epoch', True):
                 end *= per_epoch
             filled.setdefault('end', end)
@@ -247,13 +258,21 @@ class Rate:
         with warnings.catch_warnings():
             # They miss the optimizer's steps between theirs.
             warnings.simplefilter('ignore')
-            for _ in range(self.epochs):
+            for _ in range(epochs):
                 for _ in range(per_epoch):
                     yield float(group['lr'])
                     for scheduler in by_step:
                         scheduler.step()
                 for scheduler in by_epoch:
                     scheduler.step()
+
+
+@contextmanager
+def in_scope(cfg: Config) -> Iterator[None]:
+    """Look names up where the Runner will; nobody else's scope changes."""
+    scope = cfg.get('default_scope') or 'mmengine'
+    with DefaultScope.overwrite_default_scope(scope):
+        yield
 
 
 def kind(scheduler: ConfigDict) -> str:

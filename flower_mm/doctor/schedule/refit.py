@@ -6,6 +6,7 @@ from flower_mm.doctor.remedy import setting
 from flower_mm.doctor.schedule.rate import Rate, kind, length_of
 
 WARM_UPS = ('LinearLR', 'ConstantLR')
+# A schedule that suits any run, as a line of config.
 COSINE = (
     "in the config param_scheduler = [dict(type='CosineAnnealingLR', "
     'eta_min_ratio=0.01, convert_to_iter_based=True)]'

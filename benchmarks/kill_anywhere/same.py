@@ -22,7 +22,7 @@ MAY_DIFFER = re.compile(
             # named after the moment of its start
             r'\w+\.pth\.(meta|message_hub\.runtime_info)\.experiment_name',
             # when it ran and how long
-            r'run\.json\.(started|seconds)(\..*)?',
+            r'run\.json\.(started|seconds|validations)(\..*)?',
             # with --resume, where it was killed before the first run.json
             r'run\.json\.command',
             # the commit of the checkout, where one is made meanwhile;

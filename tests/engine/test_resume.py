@@ -233,7 +233,7 @@ def test_weights_alone_cannot_be_resumed(killed, runs, tmp_path):
     ('option', 'said'),
     [
         ('optim_wrapper.optimizer.lr=1e-3', 'lr was 0.003, is 0.001'),
-        ('model.backbone.base_channels=8', 'base_channels was 16, is 8'),
+        ('model.backbone.norm_cfg.num_groups=2', 'num_groups was 4, is 2'),
         ('train_dataloader.batch_size=4', 'batch_size was 8, is 4'),
         ('param_scheduler.1.eta_min_ratio=0.5', 'was 0.01, is 0.5'),
         ('default_hooks.ema.momentum=0.5', 'momentum was 0.01, is 0.5'),

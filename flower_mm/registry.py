@@ -7,13 +7,8 @@ imports when it first looks for a type; it does not do so for a parent, so a
 child has its parent's as well.
 """
 
-import warnings
-
 from mmengine.registry import Registry
 from mmpretrain import registry as parent
-
-# mmcv-lite lacks an operator that no classifier of ours uses.
-warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
 
 
 def _child(name: str, *locations: str) -> Registry:

@@ -112,14 +112,15 @@ def settle(cfg: Config) -> list[str]:
     model = cfg.model.get('module', cfg.model)
     head, backbone = model.get('head'), model.get('backbone')
     if head:
-        if _takes_classes(head):
+        if _takes(head, 'num_classes'):
             head.num_classes = count
-        elif backbone and _takes_classes(backbone):
+        elif backbone and _takes(backbone, 'num_classes'):
             # VGG brings its classifier along, and its head has only the loss.
             backbone.num_classes = count
         if 'topk' in head:
             head.topk = _possible(head.topk, count)
-        if (cfg.model.get('train_cfg') or {}).get('augments'):
+        mixes = (cfg.model.get('train_cfg') or {}).get('augments')
+        if mixes and _takes(head, 'cal_acc'):
             # A mixed photo has no one class to be right about.
             head.cal_acc = False
     cfg.setdefault('data_preprocessor', ConfigDict())
@@ -197,8 +198,8 @@ def walk(part):
             yield from walk(value)
 
 
-def _takes_classes(part: ConfigDict) -> bool:
-    """Whether a part of the model has a use for the number of classes."""
+def _takes(part: ConfigDict, key: str) -> bool:
+    """Whether a part of the model has a use for a setting."""
     kind = part.get('type')
     if isinstance(kind, str):
         kind = MODELS.get(kind)
@@ -206,7 +207,7 @@ def _takes_classes(part: ConfigDict) -> bool:
         return True  # nobody knows it, which building it tells
     arguments = inspect.signature(kind).parameters.values()
     return any(
-        argument.name == 'num_classes' or argument.kind == argument.VAR_KEYWORD
+        argument.name == key or argument.kind == argument.VAR_KEYWORD
         for argument in arguments
     )
 

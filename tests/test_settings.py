@@ -73,6 +73,21 @@ def test_a_head_that_nobody_knows_is_told_of_the_classes(tmp_path):
     assert model.head.num_classes == 5
 
 
+@pytest.mark.parametrize(
+    ('head', 'told'),
+    [('LinearClsHead', True), ('MultiLabelLinearClsHead', False)],
+)
+def test_no_accuracy_of_mixed_photos(tmp_path, head, told):
+    """And no word of it to a head that never measures one."""
+    model = settled(
+        tmp_path,
+        backbone={'type': 'ResNet'},
+        head={'type': head, 'in_channels': 512},
+        train_cfg={'augments': {'type': 'Mixup', 'alpha': 0.8}},
+    )
+    assert ('cal_acc' in model.head) == told
+
+
 def test_testing_reads_val_where_there_is_no_test_split(tmp_path):
     root = folder_of(tmp_path, 3)
     cfg = read_config(str(CONFIG))

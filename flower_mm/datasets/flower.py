@@ -27,6 +27,10 @@ warnings.filterwarnings('ignore', "Only use 'alpha' for pillow backend")
 FEW = 3
 
 
+class BrokenPhotoError(UserError):
+    """A photo that cannot be loaded."""
+
+
 @DATASETS.register_module()
 class FlowerDataset(BaseDataset):
     """A folder that `tools/prepare_dataset.py` made, one split of it.
@@ -126,7 +130,7 @@ class FlowerDataset(BaseDataset):
         for candidate in self._candidates(idx):
             try:
                 return self._read(candidate)
-            except UserError as error:
+            except BrokenPhotoError as error:
                 if not self.skips:
                     advice = self._advice
                     if not self.test_mode:
@@ -165,7 +169,8 @@ class FlowerDataset(BaseDataset):
 def read_photo(steps: list, info: dict) -> dict:
     """Do a pipeline's first step, the only one that sees the file.
 
-    What the others raise is not the photo's fault, nor is full memory.
+    What the others raise is not the photo's fault, nor is full memory, nor
+    that this step is none that loads, and asks for what is not there yet.
     """
     path = info['img_path']
     try:
@@ -173,12 +178,18 @@ def read_photo(steps: list, info: dict) -> dict:
     except MemoryError:
         raise
     except Exception as error:
-        raise UserError(
+        if isinstance(error, KeyError) and error.args[0] not in info:
+            raise UserError(
+                f'the first step of the pipeline is {type(steps[0]).__name__},'
+                f" which asks for {error}: put dict(type='LoadImageFromFile') "
+                'before it'
+            ) from error
+        raise BrokenPhotoError(
             f'{path} could not be loaded: '
             f'{type(error).__name__}: {str(error)[:200]}'
         ) from error
     if photo is None:
-        raise UserError(f'{path} could not be loaded: it is empty')
+        raise BrokenPhotoError(f'{path} could not be loaded: it is empty')
     return photo
 
 

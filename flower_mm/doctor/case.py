@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, init_default_scope
+from mmpretrain.models import BaseSelfSupervisor
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -19,6 +20,7 @@ from flower_mm.doctor.finding import Finding, stop
 from flower_mm.doctor.quiet import quiet
 from flower_mm.engine.device import processes
 from flower_mm.errors import UserError
+from flower_mm.registry import MODELS
 from flower_mm.settings import LOADERS, datasets, settle, walk
 
 # What FlowerDataset reads from its folder.
@@ -57,6 +59,17 @@ class Case:
     def settled(self) -> Config:
         """The config with the number of classes in it, as it is built."""
         cfg = copy.deepcopy(self.cfg)
+        kind = cfg.model.get('type')
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, BaseSelfSupervisor):
+            finding = stop(
+                f'{kind.__name__} learns from photos without labels, and what '
+                'is trained here are classifiers.',
+                'model.type',
+                'a config of an ImageClassifier, which may begin with the '
+                'weights that such a training left',
+            )
+            raise FoundError(finding)
         settle(cfg)
         return cfg
 
@@ -178,11 +191,16 @@ class Case:
 
     def flowers(self, loader: str) -> Iterator[tuple[str, ConfigDict]]:
         """Each FlowerDataset of a loader and its place, inside wrappers."""
+        for place, part in self.parts(loader):
+            if str(part.get('type')).endswith('FlowerDataset'):
+                yield place, part
+
+    def parts(self, loader: str) -> Iterator[tuple[str, ConfigDict]]:
+        """Each dataset of a loader and its place, wrappers before others."""
         waiting = [(f'{loader}.dataset', self.cfg[loader].dataset)]
         while waiting:
             place, part = waiting.pop()
-            if str(part.get('type')).endswith('FlowerDataset'):
-                yield place, part
+            yield place, part
             if isinstance(part.get('dataset'), dict):
                 waiting.append((f'{place}.dataset', part.dataset))
             for number, other in enumerate(part.get('datasets') or []):

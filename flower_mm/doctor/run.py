@@ -10,10 +10,11 @@ from mmengine.device import get_device
 
 from flower_mm import cli
 from flower_mm.doctor import weights
-from flower_mm.doctor.building import built, fits
+from flower_mm.doctor.building import built, fits, tried
 from flower_mm.doctor.building.assemble import FoundError, reason
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.dataset import (
+    broken,
     classes,
     counts,
     photos,
@@ -23,7 +24,7 @@ from flower_mm.doctor.dataset import (
 )
 from flower_mm.doctor.effective import effective
 from flower_mm.doctor.finding import Finding, Level, note, stop
-from flower_mm.doctor.keys import wording
+from flower_mm.doctor.keys import feeding, hooks, wording
 from flower_mm.doctor.machine import cost, disk, limits
 from flower_mm.doctor.machine.timing import measure
 from flower_mm.doctor.schedule import course
@@ -34,14 +35,18 @@ from flower_mm.errors import UserError
 
 CHECKS = (
     built,
+    tried,
     fits,
     course,
     classes,
     counts,
     photos,
+    broken,
     sides,
     sizes,
     weights,
+    feeding,
+    hooks,
     disk,
     limits,
     cost,

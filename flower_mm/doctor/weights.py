@@ -9,6 +9,7 @@ from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, note, stop, warn
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.pretrained import find_weights
+from flower_mm.engine.resume import read_run
 from flower_mm.errors import UserError
 from flower_mm.weights import table, verify
 from flower_mm.weights.load import (
@@ -24,7 +25,13 @@ LARGE = 5_000_000
 
 
 def check(case: Case) -> Iterator[Finding]:
-    if _goes_on(case) or not hasattr(case.model, 'backbone'):
+    if _goes_on(case):
+        # What is no whole checkpoint ends the run.
+        named = case.cfg.get('load_from')
+        if named and Path(named).is_file():
+            read_run(Path(named))
+        return
+    if not hasattr(case.model, 'backbone'):
         return
     load_from, hook = case.cfg.get('load_from'), _hook(case)
     inits = list(_inits(case))
@@ -46,6 +53,14 @@ def check(case: Case) -> Iterator[Finding]:
         yield from _pretrained(case, hook)
     elif not inits:
         yield from _nothing(case)
+
+
+def uses_weights(case: Case) -> bool:
+    """Whether a new run begins from weights that have learned something."""
+    if _goes_on(case) or case.args.from_scratch:
+        return False
+    loaded = case.cfg.get('load_from') or _hook(case)
+    return bool(loaded or list(_inits(case)))
 
 
 def _goes_on(case: Case) -> bool:

@@ -73,7 +73,8 @@ def read_run(path: Path) -> dict:
         raise UserError(
             f'{path} cannot be resumed, it holds no {", ".join(lacking)}.\n'
             'A run goes on from its epoch_N.pth; weights alone start a new '
-            f'one: --cfg-options load_from={path}'
+            'one, without --resume: --cfg-options resume=False '
+            f'load_from={path}'
         )
     for key, value in found['message_hub']['runtime_info'].items():
         kind = NOTED.get(key)

@@ -242,6 +242,11 @@ def _summary(runner, args: argparse.Namespace) -> None:
     ):
         if path and path.exists():
             print(f'  {what:11}  {path}')
+    if runner.val_loop is None and not args.no_report:
+        print(
+            '  no report: there was no validation that it could tell of. '
+            f'One of the training alone:\n  {command("report", folder)}'
+        )
     print('next:')
     if weights:
         data = ('--data-root', args.data_root) if args.data_root else ()

@@ -168,6 +168,7 @@ def _plan(
         dataset.sides(earlier) if earlier else None,
     )
     report.torn = [p.path for p, s in zip(photos, sides, strict=True) if not s]
+    groups = [g for g, s in zip(groups, sides, strict=True) if s]
     photos = [p for p, s in zip(photos, sides, strict=True) if s]
     sides = [side for side in sides if side]
     _refuse_empty(found.classes, photos, report)
@@ -175,6 +176,7 @@ def _plan(
     root = (Path(whole) / found.base).as_posix() if in_place else None
     record = record_of(photos, sides, found.classes, options)
     record |= {'source': shown(whole), 'photos': root}
+    record['equal'] = _equal(photos, groups, found.classes)
     record['left_out'] = _left_out(report)
     report.counts = record['counts']
     _remark(report)
@@ -286,10 +288,22 @@ def record_of(
         'classes': classes,
         'counts': dataset.counts(files, classes),
         'left_out': {},
+        'equal': [],
         'rewritten': {},
         'sha256': dataset.digest(files),
         'files': files,
     }
+
+
+def _equal(
+    photos: list[Photo], groups: list[int], classes: list[str]
+) -> list[list[str]]:
+    """Groups of equal or nearly equal photos, as the dataset names them."""
+    members = defaultdict(list)
+    for photo, number in zip(photos, groups, strict=True):
+        path = f'{classes[photo.label]}/{photo.name}'
+        members[number].append(path)
+    return sorted(sorted(same) for same in members.values() if len(same) > 1)
 
 
 def _left_out(report: Report) -> dict[str, str]:

@@ -5,6 +5,7 @@ import difflib
 from flower_mm.report.words import plural
 
 TOO_LONG = 400  # characters of one setting
+LONG = 200  # items of a list
 
 
 def listed(bases: list, settings: list) -> dict:
@@ -35,12 +36,15 @@ def _lines(base: object, run: object) -> tuple[list[str], list[str]]:
             [] if base is None else [code(base)],
             [] if run is None else [code(run)],
         )
+    before, now = [code(i) for i in base], [code(i) for i in run]
+    if max(len(before), len(now)) > LONG:  # no pipeline; to match them takes
+        return before[:LONG], now[:LONG]  # the square of their number
     minus, plus = [], []
-    for line in difflib.ndiff([code(i) for i in base], [code(i) for i in run]):
-        if line.startswith('- '):
-            minus.append(line[2:])
-        elif line.startswith('+ '):
-            plus.append(line[2:])
+    matched = difflib.SequenceMatcher(None, before, now, autojunk=False)
+    for kind, a, b, c, d in matched.get_opcodes():
+        if kind != 'equal':
+            minus += before[a:b]
+            plus += now[c:d]
     return minus, plus
 
 

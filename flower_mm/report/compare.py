@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -56,25 +57,19 @@ def difference(worse: int, better: int, photos: int, tests: int = 1) -> dict:
     """Second minus first in per cent, and what chance has to do with it.
 
     Of so many `tests` the best one looks good by chance the more easily;
-    each has to be the surer (Bonferroni). The interval is that of the share
-    that `better` has of the photos on which the two differ, at the level of
-    the test: it holds 0 just where the test finds no difference.
+    each has to be the surer, and its interval the wider (Bonferroni).
     """
-    p, changed = mcnemar(worse, better), worse + better
-    needed = SURE / tests
+    p, needed = mcnemar(worse, better), SURE / tests
     return {
         'right_then_wrong': worse,
         'wrong_then_right': better,
         'photos': photos,
         'difference': 100 * (better - worse) / photos,
         'difference_interval': [
-            100 * (2 * share - 1) * changed / photos
-            for share in clopper_pearson(better, changed, needed)
-        ]
-        if changed
-        else None,
+            100 * end for end in tango(worse, better, photos, needed)
+        ],
         'interval_level': 100 * (1 - needed),
-        'interval_by': 'exact McNemar, inverted (Clopper-Pearson)',
+        'interval_by': 'Tango',
         'p': p,
         'p_by': 'exact McNemar',
         'p_needed': needed,
@@ -82,30 +77,43 @@ def difference(worse: int, better: int, photos: int, tests: int = 1) -> dict:
     }
 
 
-def clopper_pearson(
-    hits: int, count: int, beyond: float
+def tango(
+    worse: int, better: int, photos: int, beyond: float
 ) -> tuple[float, float]:
-    """The shares that make so many hits no rarer than `beyond` / 2 a side."""
-    low = _share(count - hits, count, beyond / 2)
-    return 1 - low, _share(hits, count, beyond / 2)
+    """Tango's score interval (1998) for the difference of paired shares.
+
+    The differences that a score test does not refuse at the level `beyond`.
+    The number of photos on which the two differ is chance as well: it is
+    not taken as given.
+    """
+    z = NormalDist().inv_cdf(1 - beyond / 2)
+    low = -_highest(better, worse, photos, z)
+    return low, _highest(worse, better, photos, z)
 
 
-def _share(hits: int, count: int, tail: float) -> float:
-    """The share with which at most so many hits are as rare as `tail`."""
-    if hits == count:
-        return 1.0
-    k = np.arange(hits + 1)
-    # Logarithms: the ways to choose are beyond a float from 1,030 photos on.
-    ways = np.array([_log_ways(count, one) for one in k.tolist()])
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        share = (low + high) / 2
-        logs = ways + k * math.log(share) + (count - k) * math.log1p(-share)
-        if np.exp(logs).sum() > tail:
-            low = share
+def _highest(worse: int, better: int, photos: int, z: float) -> float:
+    """The highest difference that is at most `z` deviations off."""
+    low, high = (better - worse) / photos, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        off = photos * middle - (better - worse)
+        if off <= z * _deviation(worse, better, photos, middle):
+            low = middle
         else:
-            high = share
+            high = middle
     return (low + high) / 2
+
+
+def _deviation(worse: int, better: int, photos: int, shift: float) -> float:
+    """Of `better` - `worse`, if `shift` is the true difference.
+
+    The share that is right, then wrong is the likeliest one under that: the
+    root of a quadratic equation.
+    """
+    b = (2 * photos + worse - better) * shift - worse - better
+    c = -worse * shift * (1 - shift)
+    share = (math.sqrt(max(0.0, b * b - 8 * photos * c)) - b) / (4 * photos)
+    return math.sqrt(max(0.0, photos * (2 * share + shift * (1 - shift))))
 
 
 def _log_ways(count: int, k: int) -> float:

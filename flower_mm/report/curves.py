@@ -1,7 +1,6 @@
 """Pictures that a run and a test leave: curves and confusion matrix."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,8 @@ import numpy as np
 from flower_mm.files import replacing
 
 BLUE, ORANGE = '#1f6fb4', '#d1660a'
+COUNTED, MOST = ('epoch', 'step'), 1e12
+LARGEST = 1e30  # a loss; matplotlib adds and multiplies
 TRAINED = ('loss', 'lr', 'epoch', 'step')  # in what training logs
 
 
@@ -25,14 +26,19 @@ def read_scalars(path: Path) -> list[dict]:
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
-            record = {k: v for k, v in record.items() if _is_number(v)}
+            record = {
+                key: value
+                for key, value in record.items()
+                if _is_number(value, MOST if key in COUNTED else LARGEST)
+            }
             kind = 'train' if 'loss' in record else 'val'
             latest[kind, record.get('step')] = record
     return list(latest.values())
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_number(value: object, most: float = LARGEST) -> bool:
+    # No number fails every comparison.
+    return type(value) in (int, float) and abs(value) <= most
 
 
 def phases(records: list[dict]) -> tuple[list[dict], list[dict]]:

@@ -10,6 +10,7 @@ import numpy as np
 import flower_mm
 from flower_mm.report import numbers
 from flower_mm.report.compare import difference, names, pair
+from flower_mm.report.curves import phases
 from flower_mm.report.measure import Measured
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.read import Run, read_data
@@ -23,25 +24,29 @@ def facts_of(
 ) -> dict:
     """Put together what the run left, its figures and its dataset's."""
     root = data_root or run.data_root
-    record = run.record
-    if run.folds:
-        record = record | {'changes': _without_the_folds(record['changes'])}
-    return {
+    facts = {
         'format': FORMAT,
         **written(),
-        'run': {'name': run.name, **record},
+        'run': {'name': run.name, **_record(run)},
         'classes': None,
         'measured': measured.how,
         **_figures(measured),
         'folds': _folds(run),
         'data': read_data(Path(root)) if root else None,
         'speed': _speed(run, measured),
-        'why': _why(run, measured),
     }
+    return facts | {'why': _why(run, measured, facts)}
+
+
+def _record(run: Run) -> dict:
+    """What the run noted, without what training in folds sets itself."""
+    if not run.folds:
+        return run.record
+    changes = _without_the_folds(run.record['changes'])
+    return run.record | {'changes': changes}
 
 
 def _without_the_folds(changes: dict) -> dict:
-    """Leave out what training in folds sets itself."""
     if changes['settings'] is None:
         return changes
     return changes | {
@@ -92,7 +97,9 @@ def _figures(measured: Measured) -> dict:
     doubtful, shown = suspects(found), names(found.photos)
     return {
         'classes': found.classes,
-        **numbers.figures(found.labels, found.scores, found.classes),
+        **numbers.figures(
+            found.labels, found.scores, found.classes, same=_same(measured)
+        ),
         'wrong': _wrong(found, shown, {one.index for one in doubtful}),
         'suspects': [
             {
@@ -103,6 +110,17 @@ def _figures(measured: Measured) -> dict:
             for suspect in doubtful
         ],
     }
+
+
+def _same(measured: Measured) -> np.ndarray | None:
+    """A number for each photo, the same one for equal photos."""
+    groups = measured.how.get('equal')
+    if not groups:
+        return None
+    same = np.arange(len(measured.predictions.photos))
+    for group in groups:
+        same[group] = group[0]
+    return same
 
 
 def _wrong(
@@ -178,22 +196,38 @@ def _ratio(amount: float, of: float) -> float | None:
     return round(amount / of, 2) if amount and of else None
 
 
-def _why(run: Run, measured: Measured) -> dict:
-    """Of each part of the page that may lack: why it does."""
-    lacks = measured.predictions is None
+def _why(run: Run, measured: Measured, facts: dict) -> dict:
+    """Of each part of the page why it lacks; '' where it does not."""
+    lacks, record = measured.predictions is None, facts['run']
+    # One run is drawn by its training; folds by what they have of the two.
+    logged = phases(run.scalars)[0] or any(
+        any(phases(fold.scalars)) for fold in run.folds
+    )
+    none_wrong = measured.why if lacks else 'No photo is wrong.'
+    no_suspect = (
+        measured.why
+        if lacks
+        else 'No label looks wrong: nowhere is the model sure of another '
+        'class.'
+    )
+    nothing_logged = (
+        'Nothing is logged: there is no scalars.json, or no training in it.'
+    )
+    no_changes = 'The run did not note what its config changed.'
+    no_command = 'The run did not note how it was called.'
     return {
         'result': measured.why if lacks else '',
         'photos': '' if lacks else measured.why,
-        'wrong': measured.why if lacks else 'No photo is wrong.',
-        'suspects': measured.why
-        if lacks
-        else 'No label looks wrong: nowhere is the model sure of another '
-        'class.',
-        'curves': 'Nothing is logged: there is no scalars.json, or no '
-        'training in it.',
-        'speed': 'No epoch was finished.',
-        'changes': 'The run did not note what its config changed.',
-        'command': 'The run did not note how it was called.',
+        'wrong': '' if facts['wrong'] else none_wrong,
+        'suspects': '' if facts['suspects'] else no_suspect,
+        'curves': '' if logged else nothing_logged,
+        'speed': ''
+        if any(facts['speed'].values())
+        else 'No epoch was finished.',
+        'changes': ''
+        if record['changes']['settings'] is not None
+        else no_changes,
+        'command': '' if record['command'] else no_command,
     }
 
 
@@ -212,7 +246,7 @@ def comparison_of(runs: list[Run], measured: list[Measured]) -> dict:
             {
                 'name': label,
                 'folder': str(run.folder),
-                'run': run.record,
+                'run': _record(run),
                 'measured': one.how,
                 'result': _figures(one)['result'],
                 'speed': _speed(run, one),

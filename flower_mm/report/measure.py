@@ -19,6 +19,7 @@ from flower_mm.datasets.annotations import (
     prepare_command,
     read_annotations,
     read_classes,
+    require_dataset,
 )
 from flower_mm.errors import UserError
 from flower_mm.report.predictions import (
@@ -37,6 +38,20 @@ from flower_mm.report.read import (
 if TYPE_CHECKING:
     from flower_mm.report.predict import Predictor
 
+# Of report.json's `measured`, what is taken up with predictions.csv.
+NOTED = {
+    'split': str,
+    'best_sha256': str,
+    'predictions_sha256': str,
+    'files_sha256': str,
+    'photos_per_second': float,
+    'device': str,
+    'best_epoch': int,
+    'best_top1': NUMBER,
+    'best_seed': int,
+    'best_dataset_sha256': str,
+    'other_photos': int,
+}
 PREDICTIONS, FIGURES = 'predictions.csv', 'report.json'
 
 Load = Callable[[], 'Predictor']
@@ -61,15 +76,20 @@ class _Listed(NamedTuple):
 
 
 def measure(
-    run: Run, data_root: str | Path | None, split: str, device: str
+    run: Run,
+    data_root: str | Path | None,
+    split: str,
+    device: str,
+    keep: bool = False,
 ) -> Measured:
     """Predict the split with best.pth, or take what is there of that.
 
     The dataset that the run has noted, and best.pth, may be gone where
     predictions.csv still serves; a dataset that is given has to be right.
+    With `keep` predictions of another split that lie in the folder stay.
     """
     if run.folds:
-        return _of_folds(run, device)
+        return _of_folds(run, data_root, split, device)
     if not run.best.is_file():
         earlier = _earlier(run.folder, None, split)
         if not earlier:
@@ -92,29 +112,48 @@ def measure(
         return Measured(earlier.predictions, earlier.how, why)
     # Before they are read: what changes meanwhile is noticed next time.
     files = _files_sha256(listed.photos)
-    if (
+    new = not (
         earlier
         and _is_of(earlier.predictions, listed)
         and earlier.how['files_sha256'] == files
-    ):
-        predictions, how = earlier.predictions, earlier.how
-    else:
+    )
+    if new:
+        others = photos_that_are_others(root, split, listed.photos)
         predictions, how = _predict(load, listed)
-        out = run.folder / PREDICTIONS
-        write_predictions(out, predictions)
         how |= {
             'split': split,
             'folds': None,
             'best_sha256': sha256,
-            'predictions_sha256': _sha256(out),
+            'predictions_sha256': None,
             'files_sha256': files,
+            'other_photos': others,
         }
+        if keep and _split_in(run.folder) not in (None, split):
+            new = False
+        else:
+            out = run.folder / PREDICTIONS
+            write_predictions(out, predictions)
+            how['predictions_sha256'] = _sha256(out)
+    else:
+        predictions, how = earlier.predictions, earlier.how
+    changed = how['other_photos'] > 0 or _has_changed(run, root)
     return Measured(
         predictions,
-        how | {'dataset_changed': _has_changed(run, root)},
-        new=earlier is None or predictions is not earlier.predictions,
+        how
+        | {
+            'dataset_changed': changed,
+            'equal': equal_places(root, predictions),
+        },
+        new=new,
         by=[(load, range(len(predictions.photos)))],
     )
+
+
+def _split_in(folder: Path) -> str | None:
+    """Which split the report in there is of, if there is one."""
+    figures = read_json(folder / FIGURES)
+    how = figures.get('measured') if isinstance(figures, dict) else None
+    return how.get('split') if isinstance(how, dict) else None
 
 
 def _no_best(run: Run) -> str:
@@ -181,6 +220,67 @@ def _has_changed(run: Run, root: Path) -> bool:
     return noted is not None and noted != describe(root).get('sha256')
 
 
+def photos_that_are_others(root: Path, split: str, photos: list[str]) -> int:
+    """How many are not those that dataset.json lists under their names.
+
+    It is not asked about photos that it does not list; the lists are
+    compared by themselves.
+    """
+    files = describe(root).get('files')
+    noted = files.get(split) if isinstance(files, dict) else None
+    if not isinstance(noted, dict):
+        return 0
+    folder = photos_folder(root, split).absolute()
+    others = 0
+    for photo in photos:
+        sha256 = noted.get(Path(photo).relative_to(folder).as_posix())
+        if isinstance(sha256, str):
+            try:
+                others += _sha256(Path(photo)) != sha256
+            except OSError:  # predicting tells what is the matter
+                continue
+    return others
+
+
+def equal_places(root: Path, predictions: Predictions) -> list | None:
+    """The places of photos that are equal, group by group.
+
+    As prepare_dataset.py found them; None where nobody looked.
+    """
+    try:
+        groups = describe(root).get('equal')
+    except (UserError, OSError):
+        return None
+    if not isinstance(groups, list):
+        return None
+    place = {}
+    for i, photo in enumerate(predictions.photos):
+        label = predictions.classes[predictions.labels[i]]
+        inside = photo.replace('\\', '/').rpartition(f'/{label}/')[2]
+        place[f'{label}/{inside}'] = i
+    found = []
+    for group in groups:
+        same = [
+            place[path]
+            for path in (group if isinstance(group, list) else [])
+            if isinstance(path, str) and path in place
+        ]
+        if len(same) > 1:
+            found.append(same)
+    return _places(found, len(predictions.photos))
+
+
+def _places(groups: object, photos: int) -> list[list[int]] | None:
+    """The groups, if each photo is in one of them at most."""
+    if not isinstance(groups, list):
+        return None
+    if not all(isinstance(group, list) for group in groups):
+        return None
+    flat = [place for group in groups for place in group]
+    sound = all(type(i) is int and 0 <= i < photos for i in flat)
+    return groups if sound and len(set(flat)) == len(flat) else None
+
+
 def _listed(root: Path | None, split: str) -> _Listed:
     if not root:
         raise UserError(
@@ -214,23 +314,30 @@ def _earlier(folder: Path, sha256: str | None, split: str) -> Measured | None:
         or not isinstance(how.get('best_sha256'), str)
         or sha256 not in (None, how['best_sha256'])
         or how.get('split') != split
-        or not isinstance(how.get('photos_per_second'), float)
-        or not isinstance(how.get('device'), str)
+        or checked(how.get('photos_per_second'), float) is None
+        or checked(how.get('device'), str) is None
     ):
         return None
-    how |= {
-        'best_epoch': checked(how.get('best_epoch'), int),
-        'best_top1': checked(how.get('best_top1'), NUMBER),
-        'dataset_changed': how.get('dataset_changed') is True,
-        'files_sha256': checked(how.get('files_sha256'), str),
-    }
     path = folder / PREDICTIONS
     try:
-        if how.get('predictions_sha256') == _sha256(path):
-            return Measured(read_predictions(path), how)
+        if how.get('predictions_sha256') != _sha256(path):
+            return None
+        predictions = read_predictions(path)
     except (OSError, UserError):
-        pass
-    return None
+        return None
+    known = {key: checked(how.get(key), kind) for key, kind in NOTED.items()}
+    if known['files_sha256'] is None or known['other_photos'] is None:
+        # An older report; predicting anew tells.
+        known |= {'files_sha256': None, 'other_photos': 0}
+    return Measured(
+        predictions,
+        known
+        | {
+            'folds': None,
+            'dataset_changed': how.get('dataset_changed') is True,
+            'equal': _places(how.get('equal'), len(predictions.photos)),
+        },
+    )
 
 
 def _is_of(predictions: Predictions, listed: _Listed) -> bool:
@@ -254,28 +361,44 @@ def _predict(load: Load, listed: _Listed) -> tuple[Predictions, dict]:
     return predictions, {
         'photos_per_second': round(predictor.photos_per_second, 2),
         'device': device_name(),
-        'best_epoch': predictor.epoch,
-        'best_top1': predictor.top1,
+        **predictor.noted,
     }
 
 
-def _of_folds(run: Run, device: str) -> Measured:
+def _of_folds(
+    run: Run, data_root: str | Path | None, split: str, device: str
+) -> Measured:
     """Out-of-fold predictions, as training in folds left them."""
+    if split == 'test':
+        raise UserError(
+            f'{run.folder} was trained with --folds: it was asked all train '
+            'and val photos, and has no one model for the test photos.\n'
+            'Leave --split out, or name a run without folds'
+        )
+    if data_root:
+        require_dataset(Path(data_root))
+    path = run.folder / PREDICTIONS
     try:
-        predictions = read_predictions(run.folder / PREDICTIONS)
+        predictions = read_predictions(path)
     except UserError as error:
         return Measured(why=str(error))
     place = {photo: i for i, photo in enumerate(predictions.photos)}
     by = []
-    for fold in run.folds:
+    for fold, noted in zip(run.folds, run.of_folds, strict=True):
         checkpoint = fold.last_checkpoint
         try:
-            held = read_predictions(fold.folder / HELD_OUT).photos
+            held = read_predictions(fold.folder / HELD_OUT)
         except UserError:
             continue
+        mine = [place[p] for p in held.photos if p in place]
+        right = int(predictions.correct[mine].sum())
+        _require(path, fold.name, len(mine), right, [noted])
         if checkpoint:
             load = _loader(checkpoint, device, plain=True)
-            by.append((load, [place[p] for p in held if p in place]))
+            by.append((load, mine))
+    photos, right = len(predictions.photos), int(predictions.correct.sum())
+    _require(path, 'all folds', photos, right, run.of_folds)
+    root = Path(data_root) if data_root else run.data_root
     return Measured(
         predictions,
         {
@@ -288,7 +411,30 @@ def _of_folds(run: Run, device: str) -> Measured:
             'device': None,
             'best_epoch': None,
             'best_top1': None,
+            'best_seed': None,
+            'best_dataset_sha256': None,
+            'other_photos': 0,
             'dataset_changed': False,
+            'equal': equal_places(root, predictions) if root else None,
         },
         by=by,
+    )
+
+
+def _require(
+    path: Path, where: str, photos: int, right: int, noted: list[dict]
+) -> None:
+    """Stop where folds.json tells of other predictions than these."""
+    counts = [row['photos'] or 0 for row in noted]
+    hits = [
+        count * row['top1'] / 100
+        for count, row in zip(counts, noted, strict=True)
+    ]
+    if photos == sum(counts) and abs(right - sum(hits)) < 0.5:
+        return
+    raise UserError(
+        f'{path} is not of this run: of {where} it has {photos} photos, '
+        f'{right} of them right; folds.json tells of {sum(counts)} and '
+        f'{sum(hits):.0f}.\nThe command of the training with --resume '
+        'writes both anew'
     )

@@ -160,6 +160,7 @@ def comparison_page(
             }
             for pair, cards in zip(facts['pairs'], changed, strict=True)
         ],
+        'asked': verdict.asked(facts),
         'caution': verdict.caution(facts),
         'curves': pictures.compared(
             [

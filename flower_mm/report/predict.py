@@ -1,6 +1,5 @@
 """What a checkpoint says of photos, without its run's Python config."""
 
-import math
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from flower_mm.engine.model import laid_out
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.report.predictions import Predictions
+from flower_mm.report.read import checked
 from flower_mm.weights.config import config_of
 from flower_mm.weights.load import load_whole
 from flower_mm.weights.read import read_checkpoint
@@ -55,7 +55,7 @@ class Predictor:
         cfg = config or config_of(checkpoint)
         found = read_checkpoint(checkpoint)
         self.classes = list(found['meta']['dataset_meta']['classes'])
-        self.epoch, self.top1 = _noted(found['meta'])
+        self.noted = _noted(found['meta'])
         self.batch_size = batch_size
         self.photos_per_second = 0.0  # of the last `predict`, reading included
         kind = use_device(device, 'none')
@@ -122,14 +122,16 @@ class Predictor:
         return np.ascontiguousarray(pixels[..., ::-1] if bgr else pixels)
 
 
-def _noted(meta: dict) -> tuple[int | None, float | None]:
-    """The epoch and top-1 of best.pth, as far as the file tells."""
-    epoch, metrics = meta.get('epoch'), meta.get('metrics')
+def _noted(meta: dict) -> dict:
+    """Which run best.pth is of, as far as the file tells."""
+    metrics = meta.get('metrics')
     top1 = metrics.get(METRIC) if isinstance(metrics, dict) else None
-    return (
-        epoch if isinstance(epoch, int) else None,
-        top1 if isinstance(top1, float) and math.isfinite(top1) else None,
-    )
+    return {
+        'best_epoch': checked(meta.get('epoch'), int),
+        'best_top1': checked(top1, float),
+        'best_seed': checked(meta.get('seed'), int),
+        'best_dataset_sha256': checked(meta.get('dataset_sha256'), str),
+    }
 
 
 def _build(cfg: Config) -> tuple[nn.Module, list]:

@@ -5,7 +5,6 @@ and a value of another kind than a run writes counts as not there.
 """
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,8 @@ CONFLICTS = 'Conflicts: one photo under two classes'
 DUPLICATES = 'Equal or nearly equal, on one side'
 NUMBER = (int, float)
 DEEPEST = 20  # lists in lists; a config has about ten
+# Beyond what any run notes: a sum or product of such is still a number.
+LARGEST = 1e15
 # run.json, and the kind of each value.
 KINDS = {
     'status': str,
@@ -90,7 +91,10 @@ class Run:
         if not noted:
             return None
         there = Path(self.record['started_in'] or '', noted)
-        return there if there.is_dir() else Path(noted)
+        try:
+            return there if there.is_dir() else Path(noted)
+        except OSError:  # no name that a folder can have
+            return None
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -172,19 +176,23 @@ def checked(value: object, kind: type | tuple) -> object:
     # True is an int to Python, but no number of photos.
     if not isinstance(value, kind) or isinstance(value, bool):
         return None
-    value = _plain(value)
+    value = plain(value)
     return value if isinstance(value, kind) else None
 
 
-def _plain(value: object, depth: int = 0) -> object:
-    """The same, neither endlessly deep nor with what JSON has no word for."""
+def plain(value: object, depth: int = 0) -> object:
+    """The same, neither endlessly deep nor with numbers that no run has.
+
+    JSON has no word for those that are infinite or none; Python's integers
+    of hundreds of digits are no floats.
+    """
     if depth == DEEPEST:
         return '…'
     if isinstance(value, dict):
-        return {key: _plain(part, depth + 1) for key, part in value.items()}
+        return {key: plain(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list):
-        return [_plain(part, depth + 1) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
+        return [plain(part, depth + 1) for part in value]
+    if isinstance(value, NUMBER) and not abs(value) <= LARGEST:
         return str(value)
     return value
 
@@ -207,8 +215,8 @@ def read_data(root: Path) -> dict:
     return {
         'prepared': True,
         'sha256': found['sha256'],
-        'counts': found['counts'],
-        'left_out': left_out if isinstance(left_out, dict) else {},
+        'counts': plain(found['counts']),
+        'left_out': plain(left_out) if isinstance(left_out, dict) else {},
         'conflicts': _of(parts, CONFLICTS),
         'conflicts_kept': found['options']['on_conflict'] == 'keep',
         'duplicates': _of(parts, DUPLICATES),

@@ -61,7 +61,8 @@ def write_comparison(
     """Put runs side by side; return the page's path.
 
     The figures go into a JSON file of the same name; runs that have no
-    predictions yet get a report of their own.
+    predictions yet get a report of their own, those that have one of another
+    split keep it.
     """
     paths = [Path(folder) for folder in folders]
     places = [path.resolve() for path in paths]
@@ -75,7 +76,7 @@ def write_comparison(
     _refuse_to_replace(out)
     measured = []
     for run in runs:
-        measured.append(measure(run, data_root, split, device))
+        measured.append(measure(run, data_root, split, device, keep=True))
         if measured[-1].new:
             _write_report(run, measured[-1], data_root)
     _keep_pictures(out, measured[0])
@@ -118,7 +119,8 @@ def _keep_pictures(out: Path, measured: Measured) -> None:
 
 def _write(out: Path, text: str, facts: dict) -> None:
     """The page, and its figures as JSON beside it."""
-    figures = json.dumps(facts, indent=1, ensure_ascii=False) + '\n'
+    figures = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+    figures += '\n'
     for path, content in ((out.with_suffix('.json'), figures), (out, text)):
         # The name of a photo may be no text.
         write_whole(path, content.encode('utf-8', 'backslashreplace'))

@@ -68,6 +68,15 @@ def alarms(facts: dict) -> list[list[str]]:
     """What has to be known before a figure of this run is believed."""
     run, measured, result = facts['run'], facts['measured'], facts['result']
     found = []
+    if measured and (others := measured.get('other_photos')):
+        found.append(
+            [
+                f'{plural(others, "photo")} of these {be(others)} not what '
+                'dataset.json lists under the same name: changed or '
+                'exchanged since the dataset was prepared. See which: '
+                'python tools/prepare_dataset.py --check --out DATASET'
+            ]
+        )
     if measured and measured['dataset_changed']:
         asked = result['photos']
         which = f'any of these {asked} photos' if asked > 1 else 'this photo'
@@ -140,7 +149,7 @@ def _other_best(run: dict, measured: dict) -> str | None:
         return None
     best = noted['best_epoch'], noted['best_top1']
     if None not in best and best[0] == epoch and abs(best[1] - top1) < 1e-6:
-        return None
+        return _other_origin(run, measured)
     says = (
         'of no best epoch'
         if None in best
@@ -153,6 +162,31 @@ def _other_best(run: dict, measured: dict) -> str | None:
     )
 
 
+def _other_origin(run: dict, measured: dict) -> str | None:
+    """That a best.pth of the same epoch and top-1 is of another run."""
+    if run['resumed_although']:
+        return None  # of before it went on otherwise, perhaps
+    differ = [
+        name
+        for name, noted, says in (
+            ('seed', run['seed'], measured['best_seed']),
+            (
+                'dataset',
+                run['dataset_sha256'],
+                measured['best_dataset_sha256'],
+            ),
+        )
+        if None not in (noted, says) and noted != says
+    ]
+    if not differ:
+        return None
+    return (
+        f'best.pth is not the one of this run.json: it notes another '
+        f'{" and another ".join(differ)}. The figures are of best.pth; what '
+        'is said of the training is of another.'
+    )
+
+
 def measured_on(measured: dict) -> str:
     """What kind of photos, before the word "photos"."""
     if measured['folds']:
@@ -162,9 +196,9 @@ def measured_on(measured: dict) -> str:
 
 def result_sentences(facts: dict) -> list[str]:
     """What the top-1 figure means, and what it does not."""
-    result, measured, run = facts['result'], facts['measured'], facts['run']
+    result, measured = facts['result'], facts['measured']
     low, high = result['top1_interval']
-    photos = result['photos']
+    photos, different = result['photos'], result['different']
     changed = measured['dataset_changed']
     aside = '' if measured['folds'] or changed else ' kept aside'
     asked = plural(photos, 'photo') + aside
@@ -178,10 +212,18 @@ def result_sentences(facts: dict) -> list[str]:
     else:
         sentences = [
             f'Of {asked}, {result["correct"] or "none"} '
-            f'{be(result["correct"] or 1)} named right. With other photos '
-            f'of the same kind expect between {one(low)} and '
-            f'{percent(high)}.'
+            f'{be(result["correct"] or 1)} named right. The true rate, over '
+            'all photos of this kind, most likely lies between '
+            f'{one(low)} and {percent(high)}: 19 of 20 such intervals hold '
+            'it.'
         ]
+    if different < photos:
+        worth = result['top1_interval_photos']
+        sentences.append(
+            f'Of the {photos} photos {different} are different: equal or '
+            'nearly equal ones prove no more than one of them, so the '
+            f'interval is as wide as that of {worth:.0f} photos.'
+        )
     if measured['folds']:
         sentences.append(
             f'Each was asked of the one of {measured["folds"]} models that '
@@ -193,20 +235,9 @@ def result_sentences(facts: dict) -> list[str]:
             f'That is not clearly better than always saying '
             f'“{largest["class"]}”, which gets {percent(largest["top1"])}.'
         )
-    epochs = run['result']['epochs'] or 0
-    if measured['split'] == 'val' and epochs > 1 and not changed:
-        sentences.append(
-            'The same photos also chose which of '
-            f'{plural(epochs, "epoch")} to keep, so the figure flatters a '
-            'little. Only photos without a say in that, a test split, give '
-            'one that does not (prepare_dataset.py --test 0.15, train '
-            'again, then report.py --split test).'
-        )
-    elif measured['split'] == 'test' and not changed:
-        sentences.append(
-            'These are the test photos, which had no say in the training: '
-            'the figure is fair as long as no decision is made by it.'
-        )
+    if (fair := _how_fair(facts)) and not changed:
+        sentences.append(fair)
+    run = facts['run']
     noted = run['result']['best_top1']
     one_photo = 100 / photos
     if (
@@ -220,6 +251,26 @@ def result_sentences(facts: dict) -> list[str]:
             'photos, or with other precision.'
         )
     return sentences
+
+
+def _how_fair(facts: dict) -> str | None:
+    """Whether the photos had a say in what they now judge."""
+    epochs = facts['run']['result']['epochs'] or 0
+    split = facts['measured']['split']
+    if split == 'val' and epochs > 1:
+        return (
+            'The same photos also chose which of '
+            f'{plural(epochs, "epoch")} to keep, so the figure flatters a '
+            'little. Only photos without a say in that, a test split, give '
+            'one that does not (prepare_dataset.py --test 0.15, train '
+            'again, then report.py --split test).'
+        )
+    if split == 'test':
+        return (
+            'These are the test photos, which had no say in the training: '
+            'the figure is fair as long as no decision is made by it.'
+        )
+    return None
 
 
 def average(result: dict, name: str) -> str:

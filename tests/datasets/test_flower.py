@@ -245,3 +245,10 @@ def test_an_epoch_seeds_the_gpus_dropout(flowers):
     first = draws(1)
     assert not torch.equal(draws(2), first)
     assert torch.equal(draws(1), first)
+
+
+def test_a_pipeline_that_loads_nothing_is_not_the_photos_fault(copy):
+    flowers = skipping(copy, {'type': 'RandomResizedCrop', 'scale': 32})
+    with pytest.raises(UserError, match=r'RandomResizedCrop.*LoadImage'):
+        flowers[0]
+    assert not flowers.skipped_photos()

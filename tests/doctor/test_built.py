@@ -17,6 +17,7 @@ _base_ = ['mmpretrain::_base_/models/vgg11.py', 'BASE']
 train_dataloader = dict(batch_size=2, num_workers=0)
 val_dataloader = dict(num_workers=0)
 """
+UNLABELLED = 'barlowtwins/barlowtwins_resnet50_8xb256-coslr-300e_in1k'
 
 
 @pytest.fixture
@@ -141,6 +142,20 @@ def test_a_loader_that_torch_refuses(examine):
     assert 'prefetch_factor' in found.what
 
 
+def test_a_batch_of_more_photos_than_there_are(examine):
+    text = (
+        TINY_ON_BASE
+        + "train_dataloader['batch_size'] = 32\n"
+        + "train_dataloader['drop_last'] = True\n"
+    )
+    (found,) = stops(examine(text))
+    assert found.where == 'train_dataloader.drop_last'
+    assert '32' in found.what
+    assert '18 photos' in found.what
+    assert stops(examine(text, *pasted(found.mend))) == []
+    assert stops(examine(text.replace('32\n', '18\n'))) == []
+
+
 # --- the model ---------------------------------------------------------------
 
 
@@ -220,6 +235,75 @@ def test_a_head_that_tells_no_classes(examine):
     text = TINY_ON_BASE + "model['head'] = dict(type='ClsHead')\n"
     found = examine(text).one('gives 32 numbers', 'names 3')
     assert found.level == WARN
+
+
+# --- the loss ----------------------------------------------------------------
+
+SIGMOID = "loss = dict(type='CrossEntropyLoss', use_sigmoid=True)\n"
+MIXUP = "model['train_cfg'] = dict(augments=dict(type='Mixup', alpha=0.8))\n"
+
+
+def with_loss(line: str) -> str:
+    return f"{TINY_ON_BASE}{line}model['head']['loss'] = loss\n"
+
+
+def test_a_loss_for_several_classes_a_photo(examine):
+    (found,) = stops(examine(with_loss(SIGMOID)))
+    assert found.where == 'model.head.loss.use_sigmoid'
+    assert stops(examine(with_loss(SIGMOID), *pasted(found.mend))) == []
+
+
+def test_a_loss_for_several_classes_and_labels_that_have_them(examine):
+    assert stops(examine(with_loss(SIGMOID) + MIXUP)) == []
+    line = "model['head']['cal_acc'] = False\n"
+    line += 'data_preprocessor = dict(to_onehot=True)\n'
+    assert stops(examine(with_loss(SIGMOID) + line)) == []
+
+
+def test_a_loss_for_other_classes(examine):
+    text = with_loss("loss = dict(type='SeesawLoss')\n")
+    (found,) = stops(examine(text))
+    assert '1000' in found.what
+    assert '3' in found.what
+    assert stops(examine(text, *pasted(found.mend))) == []
+
+
+def test_weights_of_other_classes_are_told_once(examine):
+    text = with_loss(
+        "loss = dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0])\n"
+    )
+    assert len(stops(examine(text))) == 1
+
+
+@pytest.mark.parametrize(
+    'loss',
+    [
+        "dict(type='LabelSmoothLoss', label_smooth_val=0.1)",
+        "dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=9)",
+        "dict(type='FocalLoss')",
+        "dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0, 3.0])",
+        "dict(type='CrossEntropyLoss', use_soft=True)",
+    ],
+)
+def test_losses_that_do(examine, loss):
+    mixed = MIXUP if 'use_soft' in loss else ''
+    assert stops(examine(with_loss(f'loss = {loss}\n') + mixed)) == []
+
+
+def test_a_hook_that_counts_the_classes(examine):
+    hook = "custom_hooks = [dict(type='ClassNumCheckHook')]\n"
+    loss = "loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1)\n"
+    (found,) = stops(examine(with_loss(loss) + hook))
+    assert 'LabelSmoothLoss, which has num_classes=None' in found.what
+    assert stops(examine(TINY_ON_BASE + hook)) == []
+
+
+def test_training_without_labels(tmp_path, root):
+    path = write(tmp_path, f"_base_ = 'mmpretrain::{UNLABELLED}.py'\n")
+    words = ('--data-root', root, '--device', 'cpu', '--seed', '0')
+    (found,) = stops(look_at(path, *words))
+    assert found.where == 'model.type'
+    assert 'BarlowTwins learns from photos without labels' in found.what
 
 
 def test_photos_of_one_colour(examine):

@@ -177,3 +177,33 @@ def test_a_path_is_shown_without_detours(check, tmp_path):
     write(tmp_path, THEIRS + 'height = 6', 'base.py')
     (found,) = check("_base_ = 'a/../base.py'").found
     assert found.where == f'{tmp_path / "base.py"}:2'
+
+
+def test_a_mend_keeps_what_the_file_says_beside_it(check):
+    text = (
+        THEIRS + 'test_pipeline = []\nval_dataloader = dict(batch_size=8, '
+        "dataset=dict(data_root='data/mine'))"
+    )
+    (found,) = check(text).found
+    assert found.mend == (
+        'val_dataloader = dict(…, dataset=dict(…, pipeline=test_pipeline))'
+    )
+
+
+def test_what_the_file_sets_is_not_the_bases(check):
+    text = (
+        THEIRS + 'test_pipeline = []\nval_dataloader = dict(dataset=dict('
+        "pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')]))"
+    )
+    (found,) = check(text).found
+    assert found.what.endswith(
+        'val_dataloader.dataset.pipeline is set by itself.'
+    )
+    assert '…' not in found.mend
+
+
+def test_what_the_command_line_has_decided(check):
+    text = THEIRS + "dataset_type = 'CustomDataset'"
+    option = 'train_dataloader.dataset.type=flower_mm.FlowerDataset'
+    seen = check(text, '--cfg-options', option)
+    assert seen.about('dataset_type') == []

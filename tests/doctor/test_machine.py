@@ -40,6 +40,35 @@ def test_more_workers_than_cores(examine):
     assert examine(text, *words).about('workers load') == []
 
 
+def test_workers_of_a_run_without_validation(examine):
+    text = "train_dataloader['num_workers'] = 1000\n"
+    found = examine(text, '--no-validate').one('1000 workers')
+    assert 'val_dataloader' not in found.mend
+    words = shlex.split(found.mend)
+    assert examine(text, '--no-validate', *words).about('workers load') == []
+
+
+# --- packages ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('kind', 'package'),
+    [('WandbVisBackend', 'wandb'), ('MLflowVisBackend', 'mlflow')],
+)
+def test_a_log_that_needs_a_package(examine, kind, package, monkeypatch):
+    text = f"visualizer = dict(vis_backends=[dict(type='{kind}')])\n"
+    monkeypatch.setattr(limits, 'find_spec', lambda name: None)
+    found = examine(text).one(kind)
+    assert found.level == STOP
+    assert f'-m pip install {package}' in found.mend
+    monkeypatch.setattr(limits, 'find_spec', lambda name: name == package)
+    assert examine(text).about(kind) == []
+
+
+def test_logs_that_need_no_package(examine):
+    assert examine().about('vis_backends') == []
+
+
 def test_workers_of_all_processes(examine, monkeypatch):
     """Each of them has its own."""
     monkeypatch.setattr(limits, 'cores', lambda: 4)

@@ -130,7 +130,13 @@ def test_another_optimizer_of_old_takes_the_place_of_the_new(check):
 
 
 @pytest.mark.parametrize(
-    'line', ['optimizer_config = None', 'resume_from = None', 'fp16 = None']
+    'line',
+    [
+        'optimizer_config = None',
+        'optimizer_config = dict(grad_clip=None)',
+        'resume_from = None',
+        'fp16 = None',
+    ],
 )
 def test_what_was_switched_off_needs_no_mending(line, check):
     assert check(THEIRS + line).found == []

@@ -1,7 +1,7 @@
 """Keys that no class takes."""
 
 import pytest
-from bases import THEIRS
+from bases import OURS, THEIRS
 from examining import STOP, WARN, read, write
 
 WRONG = {
@@ -356,3 +356,66 @@ def test_smoothing_is_a_loss_of_its_own(loss, check):
         'label_smooth_val=0.1)))'
     )
     assert check(THEIRS + line).found == []
+
+
+# --- what was meant, and cannot be the key itself ----------------------------
+
+
+def test_a_momentum_that_has_no_other_place(check):
+    text = "optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', "
+    text += 'lr=1e-4, momentum=0.9, weight_decay=0))'
+    (found,) = check(THEIRS + text).found
+    assert found.mend.startswith('take it out; betas=(0.9, 0.999)')
+
+
+def test_a_loop_of_iterations_has_no_epochs(check):
+    text = "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', "
+    (found,) = check(THEIRS + text + 'max_epochs=1)').found
+    assert found.mend.startswith('take train_cfg.type out')
+
+
+@pytest.mark.parametrize('listed', [True, False])
+def test_mixing_as_it_was_called(listed, check):
+    text = "dict(type='BatchMixup', alpha=0.2, num_classes=5, prob=1.0)"
+    text = f'[{text}]' if listed else text
+    seen = check(f'{THEIRS}model = dict(train_cfg=dict(augments={text}))')
+    found = seen.one('MMClassification 0.x')
+    assert found.level == STOP
+    assert found.mend.startswith("'Mixup', without num_classes and prob")
+    new = "[dict(type='Mixup', alpha=0.2), dict(type='CutMix', alpha=1.0)]"
+    seen = check(f'{THEIRS}model = dict(train_cfg=dict(augments={new}))')
+    assert seen.found == []
+
+
+# --- multipliers of a weight decay -------------------------------------------
+
+SWIN = "_base_ = 'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'\n"
+SGD = 'optim_wrapper = dict(optimizer=dict({}lr=0.005, momentum=0.9{}))'
+
+
+@pytest.mark.parametrize('base', [SWIN, OURS])
+def test_multipliers_of_no_weight_decay(base, check):
+    sgd = "_delete_=True, type='SGD', "
+    found = check(base + SGD.format(sgd, '')).one('no weight_decay')
+    assert found.level == STOP
+    assert found.mend == '--cfg-options optim_wrapper.optimizer.weight_decay=0'
+    words = found.mend.split()
+    seen = check(base + SGD.format(sgd, ''), *words)
+    assert seen.about('weight_decay') == []
+    seen = check(base + SGD.format(sgd, ', weight_decay=1e-4'))
+    assert seen.about('weight_decay') == []
+
+
+def test_no_multipliers_and_no_weight_decay(check):
+    """ResNet's config has no paramwise_cfg, and a decay of 0 is SGD's own."""
+    sgd = "_delete_=True, type='SGD', "
+    assert check(THEIRS + SGD.format(sgd, '')).found == []
+
+
+def test_an_optimizer_made_anew_has_a_weight_decay(check):
+    text = SGD.format("type='SGD', ", '')
+    mends = {found.mend for found in check(SWIN + text).about('left over')}
+    (mend,) = mends
+    line = mend.removeprefix('in the config ')
+    assert 'weight_decay=0)' in line
+    assert check(SWIN + line).found == []

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 from examining import STOP, Examined, look_at, write
-from making import FOLDERS, TINY_ON_BASE, custom, make_dataset
+from making import (
+    FOLDERS,
+    TINY_ON_BASE,
+    custom,
+    lines_of,
+    make_dataset,
+    write_lines,
+)
 
 PHOTOS = {'rose': 6, 'tulip': 6}
 
@@ -149,3 +156,114 @@ def test_a_folder_that_is_there(root, tmp_path, monkeypatch):
     config = write(tmp_path, TINY_ON_BASE)
     monkeypatch.chdir(tmp_path)
     assert stops(look_at(config, '--data-root', 'data/mine')) == []
+
+
+# --- whose order? ------------------------------------------------------------
+
+
+THREE = dict.fromkeys(('daisy', 'rose', 'tulip'), 6)
+NAMED = "classes='ROOT/classes.txt',"
+
+
+@pytest.fixture
+def three(tmp_path) -> Path:
+    return make_dataset(tmp_path / 'three', train=THREE, val=THREE)
+
+
+@pytest.mark.parametrize('names', ['', NAMED])
+@pytest.mark.parametrize('listed', [True, False])
+def test_folders_are_numbered_by_the_alphabet(names, listed, three, tmp_path):
+    """Whatever names a config gives them: the file has to follow."""
+    (three / 'classes.txt').write_text('tulip\ndaisy\nrose\n')
+    if not listed:
+        (three / 'train.txt').unlink()
+    names = names.replace('ROOT', str(three))
+    text = custom(three, names, text=FOLDERS)
+    config = write(tmp_path, text)
+    (found,) = stops(look_at(config))
+    assert 'label 0 is daisy, and tulip in classes.txt' in found.what
+    assert found.where == str(three / 'classes.txt')
+    assert 'in this order: daisy, rose, tulip. ' in found.mend
+    command = found.mend.rpartition('. ')[2].removesuffix(' does it')
+    subprocess.run(['env', *shlex.split(command)], check=True)
+    named = custom(three, NAMED.replace('ROOT', str(three)), text=FOLDERS)
+    assert stops(look_at(write(tmp_path, named))) == []
+
+
+def test_a_list_in_the_order_of_classes_txt(three, tmp_path):
+    """The lists mean what classes.txt says; the folders do not."""
+    order = ['tulip', 'daisy', 'rose']
+    write_lines(three / 'classes.txt', order)
+    for side in ('train.txt', 'val.txt'):
+        photos = [line.split()[0] for line in lines_of(three / side)]
+        write_lines(
+            three / side,
+            [f'{p} {order.index(p.split("/")[0])}' for p in photos],
+        )
+    text = custom(three, NAMED.replace('ROOT', str(three)), text=FOLDERS)
+    (found,) = stops(look_at(write(tmp_path, text)))
+    assert "dataset=dict(type='flower_mm.FlowerDataset'" in found.mend
+    config = write(tmp_path, TINY_ON_BASE)
+    assert stops(look_at(config, '--data-root', three)) == []
+    listed = custom(three, NAMED.replace('ROOT', str(three)))
+    assert stops(look_at(write(tmp_path, listed))) == []
+
+
+@pytest.mark.parametrize('prefix', ['train', ''])
+def test_a_list_of_the_labels_that_classes_txt_has_not(
+    prefix, three, tmp_path
+):
+    (three / 'classes.txt').write_text('tulip\ndaisy\nrose\n')
+    text = custom(three, NAMED.replace('ROOT', str(three)))
+    if not prefix:
+        lines = [f'train/{line}' for line in lines_of(three / 'train.txt')]
+        write_lines(three / 'train.txt', lines)
+        text = text.replace("data_prefix='train'", "data_prefix=''")
+    config = write(tmp_path, text)
+    (found,) = stops(look_at(config))
+    assert 'the classes of train.txt in another order' in found.what
+    order = found.mend.rpartition(': ')[2]
+    write_lines(three / 'classes.txt', order.split(', '))
+    assert stops(look_at(config)) == []
+
+
+# --- the folder above --------------------------------------------------------
+
+
+@pytest.mark.parametrize('names', ['', NAMED])
+def test_the_folder_of_the_splits(names, three, tmp_path):
+    """data_prefix='' for train: the classes would be train and val."""
+    text = custom(three, names.replace('ROOT', str(three)), text=FOLDERS)
+    config = write(
+        tmp_path, text.replace("data_prefix='train'", "data_prefix=''")
+    )
+    (found,) = stops(look_at(config))
+    assert 'for its classes: train, val.' in found.what
+    assert found.where == 'train_dataloader.dataset.data_prefix'
+    assert found.mend.endswith('data_prefix=train')
+    if names:
+        assert stops(look_at(config, *shlex.split(found.mend))) == []
+
+
+def test_the_folder_of_the_splits_elsewhere_and_repeated(three, tmp_path):
+    three.rename(tmp_path / 'photos')
+    three.mkdir()
+    (three / 'classes.txt').write_text('daisy\nrose\ntulip\n')
+    other = tmp_path / 'photos'
+    text = custom(three, f"classes='{three}/classes.txt',", text=FOLDERS)
+    for side in ('train', 'val'):
+        text = text.replace(
+            f"data_prefix='{side}'", f"data_prefix='{other / side}'"
+        )
+    text += f"""
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True, type='RepeatDataset', times=2,
+        dataset=dict(
+            type='CustomDataset', data_root='{three}', data_prefix='{other}',
+            classes='{three}/classes.txt', pipeline=train_pipeline)))
+"""
+    config = write(tmp_path, text)
+    (found,) = stops(look_at(config))
+    assert found.where == 'train_dataloader.dataset.dataset.data_prefix'
+    assert stops(look_at(config, *shlex.split(found.mend))) == []

@@ -52,9 +52,10 @@ def examine(tmp_path: Path, dataset: Path):
 
 
 def optimizer(settings: str) -> str:
-    return (
-        'optim_wrapper = dict(optimizer=dict(_delete_=True, ' + settings + '))'
-    )
+    """Another one than the base's, whose paramwise_cfg needs a decay."""
+    if 'weight_decay' not in settings:
+        settings += ', weight_decay=0'
+    return f'optim_wrapper = dict(optimizer=dict(_delete_=True, {settings}))'
 
 
 def again(seen: Examined, mend: str, tmp_path: Path, dataset: Path) -> list:

@@ -144,12 +144,33 @@ def test_looked_and_found_nothing(examine, smooth):
     assert 'no photo of 18 is nearly that of another side' in found.what
 
 
-def test_a_photo_that_is_none(examine, smooth):
+def test_a_photo_that_shows_nothing(examine, smooth):
     path = smooth / 'train/rose/002.jpg'
-    path.write_bytes(path.read_bytes()[:300])
-    found = examine(thorough=True).one('of no use')
+    Image.new('RGB', (20, 20)).save(path)
+    seen = examine(thorough=True)
+    found = seen.one('of no use')
     assert found.level == WARN
     assert str(path) in found.what
+    assert seen.about('cannot be loaded') == []
+
+
+def test_a_photo_that_is_none_is_told_once(examine, smooth):
+    path = smooth / 'train/rose/002.jpg'
+    path.write_bytes(path.read_bytes()[:300])
+    seen = examine(thorough=True)
+    assert seen.one(str(path)) == seen.one('cannot be loaded')
+
+
+def test_one_file_in_two_classes(examine, root):
+    """The file is the same; it is the lines that differ."""
+    write_lines(
+        root / 'val.txt',
+        [*lines_of(root / 'val.txt'), '../train/rose/000.jpg 1'],
+    )
+    text = custom(root, f"classes='{root}/classes.txt',")
+    found = examine(text, thorough=True).one('in two classes')
+    assert '(rose)' in found.what
+    assert '(tulip)' in found.what
 
 
 # --- what prepare_dataset.py made --------------------------------------------

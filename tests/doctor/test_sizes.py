@@ -68,17 +68,9 @@ def test_heavy_photos(examine, root):
     assert '1400 x 1400, 5.9 MB' in found.what
 
 
-def test_photos_that_are_none(examine, root):
-    (root / 'train/rose/004.jpg').write_text('<html>')
-    found = examine(32).one('1 of 20 photos', 'cannot be read')
-    assert found.level == WARN
-    assert 'rose/004.jpg' in found.what
-    assert '--skip-broken' in found.mend
-
-
 def test_usual_photos(examine):
     seen = examine(64)
-    for saying in ('half as large', 'much larger', 'cannot be read'):
+    for saying in ('half as large', 'much larger', 'cannot be loaded'):
         assert seen.about(saying) == []
 
 

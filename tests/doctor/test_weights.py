@@ -360,6 +360,17 @@ def test_a_resumed_run_has_its_weights(examine, tmp_path):
     assert bad(examine(from_file('nowhere.pth'), '--resume')) == []
 
 
+def test_weights_are_no_run_to_go_on_with(examine, resnet18):
+    text = f"{RESNET18}load_from = '{resnet18}'\n"
+    found = examine(text + '\nresume = True').one('cannot be resumed')
+    assert found.level == STOP
+    words = found.what.partition(': --cfg-options')[2].split()
+    seen = examine(text + '\nresume = True', '--cfg-options', *words)
+    assert bad(seen) == []
+    seen = examine(text, '--resume', resnet18)
+    assert seen.one('cannot be resumed').level == STOP
+
+
 def test_nothing_to_resume_starts_anew(examine):
     assert len(bad(examine(from_file('nowhere.pth'), '--resume'))) == 1
 

@@ -32,6 +32,10 @@ HOW = {
     'device': 'a machine',
     'best_epoch': None,
     'best_top1': None,
+    'best_seed': None,
+    'best_dataset_sha256': None,
+    'other_photos': 0,
+    'equal': None,
     'dataset_changed': False,
 }
 VOID = {'meta', 'img', 'br', 'link', 'input', 'source', 'hr'}

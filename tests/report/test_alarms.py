@@ -132,3 +132,44 @@ def test_what_folds_set_themselves_is_no_change_of_the_run(tmp_path):
     nothing = read.Run(tmp_path, run(tmp_path / 'b').record, [], [fold], folds)
     shown = facts_of(nothing, Measured(found, how), None)
     assert 'did not note what' in Page(report_page(shown, nothing, {})).text
+
+
+@pytest.mark.parametrize(
+    ('of_best', 'told'),
+    [
+        ({'best_seed': 3, 'best_dataset_sha256': 'a' * 64}, None),
+        ({'best_seed': None}, None),
+        ({'best_seed': 4}, 'another seed.'),
+        ({'best_dataset_sha256': 'b' * 64}, 'another dataset.'),
+    ],
+)
+def test_a_best_of_the_same_figures_may_be_of_another_run(
+    tmp_path, of_best, told
+):
+    made = run(tmp_path / 'a', result=DONE, seed=3, dataset_sha256='a' * 64)
+    same = {'best_epoch': 4, 'best_top1': 90.0}
+    found = alarms(made, **same, **of_best)
+    assert bool(found) == bool(told)
+    if told:
+        assert 'best.pth is not the one of this run.json' in found[0][0]
+        assert told in found[0][0]
+        made.record['resumed_although'] = ['seed was 3, is 4']
+        assert 'is not the one of' not in text_of(made, **same, **of_best)
+
+
+def test_photos_that_are_no_longer_those_of_the_dataset_are_told(tmp_path):
+    made = run(tmp_path / 'a')
+    found = alarms(made, other_photos=3, dataset_changed=True)
+    assert found[0][0].startswith('3 photos of these are not what')
+    assert found[1][0].startswith('The dataset has changed')
+
+
+def test_parts_that_are_there_have_no_reason_to_lack(tmp_path):
+    made = run(tmp_path / 'a', command='python tools/train.py x.py')
+    _, facts = page(made, predictions(100, surety=1))
+    assert facts['wrong']
+    assert facts['suspects']
+    for part in ('result', 'wrong', 'suspects', 'command', 'speed'):
+        assert facts['why'][part] == ''
+    for part in ('curves', 'changes'):
+        assert facts['why'][part]

@@ -370,6 +370,13 @@ def test_settings_that_differ_between_runs():
         '[' * 100_000,
         '{"started": "yesterday", "device": 5, "command": "a \'b"}',
         '{"seconds": {"train": 1, "validate": 0}, "resumed_at_epoch": 99}',
+        f'{{"result": {{"epochs": 1{"0" * 400}, "best_top1": 5}}, '
+        f'"seed": 1{"0" * 400}, "photos": {{"train": 1{"0" * 400}}}}}',
+        '{"seconds": {"train": 1e308, "validate": 1e308}, '
+        '"result": {"epochs": 3}, "photos": {"train": 9, "val": 9}}',
+        f'{{"data_root": "{"a" * 5000}", "started_in": "/"}}',
+        '{"versions": {"torch": NaN}, "changes": {"settings": [{"key": '
+        f'"x", "base": Infinity, "run": 1{"0" * 400}}}]}}}}',
     ],
 )
 def test_any_run_json_makes_a_page(tmp_path, text):
@@ -378,6 +385,11 @@ def test_any_run_json_makes_a_page(tmp_path, text):
     shown, facts = page(made, predictions(30))
     Page(shown)
     json.dumps(facts, allow_nan=False)
+    comparison_page(
+        comparison_of([made, made], [Measured(predictions(30), HOW)] * 2),
+        [made, made],
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -389,6 +401,11 @@ def test_any_run_json_makes_a_page(tmp_path, text):
         '{"loss": 1, "lr": 1, "epoch": 0, "step": 0}\n',
         '{"loss": 1, "lr": 1, "epoch": 1, "step": 0}\n',
         '{"accuracy/top1": 50, "step": 1}\n',
+        '{"loss": 1e308, "lr": 1, "epoch": 1, "step": 1}\n'
+        '{"loss": -1e308, "lr": 1, "epoch": 1, "step": 2}\n',
+        f'{{"loss": 1{"0" * 400}, "lr": 1, "epoch": 1, "step": 1}}\n',
+        f'{{"accuracy/top1": 50, "step": 1{"0" * 400}}}\n',
+        '{"accuracy/top1": 50, "step": 1e300}\n',
         '{"loss": 1, "lr": 0, "epoch": 1, "step": 1, "accuracy_top-1": 9}\n',
     ],
 )
@@ -402,3 +419,82 @@ def test_every_key_of_the_figures_is_described(tmp_path):
     _, facts = page(run(tmp_path / 'a'), predictions(30))
     text = (ROOT / 'docs' / 'report.md').read_text(encoding='utf-8')
     assert [key for key in facts if f'`{key}`' not in text] == []
+
+
+def compared_text(tmp_path: Path, *hows: dict, epochs: int = 5) -> str:
+    runs = [run(tmp_path / f'run_{i}') for i in range(len(hows))]
+    for one in runs:
+        one.record['result']['epochs'] = epochs
+    found = predictions(100)
+    measured = [Measured(found, HOW | how) for how in hows]
+    facts = comparison_of(runs, measured)
+    json.dumps(facts, allow_nan=False)
+    return Page(comparison_page(facts, runs, {})).text
+
+
+def test_a_comparison_tells_which_photos_it_is_of(tmp_path):
+    text = compared_text(tmp_path, {}, {})
+    assert 'Measured on 100 validation photos.' in text
+    assert 'flatters a little' in text
+    assert 'flatters' not in compared_text(tmp_path, {}, {}, epochs=1)
+    test = {'split': 'test'}
+    text = compared_text(tmp_path, test, test)
+    assert 'Measured on 100 test photos.' in text
+    assert 'flatters a little' not in text
+    text = compared_text(tmp_path, {}, test)
+    assert 'run_0: measured on 100 validation photos.' in text
+    assert 'run_1: measured on 100 test photos.' in text
+
+
+def test_equal_photos_are_told(tmp_path):
+    found = predictions(100)
+    how = HOW | {'equal': [[0, 1, 2], [7, 9]]}
+    text, facts = page(run(tmp_path / 'a'), found, how)
+    assert facts['result']['different'] == 97
+    # 100^2 / (9 + 4 + 95) = 92.6
+    assert 'Of the 100 photos 97 are different' in Page(text).text
+    assert 'as wide as that of 93 photos' in Page(text).text
+    assert 'are different' not in page(run(tmp_path / 'a'), found)[0]
+    text = compared_text(tmp_path, how, how)
+    assert '100 validation photos, of which 97 are different.' in text
+    assert 'counts equal photos one by one' in text
+
+
+def test_an_interval_promises_nothing_of_other_photos():
+    text = sentences({}, predictions(100))
+    assert 'The true rate' in text
+    assert '19 of 20' in text
+    assert 'With other photos' not in text
+
+
+def test_folds_differ_by_no_setting_of_their_own(tmp_path):
+    def row(key: str, value: str) -> dict:
+        return {'key': key, 'base': None, 'run': value}
+
+    runs = []
+    for name in ('a', 'b'):
+        inside = f'work_dirs/{name}/folds/1'
+        changes = {
+            'bases': ['base.py'],
+            'settings': [
+                row('train_dataloader.dataset.data_root', inside),
+                row('lr', name),
+            ],
+        }
+        fold = run(tmp_path / name / 'fold_1', changes=changes)
+        runs.append(read.Run(tmp_path / name, fold.record, [], [fold]))
+    measured = [Measured(predictions(30), HOW | {'folds': 2})] * 2
+    facts = comparison_of(runs, measured)
+    assert changes_of(facts) == ['lr']
+
+
+def changes_of(facts: dict) -> list[str]:
+    return [row['key'] for row in changes.differing(facts['runs'])]
+
+
+def test_very_long_lists_are_not_matched():
+    base, now = list(range(3000)), list(range(1, 3001))
+    (row,) = changes.listed(
+        ['base.py'], [{'key': 'x', 'base': base, 'run': now}]
+    )['rows']
+    assert len(row['minus']) == len(row['plus']) == changes.LONG

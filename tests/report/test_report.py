@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import forked
@@ -13,7 +14,12 @@ from made_up import Page
 
 import flower_mm.engine  # noqa: F401
 from flower_mm.errors import UserError
-from flower_mm.report.predictions import read_predictions
+from flower_mm.report.measure import equal_places
+from flower_mm.report.predictions import (
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 from flower_mm.report.run import write_comparison, write_report
 from flower_mm.report.words import one
 from flower_mm.weights.best import write_best
@@ -468,9 +474,41 @@ def test_folds_are_reported_out_of_fold(config, dataset, tmp_path):
     assert 'no judge of labels' in shown.text
     assert 'the one of 3 models that had not been trained' in shown.text
     assert 'chose which of' not in shown.text
+    refuses_what_is_not_of_these_folds(folder, tmp_path)
     (folder / 'folds.json').unlink()
     with pytest.raises(UserError, match='folds are not finished'):
         write_report(folder)
+
+
+def refuses_what_is_not_of_these_folds(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='was trained with --folds'):
+        write_report(folder, split='test')
+    with pytest.raises(UserError, match='does not exist'):
+        write_report(folder, tmp_path / 'gone')
+    before = (folder / 'report.html').read_bytes()
+    path = folder / 'predictions.csv'
+    text = path.read_text('utf-8')
+    found = read_predictions(path)
+    scores = found.scores.copy()
+    turned = int(np.flatnonzero(found.correct)[0])
+    scores[turned] = np.roll(scores[turned], 1)
+    write_predictions(path, replace(found, scores=scores))
+    with pytest.raises(UserError, match='is not of this run: of fold_'):
+        write_report(folder)
+    lines = text.splitlines(True)
+    path.write_text(''.join(lines[:-1]), 'utf-8')
+    with pytest.raises(UserError, match='is not of this run'):
+        write_report(folder)
+    held = list(folder.glob('fold_*/held_out.csv'))
+    for apart in held:
+        apart.rename(apart.with_suffix('.away'))
+    with pytest.raises(UserError, match='of all folds it has 59 photos'):
+        write_report(folder)
+    for apart in held:
+        apart.with_suffix('.away').rename(apart)
+    path.write_text(text, 'utf-8')
+    assert (folder / 'report.html').read_bytes() == before
+    write_report(folder)
 
 
 def test_an_interrupted_run_has_a_report(config, dataset, tmp_path):
@@ -489,3 +527,133 @@ def test_an_interrupted_run_has_a_report(config, dataset, tmp_path):
     shown = text_of(write_report(folder))
     assert 'This run was interrupted' in shown
     assert figures(folder)['result']['photos'] == VAL
+
+
+def test_a_comparison_leaves_reports_of_other_photos_alone(
+    plain_run, bare, dataset, tmp_path
+):
+    """Those of the test split, say, that a run was judged by."""
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    shutil.copytree(root / 'val', root / 'test', dirs_exist_ok=True)
+    shutil.copy(root / 'val.txt', root / 'test.txt')
+    write_report(bare, root, 'test')
+    names = ('report.html', 'report.json', 'predictions.csv')
+    before = [(bare / name).read_bytes() for name in names]
+    page = write_comparison([plain_run, bare], tmp_path / 'c.html')
+    assert [(bare / name).read_bytes() for name in names] == before
+    made = json.loads(page.with_suffix('.json').read_text('utf-8'))
+    assert [run['measured']['split'] for run in made['runs']] == ['val'] * 2
+    assert 'McNemar' in text_of(page)
+
+
+def test_photos_exchanged_under_their_names_are_noticed(
+    bare, dataset, tmp_path
+):
+    """By others that were learned from: the lists stay as they are."""
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    told = 'The dataset has changed since this run'
+    assert told not in text_of(write_report(bare, root))
+    first, second, *_ = sorted((root / 'val').rglob('*.jpg'))
+    learned = sorted((root / 'train').rglob('*.jpg'))
+    for photo, other in zip((first, second), learned, strict=False):
+        photo.write_bytes(other.read_bytes())
+    for _ in range(2):  # predicted, and taken up
+        shown = text_of(write_report(bare, root))
+        assert told in shown
+        assert '2 photos of these are not what dataset.json lists' in shown
+        assert figures(bare)['measured']['other_photos'] == 2
+
+
+def test_photos_that_prepare_found_equal_are_one(
+    bare, dataset, tmp_path, capsys
+):
+    root = tmp_path / 'data'
+    shutil.copytree(dataset, root)
+    listed = (root / 'val.txt').read_text('utf-8').splitlines()
+    paths = [line.rpartition(' ')[0] for line in listed]
+    record = json.loads((root / 'dataset.json').read_text('utf-8'))
+    groups = [paths[:3], [paths[4], 'red/of another split.jpg'], [7, None]]
+    text = json.dumps(record | {'equal': groups})
+    (root / 'dataset.json').write_text(text, 'utf-8')
+    shown = text_of(write_report(bare, root))
+    assert figures(bare)['measured']['equal'] == [[0, 1, 2]]
+    assert figures(bare)['result']['different'] == VAL - 2
+    assert f'Of the {VAL} photos {VAL - 2} are different' in shown
+    before = figures(bare)['result']
+    note(bare, data_root=str(root))
+    shutil.rmtree(root)
+    (bare / 'report.html').unlink()
+    write_report(bare)
+    assert figures(bare)['result'] == before
+
+
+@pytest.mark.parametrize(
+    'groups', [None, 7, [7], [['a/1.jpg', 'a/2.jpg'], ['a/2.jpg', 'a/1.jpg']]]
+)
+def test_groups_that_are_none_are_passed_over(tmp_path, groups):
+    (tmp_path / 'dataset.json').write_text(json.dumps({'equal': groups}))
+    found = Predictions(
+        ['/x/a/1.jpg', '/x/a/2.jpg'],
+        np.array([0, 0]),
+        np.full((2, 2), 0.5, np.float32),
+        ['a', 'b'],
+    )
+    assert not equal_places(tmp_path, found)
+
+
+def test_prepare_notes_which_photos_are_equal(photos, tmp_path):
+    source = tmp_path / 'photos'
+    shutil.copytree(photos, source)
+    one = next(source.rglob('*.jpg'))
+    (one.parent / 'sub').mkdir()
+    shutil.copy(one, one.parent / 'sub' / 'again.jpg')
+    root = tmp_path / 'flowers'
+    tool('prepare_dataset', source, '--out', root)
+    record = json.loads((root / 'dataset.json').read_text('utf-8'))
+    names = [
+        f'{one.parent.name}/{name}' for name in (one.name, 'sub_again.jpg')
+    ]
+    assert sorted(names) in record['equal']
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        {'folds': 5, 'x': float('nan')},
+        {'photos_per_second': float('inf')},
+        {'best_epoch': 10**400, 'best_top1': float('nan')},
+        {'equal': [[0, 1], [1, 2]]},
+        {'equal': [[10**9, 0], ['x']]},
+        None,
+    ],
+)
+def test_any_earlier_figures_make_valid_ones(bare, damage):
+    write_report(bare)
+    found = figures(bare)
+    del found['measured']['folds']
+    found['measured'] |= damage or {}
+    (bare / 'report.json').write_text(json.dumps(found), 'utf-8')
+    (bare / 'best.pth').unlink()
+    (bare / 'report.html').unlink()
+    write_report(bare)
+
+    def none(name: str) -> None:
+        raise AssertionError(f'{name} is no JSON')
+
+    text = (bare / 'report.json').read_text('utf-8')
+    made = json.loads(text, parse_constant=none)
+    assert made['measured'] is None or made['measured']['folds'] is None
+
+
+def test_a_training_without_validation_says_why_it_has_no_report(
+    config, dataset, tmp_path
+):
+    folder, log = tmp_path / 'run', tmp_path / 'log'
+    options = (config, '--data-root', dataset, '--work-dir', folder)
+    going = forked.finish(log, 'train', *options, '--no-validate', report=True)
+    assert 'no report: there was no validation' in going.text
+    assert f'report.py {folder}' in going.text
+    assert not (folder / 'report.html').exists()
+    assert 'had no validation' in text_of(write_report(folder))

@@ -295,3 +295,112 @@ def test_averages_without_an_interval_say_why(wrong, why):
     assert made['why_no_averages_interval'] == why
     for name in ('macro_f1', 'balanced_accuracy'):
         assert (made[f'{name}_interval'] is None) == (why is not None)
+
+
+def test_of_equal_scores_the_earlier_classes_are_said():
+    labels = np.arange(6).repeat(4)
+    scores = np.full((24, 6), 1 / 6, np.float32)
+    names = [f'class {i}' for i in range(6)]
+    made = numbers.figures(labels, scores, names)['result']
+    assert made['top1'] == pytest.approx(100 / 6)
+    assert made['top5'] == pytest.approx(100 * 5 / 6)
+    for k in range(1, 7):
+        assert numbers.top_k(labels, scores, k) == pytest.approx(k / 6)
+
+
+@given(st.integers(30, 90), st.integers(0, 2**32 - 1))
+def test_the_order_of_the_photos_changes_nothing(photos, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, photos)
+    scores = rng.integers(1, 4, (photos, 3))  # many are equally sure
+    scores = (scores / scores.sum(1, keepdims=True)).astype(np.float32)
+    same = rng.integers(0, photos, photos)
+    order = rng.permutation(photos)
+    one, other = (
+        numbers.figures(labels[i], scores[i], list('abc'), same=same[i])
+        for i in (np.arange(photos), order)
+    )
+    assert one == other
+
+
+def test_a_confidence_that_is_always_the_same_sorts_out_nothing():
+    labels = np.repeat([0, 1], [60, 40])
+    scores = np.tile(np.float32([0.75, 0.25]), (100, 1))
+    handed = numbers.handed_over(labels, scores)
+    for row in handed['table']:
+        assert row['top1_of_the_rest'] == pytest.approx(60)
+        assert row['wrong_among_them'] == pytest.approx(0.4 * row['photos'])
+    assert {round(right, 6) for _, right in handed['curve']} == {60}
+    found = numbers.calibration(labels, scores, 0)
+    assert found['ece'] == pytest.approx(15)
+    assert all(row['accuracy'] == pytest.approx(60) for row in found['bins'])
+    # Of 100 of confidence 0.75 right: deviation 4.3, mean deviation 3.5.
+    assert found['ece_by_chance'] == pytest.approx(3.5, abs=0.4)
+
+
+@pytest.mark.parametrize(('surety', 'end'), [(0, '20 or'), (50, '0.05 or')])
+def test_a_temperature_where_the_search_ends_is_none(surety, end):
+    """Scores without sense want to be even; too timid ones to be sure."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 200)
+    said = np.where(rng.random(200) < 0.5, labels, 1 - labels)
+    own = 0.99
+    if surety:
+        said, own = labels.copy(), 0.5001
+        said[:6] = 1 - said[:6]
+    scores = np.full((200, 2), 1 - own, np.float32)
+    scores[np.arange(200), said] = own
+    found = numbers.calibration(labels, scores, 0)
+    assert found['temperature'] is None
+    assert end in found['why_no_temperature']
+    assert 'where the search ends' in found['why_no_temperature']
+    assert 'ece_after' not in found
+
+
+def test_equal_photos_prove_no_more_than_one():
+    found = predictions(40, surety=1.5)
+    alone = numbers.figures(found.labels, found.scores, FLOWERS)['result']
+    labels, scores = found.labels.repeat(5), found.scores.repeat(5, axis=0)
+    five = numbers.figures(
+        labels, scores, FLOWERS, same=np.arange(40).repeat(5)
+    )['result']
+    assert (five['photos'], five['different']) == (200, 40)
+    assert five['top1_interval_photos'] == pytest.approx(40)
+    assert five['top1_interval'] == pytest.approx(alone['top1_interval'])
+    for name in ('macro_f1_interval', 'top1_bootstrap'):
+        assert five[name] == pytest.approx(alone[name], abs=1.5)
+    plain = numbers.figures(labels, scores, FLOWERS)['result']
+    low, high = plain['top1_interval']
+    assert five['top1_interval'][0] < low < high < five['top1_interval'][1]
+    nobody = numbers.figures(labels, scores, FLOWERS, same=np.arange(200))
+    assert nobody['result'] == plain
+
+
+def test_equal_wrong_photos_are_few():
+    labels = np.zeros(60, int)
+    scores = np.tile(np.float32([0.9, 0.1]), (60, 1))
+    scores[:10] = scores[:10, ::-1]
+    same = np.arange(60)
+    same[:10] = same[:10] // 5
+    made = numbers.figures(labels, scores, ['a', 'b'], same=same)['result']
+    assert made['why_no_averages_interval'] == (
+        'only 2 different photos are wrong'
+    )
+    assert made['macro_f1_interval'] is None
+
+
+@pytest.mark.parametrize(
+    ('sizes', 'rate'),
+    [([5] * 21, 0.8), ([5] * 10 + [1] * 50, 0.95), ([2] * 30 + [1] * 40, 0.9)],
+)
+def test_the_interval_of_equal_photos_holds_the_truth(sizes, rate):
+    """A model that is right on all of a group or on none."""
+    rng = np.random.default_rng(0)
+    sizes = np.array(sizes)
+    worth = sizes.sum() ** 2 / (sizes**2).sum()
+    right = (rng.random((2000, len(sizes))) < rate) @ sizes / sizes.sum()
+    held = [
+        low <= 100 * rate <= high
+        for low, high in (numbers.wilson(v * worth, worth) for v in right)
+    ]
+    assert 0.93 <= np.mean(held) <= 0.985

@@ -34,7 +34,15 @@ class _Unset(TorchFunctionMode):
     To draw the 138 million of VGG-16 took two seconds.
     """
 
-    DRAWS = (torch.Tensor.uniform_, torch.Tensor.normal_)
+    DRAWS = (
+        torch.Tensor.uniform_,
+        torch.Tensor.normal_,
+        # Seen here whole: what they draw inside is not.
+        nn.init.uniform_,
+        nn.init.normal_,
+        nn.init.kaiming_uniform_,
+        nn.init.kaiming_normal_,
+    )
 
     def __torch_function__(
         self,
@@ -43,9 +51,10 @@ class _Unset(TorchFunctionMode):
         args: tuple = (),
         kwargs: dict | None = None,
     ) -> object:
+        kwargs = kwargs or {}
         if function in self.DRAWS:
-            return args[0]
-        return function(*args, **(kwargs or {}))
+            return args[0] if args else kwargs['tensor']
+        return function(*args, **kwargs)
 
 
 def assemble(cfg: ConfigDict) -> nn.Module:

@@ -15,6 +15,7 @@ from flower_mm.doctor.building.assemble import reason
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, stop, warn
 from flower_mm.doctor.quiet import quiet
+from flower_mm.engine.device import processes
 from flower_mm.errors import UserError
 from flower_mm.settings import LOADERS, walk
 
@@ -114,7 +115,24 @@ def _loaders(case: Case) -> Iterator[Finding]:
                 yield level(
                     what, loader, 'what torch.utils.data.DataLoader takes'
                 )
+            else:
+                yield from _no_batch(case, loader, level)
 
 
 def _load(cfg: ConfigDict) -> None:
     Runner.build_dataloader(cfg, seed=0)
+
+
+def _no_batch(case: Case, loader: str, level: Callable) -> Iterator[Finding]:
+    """An incomplete batch is left out, and there is no other."""
+    photos = len(case.splits[loader].photos)
+    each = processes(case.cfg.get('launcher', 'none'))
+    batch = case.settled[loader].get('batch_size') or 1
+    if case.settled[loader].get('drop_last') and -(-photos // each) < batch:
+        whose = f' of each of {each} processes' if each > 1 else ''
+        yield level(
+            f'{loader} gives no batch: {photos} photos make none of '
+            f'{batch}{whose}, and drop_last leaves out a smaller one.',
+            f'{loader}.drop_last',
+            f'--cfg-options {loader}.drop_last=False; or a smaller batch_size',
+        )

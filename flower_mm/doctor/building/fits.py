@@ -10,8 +10,11 @@ from mmengine.dataset import default_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, OPTIMIZERS
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
+from flower_mm.datasets.draws import drawing
 from flower_mm.doctor.building.assemble import forward, reason, shapes_of
+from flower_mm.doctor.building.loss import learn
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, stop, warn
 from flower_mm.doctor.quiet import quiet
@@ -21,6 +24,26 @@ from flower_mm.errors import UserError
 # Optimizer wrappers whose keys are known.
 WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'Bf16OptimWrapper')
 STAGES = ('backbone', 'neck', 'head')
+
+
+class _PlainNorm(TorchFunctionMode):
+    """Gives shapes through batch norms as they come.
+
+    Torch works those out in Python, half a second for the 325 of an HRNet.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable,
+        types: tuple,
+        args: tuple = (),
+        kwargs: dict | None = None,
+    ) -> object:
+        if function is nn.functional.batch_norm:
+            photos, mean = args[:2]
+            if mean is not None and photos.shape[1:2] == mean.shape:
+                return torch.empty_like(photos)
+        return function(*args, **(kwargs or {}))
 
 
 class _Watch:
@@ -48,6 +71,7 @@ class _Watch:
 def check(case: Case) -> Iterator[Finding]:
     yield from _optimizer(case)
     yield from _photo(case)
+    yield from _counted(case)
 
 
 def _optimizer(case: Case) -> Iterator[Finding]:
@@ -92,7 +116,7 @@ def _photo(case: Case) -> Iterator[Finding]:
     model = unwrapped(case.model)
     watch = _Watch(model)
     try:
-        with warnings.catch_warnings():
+        with torch.no_grad(), _PlainNorm(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             out = forward(model, shapes_of(model), (3, *case.size))
     except Exception:
@@ -104,14 +128,17 @@ def _photo(case: Case) -> Iterator[Finding]:
             yield _stuck(case, model, watch, error)
         return
     watch.end()
-    yield from _answers(case, out)
+    answers = list(_answers(case, out))
+    yield from answers
+    if not answers and watch.stage == 'head':
+        yield from learn(case, model, watch.given)
 
 
 def _refused(case: Case, model: nn.Module) -> Exception | None:
     """Why the model cannot learn from a photo, if so."""
     cfg = copy.deepcopy(case.settled.train_dataloader.dataset)
     try:
-        with quiet(), warnings.catch_warnings():
+        with drawing(0), quiet(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             sample = DATASETS.build(cfg)[0]
             data = model.data_preprocessor(
@@ -120,7 +147,8 @@ def _refused(case: Case, model: nn.Module) -> Exception | None:
     except Exception:
         return None  # of the photos, which other checks look at
     try:
-        model(**data, mode='loss')
+        with drawing(0):
+            model(**data, mode='loss')
     except Exception as error:
         return error
     return None
@@ -182,3 +210,22 @@ def _answers(case: Case, out: object) -> Iterator[Finding]:
             "a head with num_classes, such as dict(type='LinearClsHead', "
             'in_channels=…)',
         )
+
+
+def _counted(case: Case) -> Iterator[Finding]:
+    """MMPretrain's hook wants the classes of each part that has a number."""
+    hooks = case.cfg.get('custom_hooks') or []
+    if not any(hook.get('type') == 'ClassNumCheckHook' for hook in hooks):
+        return
+    named = len(case.splits['train_dataloader'].classes)
+    for part in unwrapped(case.model).modules():
+        found = getattr(part, 'num_classes', named)
+        if named and found != named:
+            yield stop(
+                f'ClassNumCheckHook stops at {type(part).__name__}, which has '
+                f'num_classes={found}, for {named} classes.',
+                'custom_hooks',
+                'take ClassNumCheckHook out: classes are counted in '
+                'classes.txt here',
+            )
+            return

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from flower_mm.doctor.case import Case, Split
+from flower_mm.doctor.dataset.unread import unread
 from flower_mm.doctor.finding import Finding, note, stop, warn
 from flower_mm.settings import walk
 
@@ -26,12 +27,20 @@ def check(case: Case) -> Iterator[Finding]:
     if val:
         missing = np.flatnonzero((held[val.loader] == 0) & (train > 0))
         if len(missing):
-            yield warn(
-                f'No photo of {_named(case, missing)} is in val: nobody will '
-                'see how well it is told.',
-                case.list_of('val_dataloader'),
-                'prepare more photos of it; one of two or more goes to val',
+            yield _with_files(
+                case,
+                val,
+                missing,
+                warn(
+                    f'No photo of {_named(case, missing)} is in val: nobody '
+                    'will see how well it is told.',
+                    case.list_of('val_dataloader'),
+                    'prepare more photos of it; one of two or more goes to '
+                    'val',
+                ),
             )
+    for loader, split in splits.items():
+        yield from _passed_over(case, split, held.get(loader, train))
     few = np.flatnonzero((train > 0) & (train < FEW))
     if len(few):
         numbers = [f'{case.classes[i]} ({train[i]})' for i in few]
@@ -73,19 +82,44 @@ def _absent(
         part.get('indices') is not None
         for part in walk(case.cfg.train_dataloader.dataset)
     )
+    split = case.splits['train_dataloader']
     if tested and not tried:
-        yield stop(
+        found = stop(
             f'No photo of {_named(case, tested)} is in train, and some are '
             'in val or test: it cannot be learned.',
             case.list_of('train_dataloader'),
             f'make the dataset anew: {case.prepare}',
         )
+        yield _with_files(case, split, tested, found)
     elif len(absent):
-        yield warn(
+        found = warn(
             f'No photo of {_named(case, absent)} is in train.',
             case.list_of('train_dataloader'),
             f'take it out of classes.txt, or add photos: {case.prepare}',
         )
+        yield _with_files(case, split, absent, found)
+
+
+def _with_files(
+    case: Case, split: Split, absent: list[int], found: Finding
+) -> Finding:
+    """Why classes have no photos, where files lie in their folders."""
+    files = unread(case, split, [case.classes[i] for i in absent], True)
+    if not files:
+        return found
+    what = f'{found.what} Its folder has {files}.'
+    return Finding(found.level, what, files.where, files.mend)
+
+
+def _passed_over(
+    case: Case, split: Split, counts: np.ndarray
+) -> Iterator[Finding]:
+    """Photos of classes that have others."""
+    names = [case.classes[i] for i in np.flatnonzero(counts)]
+    files = unread(case, split, names)
+    if files:
+        what = f'The class folders of {split.name} have {files}.'
+        yield warn(what, files.where, files.mend)
 
 
 def _named(case: Case, indices: list[int]) -> str:

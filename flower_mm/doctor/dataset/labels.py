@@ -54,6 +54,29 @@ def labels(case: Case, split: Split) -> Iterator[Finding]:
     )
 
 
+def listed_order(path: Path, classes: list[str]) -> list[str] | None:
+    """The classes in the order of the labels that a list gives them.
+
+    None where that is not clear, or they are not the ones of classes.txt.
+    """
+    if not path.is_file():
+        return None
+    known = set(classes)
+    named: dict[int, str] = {}
+    for line in path.read_text('utf-8', errors='replace').splitlines():
+        photo, _, label = line.rpartition(' ')
+        *above, _ = photo.split('/')
+        folder = next((part for part in above if part in known), None)
+        if not folder or not label.isdecimal():
+            continue
+        # One folder for each label, or there is more amiss.
+        if named.setdefault(int(label), folder) != folder:
+            return None
+    order = [named[label] for label in sorted(named)]
+    whole = sorted(named) == list(range(len(classes)))
+    return order if whole and sorted(order) == sorted(classes) else None
+
+
 def _strangers(photo: str, folder: str, number: dict[str, int]) -> list[Path]:
     """Folders beside the class folders that are no classes."""
     above = next(p for p in Path(photo).parents if p.name == folder).parent

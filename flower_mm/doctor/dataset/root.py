@@ -8,8 +8,9 @@ from mmengine.config import ConfigDict
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.dataset import folders
+from flower_mm.doctor.dataset.labels import listed_order
 from flower_mm.doctor.finding import Finding, stop
-from flower_mm.settings import LOADERS, walk
+from flower_mm.settings import LOADERS, datasets, walk
 
 THEIRS = 'data/imagenet'  # in the base configs of MMPretrain
 # Keys by which a dataset says where its photos are.
@@ -112,23 +113,18 @@ def _one(case: Case, root: str) -> Iterator[Finding]:
 
 
 def _order(case: Case, root: Path) -> Iterator[Finding]:
-    """FlowerDataset would name every line of its list."""
-    path = root / 'train.txt'
-    if not case.is_flower('train_dataloader') or not path.is_file():
+    """One line, where otherwise each photo has a wrong label."""
+    lists = [
+        part.get('ann_file') or f'{part.get("split", "train")}.txt'
+        for part in datasets(case.cfg, ('train_dataloader',))
+        if part.get('ann_file') or case.is_flower('train_dataloader')
+    ]
+    if not lists:
         return
+    path = root / lists[0]
     classes = read_classes(root)
-    named: dict[int, str] = {}
-    for line in path.read_text('utf-8', errors='replace').splitlines():
-        photo, _, label = line.rpartition(' ')
-        if label.isdecimal() and '/' in photo:
-            # One folder for each label, or there is more amiss.
-            folder = photo.split('/')[0]
-            if named.setdefault(int(label), folder) != folder:
-                return
-    order = [named[label] for label in sorted(named)]
-    if order == classes or sorted(order) != sorted(classes):
-        return
-    if sorted(named) != list(range(len(classes))):
+    order = listed_order(path, classes)
+    if order is None or order == classes:
         return
     label = next(i for i, name in enumerate(classes) if order[i] != name)
     shown = ', '.join(order[:8]) + ', …' * (len(order) > 8)

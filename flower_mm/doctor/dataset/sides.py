@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flower_mm.doctor.case import Case, Split
 from flower_mm.doctor.dataset import twins
+from flower_mm.doctor.dataset.broken import loading
 from flower_mm.doctor.dataset.origin import Origin, origin
 from flower_mm.doctor.finding import Finding, note, warn
 from flower_mm.prepare.find import Photo
@@ -106,11 +107,13 @@ def _seen(
     groups: list[list[int]],
 ) -> Iterator[Finding]:
     """What is found by looking at each photo."""
-    # Photos that are not there are told of elsewhere, by their loader.
+    # Photos that are not there or cannot be loaded are told of elsewhere.
+    why_not = {loader: loading(case, loader) for loader in set(loaders)}
     bad = [
         i
         for i, photo in enumerate(photos)
         if photo.bad and Path(photo.file).is_file()
+        if not (tell := why_not[loaders[i]]) or not tell(photo.file)
     ]
     if bad:
         photo = photos[bad[0]]
@@ -137,9 +140,20 @@ def _seen(
         )
     both = [g for g in groups if len({photos[i].label for i in g}) > 1]
     if both:
-        names = ' and '.join(photos[i].file for i in both[0][:2])
+        # One of each class.
+        pair = {photos[i].label: i for i in both[0]}
+        names = ' and '.join(
+            f'{photos[i].file} ({_class(case, loaders[i], label)})'
+            for label, i in list(pair.items())[:2]
+        )
         yield warn(
             f'{len(both)} photo(s) are in two classes, such as {names}.',
             case.list_of('train_dataloader'),
             f'they are named and left out by: {case.prepare}',
         )
+
+
+def _class(case: Case, loader: str, label: int) -> str:
+    """What a loader's own list means by a label."""
+    names = case.splits[loader].classes or case.classes
+    return names[label] if 0 <= label < len(names) else f'label {label}'

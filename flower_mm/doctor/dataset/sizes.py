@@ -20,30 +20,18 @@ def check(case: Case) -> Iterator[Finding]:
     step = -(-len(split.photos) // SAMPLE)
     sample = split.photos[::step]
     seen = max(case.size)
-    small, large, unread = [], [], []
+    small, large = [], []
     for photo in sample:
         try:
             sides = _sides(photo)
             heavy = Path(photo).stat().st_size > MOST_BYTES
-        except FileNotFoundError:
-            continue  # told with all that are not there
-        except (OSError, ValueError, SyntaxError) as error:
-            unread.append((photo, str(error)))
-            continue
+        except (OSError, ValueError, SyntaxError):
+            continue  # not there or broken, which is told elsewhere
         if min(sides) < seen / 2:
             small.append((photo, sides))
         elif max(sides) > MOST_PIXELS or heavy:
             large.append((photo, sides))
     where = case.list_of('train_dataloader')
-    if unread:
-        photo, reason = unread[0]
-        yield warn(
-            f'{_share(unread, sample)} cannot be read, such as {photo} '
-            f'({reason[:100]}).',
-            where,
-            'python tools/prepare_dataset.py PHOTOS sorts them out; or pass '
-            'over them: --skip-broken',
-        )
     if small:
         photo, (width, height) = small[0]
         # A few are what a collection has.

@@ -17,9 +17,10 @@ from flower_mm.datasets.annotations import read_classes
 from flower_mm.doctor.finding import Finding, note, warn
 from flower_mm.doctor.keys import old
 from flower_mm.doctor.keys.belongs import is_of_classes, place_of
+from flower_mm.doctor.keys.placed import placed
 from flower_mm.doctor.keys.replaced import Replacement
 from flower_mm.doctor.keys.source import Source
-from flower_mm.doctor.remedy import nested, option, shown, value_at
+from flower_mm.doctor.remedy import option, shown, value_at
 from flower_mm.errors import UserError
 from flower_mm.settings import datasets, walk
 
@@ -57,9 +58,8 @@ def check_ignored(
         )
         for name, line in source.names.items():
             if name in cfg and name not in used and name[0] != '_':
-                yield from _look_at(
-                    cfg, args, name, cfg[name], f'{source.path}:{line}'
-                )
+                where = f'{source.path}:{line}'
+                yield from _look_at(cfg, args, name, cfg[name], where, source)
     for path, value in (args.cfg_options or {}).items():
         name, _, key = path.partition('.')
         if key:
@@ -68,7 +68,12 @@ def check_ignored(
 
 
 def _look_at(
-    cfg: Config, args: Namespace, name: str, value: object, where: str
+    cfg: Config,
+    args: Namespace,
+    name: str,
+    value: object,
+    where: str,
+    source: Source | None = None,
 ) -> Iterator[Finding]:
     place = place_of(name)
     flag = FLAGS.get(place)
@@ -78,15 +83,17 @@ def _look_at(
         yield from _classes(cfg, args, name, value, where)
         return
     if name in old.NAMES:
-        yield from _old(cfg, name, value, where)
+        yield from _old(cfg, name, value, where, source)
         return
     if place == 'load_from':
         place = _place_of_weights(cfg, value)
     close = difflib.get_close_matches(name, READ, 1, 0.75)
     if not place and not close:
         place = _place_of_key(cfg, name)
+    if place and place in (args.cfg_options or {}):
+        return  # the command line has decided about it
     if place:
-        yield from _elsewhere(cfg, name, value, where, place)
+        yield from _elsewhere(cfg, name, value, where, place, source)
     elif close:
         yield warn(
             f'{name} is read by nobody.', where, f'{close[0]} is meant?'
@@ -98,7 +105,12 @@ def _look_at(
 
 
 def _elsewhere(
-    cfg: Config, name: str, value: object, where: str, place: str
+    cfg: Config,
+    name: str,
+    value: object,
+    where: str,
+    place: str,
+    source: Source | None,
 ) -> Iterator[Finding]:
     """What this name is for is settled at another place, as before."""
     now = value_at(cfg, place, _NOTHING)
@@ -108,23 +120,28 @@ def _elsewhere(
     if now is _NOTHING or now is None:
         what += 'is not set'
     elif isinstance(now, (dict, list)):
-        what += "is still the base's"
+        itself = source and source.sets(place)
+        what += 'is set by itself' if itself else "is still the base's"
     else:
         what += f'stays {shown(now)}'
     if place.endswith('.data_root'):
         mend = f'--data-root {value}'
     elif isinstance(value, (dict, list, tuple)):
-        mend = nested(place, name)
+        mend = placed(source, place, name)
     else:
         mend = option(place, value)
     yield warn(f'{what}.', where, mend)
 
 
 def _old(
-    cfg: Config, name: str, value: object, where: str
+    cfg: Config,
+    name: str,
+    value: object,
+    where: str,
+    source: Source | None,
 ) -> Iterator[Finding]:
     """A key of MMClassification 0.x, with what says the same now."""
-    now = Replacement(cfg, name, value)
+    now = Replacement(cfg, name, value, source)
     what = f'{name} is of MMClassification 0.x and read by nobody'
     if now.mend:
         if now.stays:

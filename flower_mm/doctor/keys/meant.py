@@ -9,8 +9,11 @@ from flower_mm.doctor.finding import Finding, Level
 from flower_mm.doctor.keys import old
 from flower_mm.doctor.keys.accepted import find, similar
 from flower_mm.doctor.keys.belongs import place_of
+from flower_mm.doctor.keys.decay import PLACE as DECAY
+from flower_mm.doctor.keys.decay import multiplied
+from flower_mm.doctor.keys.placed import placed
 from flower_mm.doctor.keys.source import Source
-from flower_mm.doctor.remedy import code, nested, value_at
+from flower_mm.doctor.remedy import code, value_at
 
 # MMEngine only looks for keys that it knows in these.
 FORGIVING = ('auto_scale_lr', 'env_cfg', 'optim_wrapper.paramwise_cfg')
@@ -89,7 +92,7 @@ class Meaning:
         if not loss.endswith('.loss') or not isinstance(value, (int, float)):
             return ''
         smooth = {'type': 'LabelSmoothLoss', 'label_smooth_val': value}
-        return f'instead of it {nested(loss, code(smooth))}'
+        return f'instead of it {placed(self.own, loss, code(smooth))}'
 
     def _anew(self, part: Part) -> str:
         """The user's part of it, without the base's.
@@ -110,8 +113,14 @@ class Meaning:
             else:
                 written = code(value)
             words.append(f'{key}={written}')
+        if (
+            DECAY.startswith(f'{part.path}.')
+            and multiplied(self.cfg)
+            and not self._is_own(DECAY)
+        ):
+            words.append('weight_decay=0')
         new = f'dict({", ".join(words)})'
-        return f'in the config {nested(part.path, new)}'
+        return f'in the config {placed(self.own, part.path, new)}'
 
     def _meant(self, part: Part, key: str) -> str:
         now = old.KEYS.get(key, key)
@@ -130,7 +139,13 @@ class Meaning:
             nearest = min(near, key=lambda path: _distance(path, part.path))
             return f'{nearest}.{now} is meant?'
         place = place_of(key)
-        return f'{place} is meant?' if place else 'take it out'
+        if place and place != f'{part.path}.{key}':
+            return f'{place} is meant?'
+        if key == 'momentum' and 'betas' in part.keys:
+            return 'take it out; betas=(0.9, 0.999) are what it has instead'
+        if part.path == 'train_cfg' and key == 'max_epochs':
+            return 'take train_cfg.type out; by_epoch=True counts in epochs'
+        return 'take it out'
 
 
 def _level(path: str) -> Level:

@@ -53,11 +53,18 @@ KEYS = {
     'size': 'scale',
     'flip_prob': 'prob',
 }
-# Hooks that are gone, and what does that now.
+_MIXED = (
+    'without num_classes and prob; how often each acts says probs beside '
+    'augments'
+)
+# What is gone or has another name, and what does that now.
 TYPES = {
     'EvalHook': 'take it out: train_cfg.val_interval and val_evaluator do it',
     'TextLoggerHook': "default_hooks.logger=dict(type='LoggerHook')",
     'TensorboardLoggerHook': (
         "visualizer.vis_backends=[dict(type='TensorboardVisBackend')]"
     ),
+    'BatchMixup': f"'Mixup', {_MIXED}",
+    'BatchCutMix': f"'CutMix', {_MIXED}",
+    'BatchResizeMix': f"'ResizeMix', {_MIXED}",
 }

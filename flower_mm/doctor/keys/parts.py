@@ -103,7 +103,15 @@ MODEL = re.compile(
     r'|(model\.)?data_preprocessor'
 )
 # Where there has to be a type, and one that is registered.
-TYPED = {'model', 'backbone', 'head', 'dataset', 'sampler', 'optimizer'}
+TYPED = {
+    'model',
+    'backbone',
+    'head',
+    'dataset',
+    'sampler',
+    'optimizer',
+    'augments',
+}
 TYPED_ITEMS = {
     'pipeline',
     'param_scheduler',
@@ -112,6 +120,7 @@ TYPED_ITEMS = {
     'val_evaluator',
     'test_evaluator',
     'vis_backends',
+    'augments',
 }
 
 

@@ -3,8 +3,11 @@
 from mmengine.config import Config
 
 from flower_mm.doctor.keys import old
+from flower_mm.doctor.keys.decay import multiplied
 from flower_mm.doctor.keys.old_schedule import schedulers_of
-from flower_mm.doctor.remedy import code, nested, setting, shown, value_at
+from flower_mm.doctor.keys.placed import placed
+from flower_mm.doctor.keys.source import Source
+from flower_mm.doctor.remedy import code, setting, shown, value_at
 
 _NOTHING = object()
 
@@ -12,8 +15,11 @@ _NOTHING = object()
 class Replacement:
     """One old group: what says the same now, and what is in force instead."""
 
-    def __init__(self, cfg: Config, name: str, value: object) -> None:
+    def __init__(
+        self, cfg: Config, name: str, value: object, source: Source | None
+    ) -> None:
         self.cfg = cfg
+        self.source = source
         self.options: list[str] = []
         self.lines: list[str] = []
         self.words: list[str] = []
@@ -29,7 +35,9 @@ class Replacement:
             self._evaluation(value)
         elif name == 'optimizer' and self._is_another(value):
             new = {'_delete_': True, **value}
-            self.lines.append(nested('optim_wrapper.optimizer', code(new)))
+            if 'weight_decay' not in value and multiplied(cfg):
+                new['weight_decay'] = 0
+            self._line('optim_wrapper.optimizer', new)
             self._keep(value)
         else:
             self._group(name, value)
@@ -58,7 +66,8 @@ class Replacement:
 
     def _set(self, place: str, value: object) -> None:
         now = value_at(self.cfg, place, _NOTHING)
-        if now == value:
+        # None is what there is without any setting.
+        if now == value or (value is None and now is _NOTHING):
             self.same.append(place)
             return
         if isinstance(now, (str, int, float)):
@@ -68,9 +77,12 @@ class Replacement:
         if ' ' in place or place in old.WHOLE or is_odd:
             self.words.append(place)
         elif is_whole:
-            self.lines.append(nested(place, code(value)))
+            self._line(place, value)
         else:
             self.options.append(setting(place, value))
+
+    def _line(self, place: str, value: object) -> None:
+        self.lines.append(placed(self.source, place, code(value)))
 
     def _is_another(self, value: dict) -> bool:
         now = value_at(self.cfg, 'optim_wrapper.optimizer.type')

@@ -84,6 +84,10 @@ class Source:
                 return ast.unparse(value)
         return None
 
+    def besides(self, path: str, key: str) -> bool:
+        """Whether the file says more of a part than this one key."""
+        return any(name != key for name, _ in _pairs(self._find(path)) or ())
+
     def _find(self, path: str) -> ast.expr | None:
         found = None
         wanted = path.split('.')

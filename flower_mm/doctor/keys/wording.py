@@ -9,6 +9,7 @@ from mmengine.device import get_device
 from flower_mm.doctor.finding import Finding, stop, warn
 from flower_mm.doctor.keys import old
 from flower_mm.doctor.keys.accepted import find, takes
+from flower_mm.doctor.keys.decay import check_decay
 from flower_mm.doctor.keys.ignored import check_ignored
 from flower_mm.doctor.keys.kinds import check_kinds
 from flower_mm.doctor.keys.parts import check_parts
@@ -49,6 +50,7 @@ def check(cfg: Config, args: argparse.Namespace) -> Iterator[Finding]:
     yield from _rows(cfg, args)
     own = sources[0] if sources else None
     yield from check_parts(cfg, own, args.cfg_options or {})
+    yield from check_decay(cfg)
     yield from check_pipelines(cfg)
     yield from _loop(cfg)
     yield from _not_ours(cfg, args, sources)
@@ -104,6 +106,7 @@ def _not_ours(
         for flag, given, hook in (
             ('--from-scratch', args.from_scratch, 'pretrained'),
             ('--no-report', args.no_report, 'report'),
+            ('--folds', args.folds, 'report'),
         ):
             if given:
                 yield stop(

@@ -3,16 +3,29 @@
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
+from flower_mm.cli import python
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, note, stop, warn
+from flower_mm.doctor.remedy import value_at
 from flower_mm.engine.failures import SHARED_MEMORY
 from flower_mm.settings import walk
 
 QUOTA = Path('/sys/fs/cgroup/cpu.max')  # of a container
+# What writes a log elsewhere, and any one package that does it.
+BACKENDS = {
+    'TensorboardVisBackend': ('tensorboard', 'tensorboardX'),
+    'WandbVisBackend': ('wandb',),
+    'MLflowVisBackend': ('mlflow',),
+    'ClearMLVisBackend': ('clearml',),
+    'NeptuneVisBackend': ('neptune',),
+    'DVCLiveVisBackend': ('dvclive',),
+    'AimVisBackend': ('aim',),
+}
 BF16 = frozenset(('avx512_bf16', 'amx_bf16', 'bf16'))  # x86 twice, ARM
 
 
@@ -21,6 +34,7 @@ def check(case: Case) -> Iterator[Finding]:
     yield from _shared_memory(case)
     yield from _precision(case)
     yield from _devices(case)
+    yield from _backends(case)
 
 
 def cores() -> int:
@@ -59,7 +73,7 @@ def _workers(case: Case) -> Iterator[Finding]:
             f'{workers} workers{times} load photos on {there} cores: they '
             "stand in each other's way.",
             place,
-            f'--cfg-options {place}={each} val_dataloader.num_workers={each}',
+            f'--cfg-options {_fewer(case, each)}',
         )
     elif not workers and case.device == 'cuda':
         yield warn(
@@ -89,14 +103,41 @@ def _shared_memory(case: Case) -> Iterator[Finding]:
     need *= neighbours(case.cfg.launcher)
     free = shutil.disk_usage(SHARED_MEMORY).free
     if need > free:
+        fewer = _fewer(case, 1) or _fewer(case, 0)
         yield warn(
             f'The workers hold up to {need / 1e6:.0f} MB of photos ready, and '
             f'{SHARED_MEMORY} has {free / 1e6:.0f} MB free.',
             'train_dataloader.num_workers',
-            '--cfg-options train_dataloader.num_workers=1 '
-            'val_dataloader.num_workers=1; in a container: docker run '
-            '--shm-size=2g',
+            f'--cfg-options {fewer}; in a container: docker run --shm-size=2g',
         )
+
+
+def _fewer(case: Case, workers: int) -> str:
+    """So many at the most in each loader of the training."""
+    loaders = {
+        name: case.cfg.get(name)
+        for name in ('train_dataloader', 'val_dataloader')
+    }
+    return ' '.join(
+        f'{name}.num_workers={workers}'
+        for name, loader in loaders.items()
+        if loader and loader.get('num_workers', 0) > workers
+    )
+
+
+def _backends(case: Case) -> Iterator[Finding]:
+    """What MMEngine has to import for what the visualizer names."""
+    backends = value_at(case.cfg, 'visualizer.vis_backends') or []
+    for number, backend in enumerate(backends):
+        kind = str(backend.get('type')).rpartition('.')[2]
+        needed = BACKENDS.get(kind)
+        if needed and not any(find_spec(package) for package in needed):
+            yield stop(
+                f'{kind} needs the package {needed[0]}, which is not '
+                'installed.',
+                f'visualizer.vis_backends.{number}',
+                f'{python()} -m pip install {needed[0]}, or take it out',
+            )
 
 
 def _precision(case: Case) -> Iterator[Finding]:

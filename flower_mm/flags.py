@@ -32,6 +32,12 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         help='start from random weights instead of pretrained ones',
     )
     parser.add_argument(
+        '--head-only',
+        action='store_true',
+        help='fit the last layer on the pretrained backbone in one pass over '
+        'the photos, and train nothing else',
+    )
+    parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',

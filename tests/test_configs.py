@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import CLASSES, ROOT
+from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
+from flower_mm.doctor.building.assemble import assemble
 from flower_mm.engine import FlowerRunner
+from flower_mm.engine.head_first import last_layer
 from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.table import read_table
 
@@ -35,6 +38,16 @@ def small(path: Path, dataset: Path, work_dir: Path):
     cfg.default_hooks.checkpoint = None
     cfg.visualizer.vis_backends = []
     return cfg
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_the_head_of_a_config_can_be_fitted_first(path, dataset):
+    cfg = read_config(str(path))
+    use_data_root(cfg, str(dataset))
+    settle(cfg)
+    init_default_scope(cfg.default_scope)
+    layer = last_layer(assemble(cfg.model), len(CLASSES))
+    assert layer.out_features == len(CLASSES)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

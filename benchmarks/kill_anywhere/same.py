@@ -23,6 +23,8 @@ MAY_DIFFER = re.compile(
             r'\w+\.pth\.(meta|message_hub\.runtime_info)\.experiment_name',
             # when it ran and how long
             r'run\.json\.(started|seconds|validations)(\..*)?',
+            r'(run\.json|\w+\.pth\.message_hub\.runtime_info)'
+            r'\.head_first\.seconds',
             # with --resume, where it was killed before the first run.json
             r'run\.json\.command',
             # the commit of the checkout, where one is made meanwhile;

@@ -15,6 +15,7 @@ from flower_mm.datasets.annotations import (
     read_annotations,
     read_classes,
 )
+from flower_mm.datasets.decoded import DecodedPhotos, decoded
 from flower_mm.datasets.draws import drawing
 from flower_mm.errors import UserError
 from flower_mm.registry import DATASETS
@@ -47,6 +48,9 @@ class FlowerDataset(BaseDataset):
         broken: What to do about a photo that can no longer be loaded: 'stop',
             or, while training, 'skip' it: another photo of its class stands
             in for it, and `skipped` has it.
+        decode_once: Keep the photos decoded in a file beside the dataset,
+            shrunk to this shorter side where they are larger; 0 decodes
+            them each time.
         kwargs: What MMPretrain's BaseDataset takes, `pipeline` above all.
     """
 
@@ -56,6 +60,7 @@ class FlowerDataset(BaseDataset):
         split: str = 'train',
         ann_file: str = '',
         broken: str = 'stop',
+        decode_once: int = 0,
         **kwargs,
     ) -> None:
         if broken not in ('stop', 'skip'):
@@ -63,10 +68,11 @@ class FlowerDataset(BaseDataset):
                 f"a dataset's `broken` is 'stop' or 'skip', not {broken!r}"
             )
         self.split = split
+        self.decode_once = decode_once
         self.skips = broken == 'skip' and not kwargs.get('test_mode')
         # Shared memory: workers that outlive an epoch see the next one.
-        self._seed_and_epoch = torch.zeros(2, dtype=torch.int64)
-        self._seed_and_epoch.share_memory_()
+        self._now = torch.zeros(3, dtype=torch.int64)
+        self._now.share_memory_()
         super().__init__(
             ann_file=ann_file or f'{split}.txt',
             data_root=data_root,
@@ -74,6 +80,7 @@ class FlowerDataset(BaseDataset):
             metainfo={'classes': read_classes(Path(data_root))},
             **kwargs,
         )
+        self._decoded = self._decode() if decode_once else None
         # A byte a photo, 1 for those skipped; shared, for workers tell here.
         self.skipped = torch.zeros(len(self), dtype=torch.uint8)
         self.skipped.share_memory_()
@@ -92,10 +99,9 @@ class FlowerDataset(BaseDataset):
             for photo in photos
         ]
 
-    def set_epoch(self, seed: int, epoch: int) -> None:
-        """Say which run and epoch the next draws belong to."""
-        self._seed_and_epoch[0] = seed
-        self._seed_and_epoch[1] = epoch
+    def set_epoch(self, seed: int, epoch: int, epochs: int = 0) -> None:
+        """Say which run and epoch, of how many, the next draws belong to."""
+        self._now[0], self._now[1], self._now[2] = seed, epoch, epochs
 
     def skipped_photos(self) -> list[str]:
         """Name the photos that were skipped so far, as `--check` does."""
@@ -120,9 +126,10 @@ class FlowerDataset(BaseDataset):
             )
 
     def prepare_data(self, idx: int) -> dict:
-        seed, epoch = self._seed_and_epoch.tolist()
+        seed, epoch, epochs = self._now.tolist()
         with drawing(seed, epoch, idx):
             photo = self._load(idx)
+            photo['progress'] = epoch / epochs if epochs else 0.0
             return Compose(self.pipeline.transforms[1:])(photo)
 
     def _load(self, idx: int) -> dict:
@@ -156,7 +163,30 @@ class FlowerDataset(BaseDataset):
 
     def _read(self, idx: int) -> dict:
         info = self.get_data_info(idx)
-        return read_photo(self.pipeline.transforms[:1], info)
+        pixels = self._decoded[idx] if self._decoded else None
+        if pixels is None:
+            return read_photo(self.pipeline.transforms[:1], info)
+        info['img'] = pixels
+        info['img_shape'] = info['ori_shape'] = pixels.shape[:2]
+        return info
+
+    def _decode(self) -> DecodedPhotos | None:
+        steps = self.pipeline.transforms[:1]
+        infos = [self.get_data_info(idx) for idx in range(len(self))]
+
+        def load(idx: int) -> np.ndarray | None:
+            try:
+                return read_photo(steps, infos[idx])['img']
+            except UserError:
+                return None  # told when it is its turn
+
+        return decoded(
+            Path(self.data_root),
+            self.split,
+            [info['img_path'] for info in infos],
+            self.decode_once,
+            load,
+        )
 
     @property
     def _advice(self) -> str:

@@ -117,6 +117,7 @@ class Case:
                 # Nothing is loaded here, and one process has no need to
                 # share what it reads: that took a fifth of a second.
                 part.update(pipeline=[], serialize_data=False)
+                part.pop('decode_once', None)
         try:
             with quiet():
                 dataset = DATASETS.build(plain)
@@ -224,6 +225,8 @@ class Case:
             for step in dataset.get('pipeline') or []:
                 if 'edge' in step:
                     continue  # ResizeEdge leaves the other side open
+                if 'scales' in step:  # the last epochs'
+                    found = (step.scales[-1], step.scales[-1])
                 for key in ('scale', 'size', 'crop_size'):
                     given = step.get(key)
                     pair = (

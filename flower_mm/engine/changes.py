@@ -17,6 +17,7 @@ PARTS = (
     'val_cfg',
     'val_evaluator',
     'optim_wrapper',
+    'precision',
     'param_scheduler',
     'auto_scale_lr',
     'default_hooks',

@@ -26,7 +26,7 @@ class EpochSeedHook(DistSamplerSeedHook):
     def before_train_epoch(self, runner) -> None:
         super().before_train_epoch(runner)
         for dataset in flower_datasets(runner.train_dataloader.dataset):
-            dataset.set_epoch(runner.seed, runner.epoch)
+            dataset.set_epoch(runner.seed, runner.epoch, runner.max_epochs)
         # Each process of a distributed run has its own dropout.
         seed_generators(runner.seed, runner.epoch, get_rank())
         # And, where the model is on a GPU, its device has.

@@ -3,6 +3,7 @@
 from mmengine.hooks import EMAHook
 from mmengine.runner import ValLoop
 
+from flower_mm.engine.model import unwrapped
 from flower_mm.registry import LOOPS
 
 METRIC = 'accuracy/top1'
@@ -15,12 +16,12 @@ class EitherWeightsValLoop(ValLoop):
     The average lags behind in the first epochs and is ahead in the last
     ones. The metrics reported are those of the better one;
     `accuracy/top1_ema` and `accuracy/top1_plain` give both, and the run's
-    `val_weights` says which was better. Without an EMAHook this is MMEngine's
-    ValLoop.
+    `val_weights` says which was better. Without an EMAHook, or before its
+    first step, this is MMEngine's ValLoop.
     """
 
     def run(self) -> dict:
-        if not any(isinstance(hook, EMAHook) for hook in self.runner.hooks):
+        if not self._averages():
             self.runner.message_hub.update_info('val_weights', 'plain')
             return super().run()
         self.runner.call_hook('before_val')
@@ -36,6 +37,17 @@ class EitherWeightsValLoop(ValLoop):
         self.runner.call_hook('after_val_epoch', metrics=metrics)  # and out
         self.runner.call_hook('after_val')
         return metrics
+
+    def _averages(self) -> bool:
+        for hook in self.runner.hooks:
+            if isinstance(hook, EMAHook):
+                average = hook.ema_model
+                if average.steps > 0:
+                    return True
+                # Of no step yet: what the hook swaps in is what there is.
+                weights = unwrapped(self.runner.model).state_dict()
+                average.module.load_state_dict(weights)
+        return False
 
     def _measure(self) -> dict:
         self.runner.model.eval()

@@ -24,6 +24,7 @@ DECISIVE = (
     'auto_scale_lr',
     'custom_hooks',
     'default_hooks.ema',
+    'default_hooks.head_first',
     'randomness',
 )
 # Keys in there which change nothing, wherever they stand.

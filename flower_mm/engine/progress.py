@@ -126,6 +126,8 @@ class ProgressHook(Hook):
 def _recent(runner, window: int) -> str:
     """Loss, accuracy and rate, averaged over the last `window` batches."""
     scalars = runner.message_hub.log_scalars
+    if 'train/loss' not in scalars:
+        return 'before training'
     text = f'loss {scalars["train/loss"].mean(window):.3f}'
     if 'train/accuracy_top-1' in scalars:
         text += f'  train {scalars["train/accuracy_top-1"].mean(window):.1f}'

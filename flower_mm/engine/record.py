@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
@@ -16,6 +17,7 @@ from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.changes import changes
 from flower_mm.engine.environment import device_name, git_commit, versions
 from flower_mm.engine.numbers import WENT_BACK
+from flower_mm.engine.precision import speed_up
 from flower_mm.files import replacing
 from flower_mm.registry import HOOKS
 from flower_mm.report.curves import draw_curves
@@ -47,6 +49,9 @@ class RunRecordHook(Hook):
                 'lists_sha256': lists_sha256(root),
             }
             self.changes = _changes(runner)
+            self.speed_up = None
+            if runner.cfg.get('precision') == 'auto':
+                self.speed_up = speed_up(get_device())
             self.command = _command(runner)
         self._write(runner, 'running')
 
@@ -125,6 +130,8 @@ class RunRecordHook(Hook):
             'device': device_name(),
             'processes': runner.world_size,
             'optim_wrapper': runner.cfg.optim_wrapper.type,
+            'bfloat16_speed_up': self.speed_up,
+            'head_first': hub.get_info('head_first', None),
             'seconds': {k: round(v, 2) for k, v in self.seconds.items()},
             # How often val was asked in those seconds.
             'validations': self.validations,

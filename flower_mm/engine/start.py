@@ -12,6 +12,7 @@ from mmengine.config import Config
 from flower_mm.engine.checkpoint import checkpoints, number_of
 from flower_mm.engine.device import is_first, processes
 from flower_mm.engine.identity import differences, require_same
+from flower_mm.engine.precision import keep_precision
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.resume import (
     epoch_of,
@@ -72,6 +73,7 @@ def _take_up(
 ) -> None:
     """Compare the checkpoint's run with this one; clear what comes later."""
     cfg.load_from = str(path)
+    keep_precision(cfg, meta)
     found = differences(meta, cfg, processes(cfg.launcher))
     if anyway:
         cfg.resume_anyway = found

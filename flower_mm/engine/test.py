@@ -16,6 +16,7 @@ from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.engine.device import leave_group, use_device
 from flower_mm.engine.failures import explained
+from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
 from flower_mm.report.curves import draw_confusion
@@ -80,6 +81,7 @@ def configure(args: argparse.Namespace) -> Config:
     if args.tta:
         _add_tta(cfg)
     device = use_device(args.device, args.launcher)
+    choose_precision(cfg, device)
     loader.setdefault('pin_memory', device == 'cuda')
     if args.no_pin_memory:
         loader.pin_memory = False

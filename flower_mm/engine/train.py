@@ -21,7 +21,9 @@ from flower_mm.cli import (
 from flower_mm.engine.checkpoint import checkpoints, number_of
 from flower_mm.engine.device import is_first, leave_group, use_device
 from flower_mm.engine.failures import explained
+from flower_mm.engine.memory import keep_memory
 from flower_mm.engine.numbers import NotFiniteError
+from flower_mm.engine.precision import choose_precision, use_bfloat16
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
 from flower_mm.engine.retreat import train_to_the_end
@@ -54,7 +56,8 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         else:
-            cfg.optim_wrapper.type = 'Bf16OptimWrapper'
+            use_bfloat16(cfg)
+    choose_precision(cfg, device)
     if args.resume == '':
         raise UserError('--resume names a checkpoint, or nothing at all')
     if args.resume or args.resume_anyway:
@@ -66,6 +69,8 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
         cfg.setdefault('randomness', ConfigDict()).seed = args.seed
     if args.from_scratch:
         cfg.default_hooks.pretrained = None
+    if args.head_only:
+        _fit_head_only(cfg, args)
     if args.no_report:
         cfg.default_hooks.report = None
     if args.accumulate > 1:
@@ -86,6 +91,19 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
         loader = cfg.get(name)
         if loader:
             _complete_loader(loader, args, device)
+
+
+def _fit_head_only(cfg: Config, args: argparse.Namespace) -> None:
+    if args.no_validate or args.folds:
+        raise UserError(
+            '--head-only leaves a best.pth, which validation chooses: use it '
+            'without --no-validate and --folds'
+        )
+    # The last hook, as it has to be.
+    cfg.default_hooks.pop('head_first', None)
+    cfg.default_hooks.head_first = ConfigDict(type='HeadFirstHook', only=True)
+    # There are no steps to average.
+    cfg.default_hooks.ema = None
 
 
 def _accumulate(cfg: Config, parts: int) -> None:
@@ -121,6 +139,7 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
     """Run `tools/train.py` with its parsed arguments."""
     configure(cfg, args)
     settle(cfg)
+    keep_memory()
     folder = Path(cfg.work_dir)
     first = is_first(cfg.launcher)
     with only_run_in(folder) if first else nullcontext():

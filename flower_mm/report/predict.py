@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
+from mmengine.runner import autocast
 from torch import nn
 
 from flower_mm.console import progress
@@ -59,6 +60,8 @@ class Predictor:
         self.batch_size = batch_size
         self.photos_per_second = 0.0  # of the last `predict`, reading included
         kind = use_device(device, 'none')
+        # As the Runner tests it.
+        self.fp16 = bool((cfg.get('test_cfg') or {}).get('fp16'))
         try:
             model, steps = _build(cfg)
         except Exception as error:
@@ -76,7 +79,11 @@ class Predictor:
         """Score photos whose true classes are `labels`."""
         scores = []
         begin = time.perf_counter()
-        with progress(len(photos), 'predicting') as advance, torch.no_grad():
+        with (
+            progress(len(photos), 'predicting') as advance,
+            torch.no_grad(),
+            autocast(enabled=self.fp16),
+        ):
             for start in range(0, len(photos), self.batch_size):
                 part = range(start, min(start + self.batch_size, len(photos)))
                 batch = default_collate(

@@ -88,12 +88,15 @@ def config_of(path: str | Path) -> Config:
                 f'{path} is refused: its config {error}'
             ) from error
     model, preprocessor, pipeline = parts
+    tested = config.get('test_cfg')
+    fp16 = isinstance(tested, dict) and tested.get('fp16') is True
     return Config(
         {
             'default_scope': scope,
             'model': model,
             'data_preprocessor': preprocessor,
             'test_dataloader': {'dataset': {'pipeline': pipeline}},
+            'test_cfg': {'fp16': fp16},
         }
     )
 

@@ -77,6 +77,9 @@ custom_hooks = [
 """,
     # Five iterations an epoch: a step is left unfinished at each end.
     'accumulation': 'optim_wrapper.update(accumulative_counts=3)',
+    'head first': """
+default_hooks = dict(head_first=dict(type='HeadFirstHook'))
+""",
     'momentum and steps': """
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='SGD', lr=0.05, momentum=0.9,

@@ -1,0 +1,134 @@
+"""Does this machine compute faster in bfloat16? It is tried, and noted."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from flower_mm.engine.environment import device_name
+from flower_mm.files import write_whole
+
+PAYS = 1.2  # times as fast; less is within what a probe may be wrong by
+TIMES = 5
+
+
+def choose_precision(cfg: Config, device: str) -> None:
+    """Settle `precision = 'auto'` of a config: bfloat16 where it pays.
+
+    A wrapper that the config or --amp names stays. So that best.pth was
+    measured as it was trained, validation and testing follow.
+    """
+    if cfg.get('precision') != 'auto' or cfg.optim_wrapper.type not in (
+        None,
+        'OptimWrapper',
+    ):
+        return
+    if speed_up(device) >= PAYS:
+        use_bfloat16(cfg)
+
+
+def use_bfloat16(cfg: Config) -> None:
+    cfg.optim_wrapper.type = 'Bf16OptimWrapper'
+    for name in ('val_cfg', 'test_cfg'):
+        if cfg.get(name) is not None:
+            cfg[name].fp16 = True
+
+
+def keep_precision(cfg: Config, meta: dict) -> None:
+    """A run that goes on stays with what was chosen where it began."""
+    began = meta.get('cfg')
+    if cfg.get('precision') != 'auto' or not isinstance(began, dict):
+        return
+    if began.get('precision') != 'auto':
+        return
+    then = began.get('optim_wrapper')
+    if isinstance(then, dict) and then.get('type') == 'Bf16OptimWrapper':
+        use_bfloat16(cfg)
+    elif cfg.optim_wrapper.type == 'Bf16OptimWrapper':
+        cfg.optim_wrapper.type = 'OptimWrapper'
+        for name in ('val_cfg', 'test_cfg'):
+            if cfg.get(name) is not None:
+                cfg[name].pop('fp16', None)
+
+
+def speed_up(device: str) -> float:
+    """How many times as fast convolutions train in bfloat16.
+
+    The answer is kept: it is of the machine, and a second of each run else.
+    """
+    key = f'{device_name()}, torch {torch.__version__}'
+    if limit := os.environ.get('ONEDNN_MAX_CPU_ISA'):
+        key += f', {limit}'
+    kept = _kept()
+    found = kept.get(key)
+    if not isinstance(found, (int, float)):
+        found = kept[key] = round(_probe(device), 2)
+        try:
+            _file().parent.mkdir(parents=True, exist_ok=True)
+            write_whole(_file(), json.dumps(kept, indent=2).encode())
+        except OSError:
+            pass  # it is tried again next time
+    return found
+
+
+def _file() -> Path:
+    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(home) / 'flower_mm' / 'bfloat16.json'
+
+
+def _kept() -> dict:
+    try:
+        kept = json.loads(_file().read_text('utf-8'))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _probe(device: str) -> float:
+    """Time a piece of a residual network both ways, in turns."""
+    if device == 'cuda':
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            return 0.0
+        photos, clock = 256, time.perf_counter
+    elif device == 'cpu':
+        # One thread's own time: other work on the machine does not count.
+        photos, clock = 8, time.thread_time
+    else:
+        return 0.0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng():
+            net = _net().to(device, memory_format=torch.channels_last)
+            batch = torch.randn(photos, 64, 28, 28, device=device)
+            batch = batch.to(memory_format=torch.channels_last)
+        seconds = {True: [], False: []}
+        for _ in range(TIMES + 1):
+            for bfloat16, taken in seconds.items():
+                start = clock()
+                with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+                    loss = net(batch).float().square().mean()
+                loss.backward()
+                if device == 'cuda':
+                    torch.cuda.synchronize()
+                taken.append(clock() - start)
+    finally:
+        torch.set_num_threads(threads)
+    # The quickest of each: the first ones also find memory and kernels.
+    return min(seconds[False]) / min(seconds[True])
+
+
+def _net() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(64, 64, 3, padding=1),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.Conv2d(64, 128, 1),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.Conv2d(128, 128, 3, padding=1),
+    )

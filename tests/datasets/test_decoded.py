@@ -1,0 +1,140 @@
+"""Photos decoded once are the photos decoded each time."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import draw_photo
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from flower_mm.datasets import decoded as room
+from flower_mm.datasets.decoded import decoded
+from flower_mm.datasets.flower import FlowerDataset
+from flower_mm.errors import UserError
+
+PIPELINE = [
+    {'type': 'LoadImageFromFile'},
+    {'type': 'GrowingCrop', 'scales': [24], 'crop_ratio_range': (0.4, 1.0)},
+    {'type': 'RandomFlip', 'prob': 0.5},
+    {'type': 'ColorJitter', 'brightness': 0.5},
+    {'type': 'PackInputs'},
+]
+
+
+@pytest.fixture
+def root(dataset: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(dataset, tmp_path / 'flowers'))
+
+
+def flowers(root: Path, side: int, **kwargs) -> FlowerDataset:
+    DefaultScope.get_instance('test_decoded', scope_name='flower_mm')
+    return FlowerDataset(
+        str(root), 'train', pipeline=PIPELINE, decode_once=side, **kwargs
+    )
+
+
+def files(root: Path) -> list[Path]:
+    return sorted((root / 'decoded').glob('*'))
+
+
+def batch(dataset: FlowerDataset) -> torch.Tensor:
+    photos = [dataset[i]['inputs'] for i in range(len(dataset))]
+    return torch.stack(photos).float()
+
+
+def test_what_the_model_sees_is_the_same(root):
+    """The photos have 40 x 48 pixels: none is shrunk."""
+    assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
+    (file,) = files(root)
+    assert file.stat().st_size > 38 * 40 * 48 * 3
+
+
+def test_shrunk_photos_are_nearly_the_same(root):
+    """Smooth ones: of noise, every shrinking takes another part away."""
+    for number, photo in enumerate(sorted((root / 'train').rglob('*.jpg'))):
+        x = np.linspace(0, 255, 400)[None, :, None]
+        y = np.linspace(0, 255, 300)[:, None, None]
+        pixels = (x + np.array([0, 1, 2]) * y + number) / 3.1
+        Image.fromarray(pixels.astype(np.uint8)).save(photo, quality=95)
+    plain, shrunk = batch(flowers(root, 0)), batch(flowers(root, 60))
+    assert not torch.equal(plain, shrunk)
+    # Of 255; one comes from rounding.
+    assert (plain - shrunk).abs().mean() < 2.0
+
+
+def test_the_second_run_reads_what_the_first_wrote(root):
+    flowers(root, 32)
+    (file,) = files(root)
+    before = file.stat().st_mtime_ns
+    flowers(root, 32)
+    (file,) = files(root)
+    assert file.stat().st_mtime_ns == before
+
+
+def test_a_photo_that_changes_is_decoded_anew(root):
+    before = batch(flowers(root, 40))
+    (file,) = files(root)
+    photo = sorted((root / 'train').rglob('*.jpg'))[0]
+    draw_photo(photo, 2, 77)
+    os.utime(photo, (1, 1))
+    after = batch(flowers(root, 40))
+    assert not torch.equal(before, after)
+    assert torch.equal(after, batch(flowers(root, 0)))
+    # The old one went when the new one stood.
+    (other,) = files(root)
+    assert other != file
+
+
+@pytest.mark.parametrize('length', [0, 5, 1000])
+def test_a_damaged_file_is_written_anew(length, root):
+    expected = batch(flowers(root, 40))
+    (file,) = files(root)
+    with file.open('r+b') as stream:
+        stream.truncate(length)
+    assert torch.equal(batch(flowers(root, 40)), expected)
+
+
+def test_a_broken_photo_is_told_when_it_is_its_turn(root):
+    photo = sorted((root / 'train').rglob('*.jpg'))[3]
+    photo.write_bytes(photo.read_bytes()[:60])
+    dataset = flowers(root, 40)
+    index = [
+        dataset.get_data_info(i)['img_path'] for i in range(len(dataset))
+    ].index(str(photo.absolute()))
+    with pytest.raises(UserError, match='could not be loaded'):
+        dataset[index]
+    skipping = flowers(root, 40, broken='skip')
+    skipping[index]
+    assert len(skipping.skipped_photos()) == 1
+
+
+def test_without_room_photos_are_decoded_each_time(root, monkeypatch, capsys):
+    monkeypatch.setattr(room, 'MOST_BYTES', 1000)
+    assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
+    assert files(root) == []
+    assert 'decoded each time' in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written(root, capsys):
+    (root / 'decoded').write_text('not a folder')
+    assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
+    assert 'cannot be used' in capsys.readouterr().out
+
+
+def test_photos_of_any_size_in_order(tmp_path):
+    sizes = [(7, 5), (64, 31), (9, 100), (3, 3)]
+    photos = [
+        np.full((height, width, 3), i, np.uint8)
+        for i, (height, width) in enumerate(sizes)
+    ]
+    found = decoded(
+        tmp_path, 'val', ['a', 'b', 'c', 'd'], 8, photos.__getitem__
+    )
+    assert [found[i].shape for i in range(4)] == [
+        (7, 5, 3), (17, 8, 3), (8, 89, 3), (3, 3, 3)
+    ]  # fmt: skip
+    assert all((found[i] == i).all() for i in range(4))

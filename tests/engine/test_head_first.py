@@ -1,0 +1,148 @@
+"""The head solved before training, and alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import forked
+import pytest
+import torch
+from helpers import ROOT, tool
+
+from benchmarks.kill_anywhere.same import differences
+from flower_mm.report.curves import read_scalars
+from flower_mm.report.predict import plain_weights
+
+HEAD_FIRST = """
+default_hooks = dict(head_first=dict(type='HeadFirstHook'))
+"""
+# Kills the run when the head is fitted.
+DIE = """
+import os, signal
+from flower_mm.engine import head_first
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+head_first.fit = die
+"""
+
+
+@pytest.fixture
+def first(config: Path, tmp_path: Path) -> Path:
+    path = tmp_path / 'first.py'
+    path.write_text(config.read_text('utf-8') + HEAD_FIRST)
+    return path
+
+
+def state(path: Path) -> dict:
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+@pytest.fixture(scope='module')
+def alone(config, dataset, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp('alone') / 'run'
+    log = run.with_name('log')
+    forked.finish(
+        log, 'train', config, '--data-root', dataset, '--work-dir', run,
+        '--head-only', report=True,
+    )  # fmt: skip
+    return run
+
+
+def test_alone_it_is_a_whole_training(alone, config, dataset):
+    said = alone.with_name('log').read_text()
+    assert 'head fitted on 38 photos in' in said
+    assert 'epoch 0' in said
+    found = torch.load(alone / 'best.pth', weights_only=True)['meta']
+    top1 = found['metrics']['accuracy/top1']
+    assert top1 > 60, said  # of three classes
+    assert f'best accuracy {top1:.2f} %' in said
+    record = json.loads((alone / 'run.json').read_text())
+    assert record['status'] == 'finished'
+    assert record['result']['best_epoch'] == 0
+    assert record['head_first']['photos'] == 38
+    assert (alone / 'report.html').is_file()
+    done = tool('test', config, alone / 'best.pth', '--data-root', dataset)
+    assert f'top-1 {top1:.2f} %' in done.stdout
+
+
+def test_training_goes_on_from_it(first, dataset, tmp_path):
+    run = tmp_path / 'run'
+    forked.finish(
+        tmp_path / 'log', 'train', first,
+        '--data-root', dataset, '--work-dir', run,
+    )  # fmt: skip
+    scalars = read_scalars(run / 'scalars.json')
+    validated = [r for r in scalars if 'accuracy/top1' in r]
+    assert len(validated) == 3  # before the first epoch, and after both
+    losses = [r['loss'] for r in scalars if 'loss' in r]
+    assert losses[0] < 1.0  # log 3 is 1.1
+
+
+def test_killed_while_it_is_fitted(alone, first, dataset, tmp_path):
+    options = first, '--data-root', dataset, '--work-dir'
+    forked.finish(tmp_path / 'log', 'train', *options, tmp_path / 'whole')
+    script = tmp_path / 'die.py'
+    script.write_text(DIE)
+    run = forked.start(
+        tmp_path / 'log1', 'train', *options, tmp_path / 'part',
+        first=str(script),
+    )  # fmt: skip
+    assert run.wait() == -9, run.text
+    # What it began with, of which fitting changes the head alone.
+    path = tmp_path / 'part' / 'epoch_0.pth'
+    start = plain_weights(torch.load(path, weights_only=True))
+    fitted = state(alone / 'best.pth')
+    changed = {k for k in start if not torch.equal(fitted[k], start[k])}
+    assert changed == {'head.fc.weight', 'head.fc.bias'}
+    forked.finish(
+        tmp_path / 'log2', 'train', *options, tmp_path / 'part', '--resume'
+    )
+    assert differences(tmp_path / 'whole', tmp_path / 'part') == []
+
+
+def test_two_processes_fit_the_same_head(alone, config, dataset, tmp_path):
+    run = tmp_path / 'two'
+    done = subprocess.run(
+        [
+            *(sys.executable, '-m', 'torch.distributed.run'),
+            *('--nproc-per-node=2', '--standalone'),
+            *(ROOT / 'tools' / 'train.py', config, '--launcher=pytorch'),
+            *('--device=cpu', f'--data-root={dataset}', f'--work-dir={run}'),
+            *('--head-only', '--no-report'),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = state(alone / 'best.pth'), state(run / 'best.pth')
+    for name, tensor in two.items():
+        # Another order of photos, and so another fifth that is held out.
+        torch.testing.assert_close(tensor, one[name], rtol=0.2, atol=0.2)
+    record = json.loads((run / 'run.json').read_text())
+    assert record['head_first']['photos'] == 38
+
+
+@pytest.mark.parametrize('flag', ['--no-validate', '--folds=2'])
+def test_what_it_cannot_be_used_with(flag, config, dataset, tmp_path):
+    run = forked.start(
+        tmp_path / 'log', 'train', config, '--data-root', dataset,
+        '--work-dir', tmp_path / 'run', '--head-only', flag,
+    )  # fmt: skip
+    assert run.wait() == 2, run.text
+    assert '--head-only leaves a best.pth' in run.text
+
+
+def test_a_head_without_a_linear_layer(first, dataset, tmp_path):
+    first.write_text(
+        first.read_text()
+        + "model['head'] = dict(type='ArcFaceClsHead', in_channels=32, "
+        'num_classes=3)\n'
+    )
+    run = forked.start(
+        tmp_path / 'log', 'train', first, '--data-root', dataset,
+        '--work-dir', tmp_path / 'run', '--no-doctor',
+    )  # fmt: skip
+    assert run.wait() == 2, run.text
+    assert 'HeadFirstHook fits a linear layer' in run.text
+    assert 'default_hooks.head_first=None' in run.text

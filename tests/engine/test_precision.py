@@ -1,0 +1,151 @@
+"""bfloat16 where it pays, and the same in what follows from a run."""
+
+import json
+from pathlib import Path
+
+import forked
+import pytest
+import torch
+from mmengine.config import Config
+
+from benchmarks.kill_anywhere.same import differences
+from flower_mm.engine import precision
+from flower_mm.engine.precision import choose_precision, speed_up
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return tmp_path / 'cache' / 'flower_mm' / 'bfloat16.json'
+
+
+def made(**more) -> Config:
+    return Config(
+        {
+            'precision': 'auto',
+            'optim_wrapper': {'type': 'OptimWrapper'},
+            'val_cfg': {},
+            'test_cfg': {},
+            **more,
+        }
+    )
+
+
+def pays(home: Path, times: float) -> dict[str, str]:
+    """The environment of a machine where it is `times` as fast."""
+    speed_up('cpu')
+    kept = json.loads(home.read_text())
+    home.write_text(json.dumps(dict.fromkeys(kept, times)))
+    return {'XDG_CACHE_HOME': str(home.parents[1])}
+
+
+def test_it_is_tried_once_on_a_machine(home, monkeypatch):
+    found = speed_up('cpu')
+    assert found > 0
+    monkeypatch.setattr(precision, '_probe', lambda _: pytest.fail('again'))
+    assert speed_up('cpu') == found
+
+
+@pytest.mark.parametrize('text', ['', '[1]', '{"x": "y"}', '\0'])
+def test_a_damaged_note_is_written_anew(text, home):
+    home.parent.mkdir(parents=True)
+    home.write_text(text)
+    found = speed_up('cpu')
+    assert found in json.loads(home.read_text()).values()
+
+
+def test_a_home_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    assert speed_up('cpu') > 0
+
+
+def test_the_run_draws_as_if_it_had_not_been_tried(home):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    speed_up('cpu')
+    assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize(
+    ('times', 'kind'), [(2.0, 'Bf16OptimWrapper'), (1.0, 'OptimWrapper')]
+)
+def test_it_is_used_where_it_pays(times, kind, home):
+    pays(home, times)
+    cfg = made()
+    choose_precision(cfg, 'cpu')
+    assert cfg.optim_wrapper.type == kind
+    for name in ('val_cfg', 'test_cfg'):
+        assert cfg[name].get('fp16', False) == (times > 1.5)
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        {'precision': 'float32'},
+        {'precision': None},
+        {'optim_wrapper': {'type': 'AmpOptimWrapper'}},
+    ],
+)
+def test_what_the_config_says_stays(given, home):
+    pays(home, 2.0)
+    cfg = made(**given)
+    choose_precision(cfg, 'cpu')
+    assert cfg.optim_wrapper == made(**given).optim_wrapper
+
+
+def test_on_a_device_without_autocast(home):
+    cfg = made()
+    choose_precision(cfg, 'mps')
+    assert cfg.optim_wrapper.type == 'OptimWrapper'
+
+
+# Kills the run when the checkpoint of the first epoch stands.
+STOP = """
+import os, signal
+from flower_mm.engine.checkpoint import CheckpointHook
+save = CheckpointHook._save
+def save_and_die(self, runner, epoch):
+    save(self, runner, epoch)
+    if epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+CheckpointHook._save = save_and_die
+"""
+
+
+def test_a_run_that_moves_stays_with_what_it_began(
+    home, config, dataset, tmp_path
+):
+    fast = pays(home, 2.0)
+    other = tmp_path / 'other' / 'flower_mm' / 'bfloat16.json'
+    other.parent.mkdir(parents=True)
+    other.write_text(home.read_text().replace('2.0', '1.0'))
+    slow = {'XDG_CACHE_HOME': str(tmp_path / 'other')}
+
+    def options(name: str) -> tuple:
+        return (
+            *(config, '--data-root', dataset, '--work-dir', tmp_path / name),
+            *('--cfg-options', 'precision=auto'),
+        )
+
+    forked.finish(tmp_path / 'log', 'train', *options('whole'), env=fast)
+    record = json.loads((tmp_path / 'whole' / 'run.json').read_text())
+    assert record['optim_wrapper'] == 'Bf16OptimWrapper'
+    assert record['bfloat16_speed_up'] == 2.0
+    script = tmp_path / 'stop.py'
+    script.write_text(STOP)
+    run = forked.start(
+        tmp_path / 'log1', 'train', *options('part'),
+        first=str(script), env=fast,
+    )  # fmt: skip
+    assert run.wait() == -9, run.text
+    forked.finish(
+        tmp_path / 'log2', 'train', *options('part'), '--resume', env=slow
+    )
+    found = differences(tmp_path / 'whole', tmp_path / 'part')
+    assert found == ['run.json.bfloat16_speed_up']
+    # And the other way round, by a config that says so.
+    forked.finish(tmp_path / 'log3', 'train', *options('slow'), env=slow)
+    record = json.loads((tmp_path / 'slow' / 'run.json').read_text())
+    assert record['optim_wrapper'] == 'OptimWrapper'

@@ -13,7 +13,8 @@ class GrowingCrop(RandomResizedCrop):
     """RandomResizedCrop whose size may grow while a run goes on.
 
     Early epochs learn nearly as much from small photos, in a fraction of the
-    time. The dataset is to be a FlowerDataset, which says how far the run is.
+    time. A FlowerDataset says how far the run is; of another one all photos
+    have the first size.
 
     Where the crop lies is drawn in shares of the photo, so that it is the
     same part of one that was shrunk before; MMPretrain draws pixels.
@@ -28,7 +29,7 @@ class GrowingCrop(RandomResizedCrop):
         self.scales = scales
 
     def transform(self, results: dict) -> dict:
-        side = self.scales[int(results['progress'] * len(self.scales))]
+        side = self.scales[int(results.get('progress', 0) * len(self.scales))]
         self.scale = (side, side)
         return super().transform(results)
 

@@ -141,6 +141,7 @@ def test_a_config_of_theirs_leaves_less(examine_whole):
     [
         '--amp',
         '--from-scratch',
+        '--head-only',
         '--no-report',
         '--folds=2',
         '--retry-nan=1',

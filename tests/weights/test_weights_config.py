@@ -48,12 +48,24 @@ def test_every_config_of_ours_predicts(path, tmp_path):
         'model',
         'data_preprocessor',
         'test_dataloader',
+        'test_cfg',
     }
+    assert found.test_cfg == {'fp16': False}
     own = config.test_dataloader.dataset.pipeline
     names = [part.type for part in found.test_dataloader.dataset.pipeline]
     assert names == [part.type for part in own]
     one, other = (MODELS.build(c.model) for c in (config, found))
     assert parts_of(one) == parts_of(other)
+
+
+@pytest.mark.parametrize(
+    ('tested', 'fp16'),
+    [({'fp16': True}, True), ({'fp16': 'os'}, False), (['fp16'], False)],
+)
+def test_the_precision_it_was_tested_in(tested, fp16, demo, tmp_path):
+    demo['test_cfg'] = tested
+    found = config_of(best(tmp_path / 'best.pth', demo))
+    assert found.test_cfg == {'fp16': fp16}
 
 
 def parts_of(model) -> list:

@@ -20,8 +20,8 @@ import numpy as np
 
 from flower_mm import console
 from flower_mm.files import replacing
+from flower_mm.prepare.dataset import DECODED
 
-FOLDER = 'decoded'
 VERSION = 1  # of the file; another one is written anew
 MOST_BYTES = 20e9  # of one file
 LEFT_FREE = 2e9  # bytes that stay free on the disk
@@ -67,7 +67,7 @@ def decoded(
         None where it would be too large for the disk; the photos are then
         decoded each time, as ever.
     """
-    path = folder / FOLDER / f'{split}-{side}-{_key(photos, side)}.photos'
+    path = folder / DECODED / f'{split}-{side}-{_key(photos, side)}.photos'
     with suppress(OSError, ValueError, IndexError):
         found = DecodedPhotos(path)
         if len(found) == len(photos):
@@ -117,7 +117,7 @@ def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
             file.write(np.ascontiguousarray(photo).data)
             begin += photo.size
             if idx % 256 == 0:
-                _require_room(path.parent, begin * count / (idx + 1) - begin)
+                _require_room(path.parent, begin, count / (idx + 1))
         # The table is mapped as numbers of eight bytes.
         file.write(bytes(-begin % 8))
         begin += -begin % 8
@@ -125,11 +125,14 @@ def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
         file.write(np.int64(begin).tobytes())
 
 
-def _require_room(folder: Path, more: float) -> None:
+def _require_room(folder: Path, written: int, times: float) -> None:
+    """Stop early: all photos are taken for as large as those so far."""
+    whole = written * times
     free = shutil.disk_usage(folder).free
-    if more > min(free - LEFT_FREE, MOST_BYTES):
+    if whole > MOST_BYTES or whole - written > free - LEFT_FREE:
         raise _TooLargeError(
-            f'{more / 1e9:.1f} GB more would be needed, {free / 1e9:.1f} GB '
+            f'the file would have {whole / 1e9:.1f} GB, of '
+            f'{MOST_BYTES / 1e9:.0f} that it may have; {free / 1e9:.1f} GB '
             'are free'
         )
 
@@ -151,7 +154,7 @@ def _in_threads(
 ) -> Iterator[np.ndarray | None]:
     """In order. Decoding and shrinking let other threads run meanwhile."""
     numbers = iter(range(count))
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor() as pool:
         # Few are under way: what waits for its turn takes memory.
         waiting = deque(pool.submit(work, idx) for idx in islice(numbers, 64))
         while waiting:

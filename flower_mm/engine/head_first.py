@@ -125,7 +125,7 @@ def last_layer(model: nn.Module, classes: int) -> nn.Linear:
 def _batches(runner) -> Iterator[dict]:
     """This process's share of the training photos, as validation sees them."""
     loader = runner.train_dataloader
-    cfg = runner.cfg.val_dataloader or runner.cfg.test_dataloader
+    cfg = runner.cfg.get('val_dataloader') or runner.cfg.test_dataloader
     plain = Compose([TRANSFORMS.build(step) for step in cfg.dataset.pipeline])
     photos = _seen_by(loader.dataset, plain)
     yield from DataLoader(

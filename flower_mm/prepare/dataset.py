@@ -11,6 +11,7 @@ from flower_mm.prepare.find import shown
 from flower_mm.prepare.split import SIDES
 
 NAME = 'dataset.json'
+DECODED = 'decoded'  # the folder of photos that training keeps decoded
 FORMAT = 1
 
 # side: {'class/name': sha256}

@@ -26,7 +26,7 @@ from flower_mm.prepare.split import SIDES
 REPORT = 'report.txt'
 OURS = frozenset(
     (*SIDES, *(f'{side}.txt' for side in SIDES), 'classes.txt', REPORT,
-     dataset.NAME)
+     dataset.NAME, dataset.DECODED)
 )  # fmt: skip
 SPARE = 64 * 1024**2  # bytes left free on the disk
 PIECE = 1024**2

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import draw_photo
+from helpers import draw_photo, tool
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -123,6 +123,13 @@ def test_a_folder_that_cannot_be_written(root, capsys):
     (root / 'decoded').write_text('not a folder')
     assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
     assert 'cannot be used' in capsys.readouterr().out
+
+
+def test_a_dataset_made_anew_has_none_of_the_old(root, photos):
+    flowers(root, 40)
+    assert files(root)
+    tool('prepare_dataset', photos, '--out', root, '--overwrite')
+    assert files(root) == []
 
 
 def test_photos_of_any_size_in_order(tmp_path):

@@ -14,23 +14,14 @@ from flower_mm.doctor.keys.decay import multiplied
 from flower_mm.doctor.keys.placed import placed
 from flower_mm.doctor.keys.source import Source
 from flower_mm.doctor.remedy import code, value_at
+from flower_mm.engine.runner import MMENGINES_HOOKS
 
 # MMEngine only looks for keys that it knows in these.
 FORGIVING = ('auto_scale_lr', 'env_cfg', 'optim_wrapper.paramwise_cfg')
 OWNERS = ('mmpretrain', 'flower_mm')
 # Not built while training.
 LATER = ('test_', 'tta_')
-HOOKS = (
-    'runtime_info',
-    'timer',
-    'sampler_seed',
-    'logger',
-    'param_scheduler',
-    'checkpoint',
-    'visualization',
-    'pretrained',
-    'ema',
-)
+HOOKS = (*MMENGINES_HOOKS, 'visualization', 'pretrained', 'ema')
 # What a dataset of another type still wants.
 KEPT = {'data_root', 'pipeline', 'test_mode'}
 

@@ -44,6 +44,9 @@ def read_config(path: str, options: dict | None = None) -> Config:
             f'the config {path} cannot be read:\n'
             f'{type(error).__name__}: {error}'
         ) from error
+    # MMEngine asks for the text five times a run, and has yapf lay it out each
+    # time. Its argument against that does not reach the config.
+    object.__setattr__(cfg, '_format_python_code', False)
     if options:
         try:
             cfg.merge_from_dict(options)

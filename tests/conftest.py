@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from helpers import CLASSES, ROOT, TINY, draw_photo, tool, train_tiny
 
+from flower_mm.cli import wait_asleep
+
+# Before torch is imported here; the tools that tests fork have it from here.
+wait_asleep()
 # A shell's background jobs ignore Ctrl-C and so would the tools that tests
 # start there.
 signal.signal(signal.SIGINT, signal.default_int_handler)

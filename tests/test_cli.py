@@ -1,5 +1,6 @@
 """Commands that a tool names can be pasted as they are."""
 
+import gc
 import re
 import shlex
 import subprocess
@@ -65,3 +66,12 @@ def test_a_tool_ends_with_the_code_of_a_users_mistake():
     assert done.returncode == cli.YOURS
     assert 'param_scheduler is a list with 2 entries' in done.stderr
     assert 'fault of flower_mm' not in done.stderr
+
+
+def test_garbage_is_looked_for_again_once_all_is_loaded():
+    with cli.loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ImportError), cli.loading():
+        import there_is_no_such_module  # noqa: F401
+    assert gc.isenabled()

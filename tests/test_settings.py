@@ -114,3 +114,12 @@ def test_a_config_that_does_not_parse_is_told(tmp_path):
     path.write_text('model = dict(')
     with pytest.raises(UserError, match='cannot be read'):
         read_config(str(path))
+
+
+@pytest.mark.parametrize('name', ['demo', 'vit_small', 'swin_tiny'])
+def test_the_text_that_a_run_leaves_of_its_config_reads_back(tmp_path, name):
+    options = {'model.head.note': "it's", 'custom_hooks': []}
+    cfg = read_config(str(ROOT / f'configs/flower/{name}_flower.py'), options)
+    left = tmp_path / 'left.py'
+    left.write_text(cfg.pretty_text, 'utf-8')
+    assert read_config(str(left)).to_dict() == cfg.to_dict()

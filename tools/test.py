@@ -89,7 +89,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    from flower_mm.engine.test import test
+    with cli.loading():
+        from flower_mm.engine.test import test
 
     test(args)
 

@@ -26,9 +26,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> int | None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    from flower_mm.doctor.run import check_before_training
-    from flower_mm.engine.train import train
-    from flower_mm.settings import read_config
+    with cli.loading():
+        from flower_mm.doctor.run import check_before_training
+        from flower_mm.engine.train import train
+        from flower_mm.settings import read_config
 
     cfg = read_config(args.config, args.cfg_options)
     if not args.no_doctor:

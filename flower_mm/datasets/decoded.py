@@ -34,21 +34,23 @@ class DecodedPhotos:
     """The pixels of each photo, read from the file."""
 
     def __init__(self, path: Path) -> None:
-        self._all = np.memmap(path, np.uint8, 'r')
-        begin = int(self._all[-8:].view(np.int64)[0])
-        table = self._all[begin:-8].view(np.int64)
-        self._table = table.reshape(-1, COLUMNS)
+        # Not 'r': torch warns of each array that cannot be written. What is
+        # written stays in this process.
+        whole = np.memmap(path, np.uint8, 'c')
+        begin = int(whole[-8:].view(np.int64)[0])
+        self.pixels = whole[:begin]
+        self.table = whole[begin:-8].view(np.int64).reshape(-1, COLUMNS)
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self.table)
 
     def __getitem__(self, idx: int) -> np.ndarray | None:
         """A copy of a photo as BGR; None where it could not be decoded."""
-        begin, height, width = self._table[idx].tolist()
+        begin, height, width = self.table[idx].tolist()
         if not height:
             return None
         size = height * width * 3
-        pixels = np.array(self._all[begin : begin + size])
+        pixels = np.array(self.pixels[begin : begin + size])
         return pixels.reshape(height, width, 3)
 
 

@@ -80,7 +80,7 @@ class FlowerDataset(BaseDataset):
             metainfo={'classes': read_classes(Path(data_root))},
             **kwargs,
         )
-        self._decoded = self._decode() if decode_once else None
+        self.decoded = self._decode() if decode_once else None
         # A byte a photo, 1 for those skipped; shared, for workers tell here.
         self.skipped = torch.zeros(len(self), dtype=torch.uint8)
         self.skipped.share_memory_()
@@ -125,16 +125,22 @@ class FlowerDataset(BaseDataset):
                 + self._advice
             )
 
-    def prepare_data(self, idx: int) -> dict:
+    @property
+    def now(self) -> tuple[int, int, int]:
+        """Which seed, epoch, and number of epochs draws belong to."""
         seed, epoch, epochs = self._now.tolist()
+        return seed, epoch, epochs
+
+    def prepare_data(self, idx: int) -> dict:
+        seed, epoch, epochs = self.now
         with drawing(seed, epoch, idx):
-            photo = self._load(idx)
+            photo = self.load(idx)
             photo['progress'] = epoch / epochs if epochs else 0.0
             return Compose(self.pipeline.transforms[1:])(photo)
 
-    def _load(self, idx: int) -> dict:
+    def load(self, idx: int) -> dict:
         """Read this photo or, if it is to be skipped, another of its class."""
-        for candidate in self._candidates(idx):
+        for candidate in self.candidates(idx):
             try:
                 return self._read(candidate)
             except BrokenPhotoError as error:
@@ -151,7 +157,8 @@ class FlowerDataset(BaseDataset):
             + self._advice
         )
 
-    def _candidates(self, idx: int) -> Iterator[int]:
+    def candidates(self, idx: int) -> Iterator[int]:
+        """This photo and, in an order that is drawn, others of its class."""
         yield idx
         others = np.flatnonzero(self._labels == self._labels[idx])
         # numpy is seeded for this photo in this epoch.
@@ -163,7 +170,7 @@ class FlowerDataset(BaseDataset):
 
     def _read(self, idx: int) -> dict:
         info = self.get_data_info(idx)
-        pixels = self._decoded[idx] if self._decoded else None
+        pixels = self.decoded[idx] if self.decoded else None
         if pixels is None:
             return read_photo(self.pipeline.transforms[:1], info)
         info['img'] = pixels

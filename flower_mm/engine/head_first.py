@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 from mmengine.dataset import Compose, DefaultSampler, default_collate
@@ -12,7 +12,9 @@ from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
+from flower_mm.datasets.batched.plan import CannotError
 from flower_mm.datasets.draws import drawing
+from flower_mm.datasets.on_device import DeviceLoader
 from flower_mm.engine.linear import fit
 from flower_mm.engine.model import unwrapped
 from flower_mm.errors import UserError
@@ -98,12 +100,12 @@ class HeadFirstHook(Hook):
                 data = model.data_preprocessor(batch, training=False)
                 with runner.optim_wrapper.optim_context(model):
                     model(data['inputs'], mode='tensor')
-                labels += [int(s.gt_label) for s in data['data_samples']]
+                labels += [s.gt_label for s in data['data_samples']]
         finally:
             hook.remove()
             model.train(was_training)
         features = torch.cat(seen)
-        return _of_all(features, torch.tensor(labels, device=features.device))
+        return _of_all(features, torch.cat(labels).to(features.device))
 
 
 def last_layer(model: nn.Module, classes: int) -> nn.Linear:
@@ -122,13 +124,16 @@ def last_layer(model: nn.Module, classes: int) -> nn.Linear:
     return layers[-1]
 
 
-def _batches(runner) -> Iterator[dict]:
+def _batches(runner) -> DataLoader:
     """This process's share of the training photos, as validation sees them."""
     loader = runner.train_dataloader
     cfg = runner.cfg.get('val_dataloader') or runner.cfg.test_dataloader
     plain = Compose([TRANSFORMS.build(step) for step in cfg.dataset.pipeline])
+    if isinstance(loader, DeviceLoader):
+        with suppress(CannotError):
+            return loader.seen_by(plain, cfg.batch_size)
     photos = _seen_by(loader.dataset, plain)
-    yield from DataLoader(
+    return DataLoader(
         photos,
         batch_size=cfg.batch_size,
         sampler=DefaultSampler(photos, shuffle=False, round_up=False),

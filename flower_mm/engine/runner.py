@@ -1,5 +1,6 @@
 """MMEngine's Runner with a quiet screen and safe reading."""
 
+import copy
 import logging
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
 
+from flower_mm.datasets.on_device import placed
 from flower_mm.engine.model import laid_out, unwrapped
 from flower_mm.engine.resume import check_states, fast_forward, fit
 from flower_mm.errors import UserError
@@ -78,6 +81,21 @@ class FlowerRunner(Runner):
         """
         super().register_hooks(*args, **kwargs)
         self._hooks.sort(key=lambda hook: getattr(hook, 'comes_last', False))
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict,
+        seed: int | None = None,
+        diff_rank_seed: bool = False,
+    ) -> DataLoader:
+        """Besides MMEngine's keys: `on_device`, where its photos are to be."""
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        cfg = copy.copy(dataloader)
+        wanted = cfg.pop('on_device', False)
+        return placed(
+            Runner.build_dataloader(cfg, seed, diff_rank_seed), wanted
+        )
 
     def wrap_model(self, model_wrapper_cfg, model):
         model = laid_out(model)

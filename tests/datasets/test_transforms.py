@@ -1,10 +1,11 @@
-"""Crops that grow, and are the same part of a shrunk photo."""
+"""What MMPretrain leaves out, and what takes it longer."""
 
 import cv2
 import numpy as np
 import pytest
+from mmpretrain.datasets.transforms import ColorJitter
 
-from flower_mm.datasets.transforms import GrowingCrop
+from flower_mm.datasets.transforms import GrowingCrop, QuickJitter
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -68,3 +69,40 @@ def test_crops_lie_all_over_the_photo():
 def test_a_photo_too_narrow_for_any_crop():
     crop = GrowingCrop(scales=[8], crop_ratio_range=(0.9, 1.0))
     assert crop({'img': photo(4, 90), 'progress': 0.5})['img'].shape[0] == 8
+
+
+@pytest.mark.parametrize(
+    ('settings', 'most'),
+    [
+        ({'brightness': 0.5}, 1),
+        ({'contrast': 0.5}, 1),
+        ({'saturation': 0.5}, 1),
+        # A step of the hue, of 256 here and in Pillow.
+        ({'hue': (0.0, 0.5)}, 6),
+        # Each of the steps rounds.
+        ({'brightness': 0.4, 'contrast': 0.4, 'saturation': 0.4}, 5),
+    ],
+)
+def test_quick_jitter_gives_what_mmpretrains_gives(settings, most):
+    ours, theirs = QuickJitter(**settings), ColorJitter(**settings)
+    changed = 0
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        noise = rng.randint(0, 256, (40, 50, 3)).astype(np.uint8)
+        image = np.flip(cv2.GaussianBlur(noise, (0, 0), 3), axis=1)
+        found = []
+        for jitter in (ours, theirs):
+            np.random.seed(seed)
+            found.append(jitter({'img': image.copy()})['img'].astype(int))
+        assert np.abs(found[0] - found[1]).max() <= most
+        changed += not np.array_equal(found[0], image)
+    assert changed > 15  # a factor may be as good as 1
+
+
+def test_quick_jitter_turns_hues_both_ways():
+    """mmcv's step takes no negative turn with numpy 2."""
+    red = np.full((4, 4, 3), (0, 0, 200), np.uint8)
+    there = QuickJitter(hue=(1 / 3, 1 / 3))({'img': red})['img']
+    back = QuickJitter(hue=(-1 / 3, -1 / 3))({'img': red})['img']
+    assert there[0, 0].tolist() == pytest.approx([0, 200, 0], abs=6)
+    assert back[0, 0].tolist() == pytest.approx([200, 0, 0], abs=6)

@@ -16,7 +16,14 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 PLACE = 'data_preprocessor'
 # Steps that bring photos to another scale before the preprocessor.
 SCALING = ('Normalize', 'ToTensor', 'ConvertImageDtype', 'ToDtype')
-CHANGING = ('ColorJitter', 'RandAugment', 'AutoAugment', 'AugMix', 'Lighting')
+CHANGING = (
+    'ColorJitter',
+    'QuickJitter',
+    'RandAugment',
+    'AutoAugment',
+    'AugMix',
+    'Lighting',
+)
 
 
 def check(case: Case) -> Iterator[Finding]:

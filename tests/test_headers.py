@@ -7,7 +7,7 @@ import re
 import pytest
 from helpers import ROOT
 
-CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
+CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower*.py'))
 with (ROOT / 'benchmarks/results/accuracy.csv').open() as file:
     ROWS = list(csv.DictReader(file))
 

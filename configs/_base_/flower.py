@@ -16,7 +16,7 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.35, 1.0)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2),
+    dict(type='QuickJitter', brightness=0.2, contrast=0.2, saturation=0.2),
     dict(type='PackInputs'),
 ]
 test_pipeline = [

@@ -1,0 +1,21 @@
+"""ResNet-50 in a hurry. No figures: its ImageNet weights were not at hand.
+
+python tools/train.py configs/flower/resnet50_flower_fast.py
+"""
+
+_base_ = [
+    'mmpretrain::_base_/models/resnet50.py',
+    '../_base_/flower_fast.py',
+]
+
+model = dict(
+    # Of four.
+    backbone=dict(frozen_stages=2),
+    head=dict(
+        loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),
+        cal_acc=True,
+    ),
+)
+default_hooks = dict(
+    pretrained=dict(type='PretrainedHook', weights='resnet50')
+)

@@ -179,18 +179,17 @@ class FlowerDataset(BaseDataset):
 
     def _decode(self) -> DecodedPhotos | None:
         steps = self.pipeline.transforms[:1]
-        infos = [self.get_data_info(idx) for idx in range(len(self))]
 
         def load(idx: int) -> np.ndarray | None:
             try:
-                return read_photo(steps, infos[idx])['img']
+                return read_photo(steps, self.get_data_info(idx))['img']
             except UserError:
                 return None  # told when it is its turn
 
         return decoded(
             Path(self.data_root),
             self.split,
-            [info['img_path'] for info in infos],
+            [self.get_data_info(idx)['img_path'] for idx in range(len(self))],
             self.decode_once,
             load,
         )

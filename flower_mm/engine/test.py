@@ -16,6 +16,7 @@ from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.engine.device import leave_group, use_device
 from flower_mm.engine.failures import explained
+from flower_mm.engine.memory import keep_memory
 from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
@@ -111,6 +112,7 @@ def test(args: argparse.Namespace) -> None:
         raise UserError('--out-item says what goes into --out FILE: add it')
     cfg = configure(args)
     classes = settle(cfg)
+    keep_memory()
     _same_classes(args.checkpoint, classes, args.data_root)
     batch_size = cfg.test_dataloader.get('batch_size', 1)
     less = (

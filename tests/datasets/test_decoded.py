@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -130,6 +132,27 @@ def test_a_dataset_made_anew_has_none_of_the_old(root, photos):
     assert files(root)
     tool('prepare_dataset', photos, '--out', root, '--overwrite')
     assert files(root) == []
+
+
+def test_what_is_written_is_not_kept(tmp_path):
+    """64 photos may be under way, of 200; all would be 24 MB."""
+    photo = np.zeros((200, 200, 3), np.uint8)
+    folder = tmp_path / 'train' / 'a'
+    folder.mkdir(parents=True)
+    for number in range(200):
+        cv2.imwrite(str(folder / f'{number}.jpg'), photo)
+    (tmp_path / 'classes.txt').write_text('a\nb\n')
+    (tmp_path / 'train.txt').write_text(
+        ''.join(f'a/{number}.jpg 0\n' for number in range(200))
+    )
+    tracemalloc.start()
+    try:
+        dataset = flowers(tmp_path, 200)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(dataset.decoded) == 200
+    assert peak < 15e6
 
 
 def test_photos_of_any_size_in_order(tmp_path):

@@ -7,6 +7,9 @@ One run each, on the same split, from the same weights, for the same number of
 epochs; stock MMPretrain is started by its own tools/train.py. Each row of
 results/accuracy.csv has the best epoch's top-1 and that of every epoch.
 
+Stock MMPretrain is in float32, as it comes; its rows up to 2026-11-21 were
+measured in bfloat16, by our wrapper.
+
 Rows with 569 validation photos are of a split that left the twins of two of
 them in train; their groups are found since.
 """

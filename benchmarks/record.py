@@ -38,7 +38,8 @@ def versions() -> str:
 def record(table: str, rows: list[dict], key: tuple[str, ...]) -> Path:
     """Put rows into results/`table`.csv; rows of the same `key` are replaced.
 
-    The machine, the versions and the day are added to each row.
+    The machine, the versions and the day are added to each row; one that was
+    measured in another environment brings its own versions.
     """
     path = RESULTS / f'{table}.csv'
     env = {
@@ -46,7 +47,7 @@ def record(table: str, rows: list[dict], key: tuple[str, ...]) -> Path:
         'versions': versions(),
         'date': datetime.date.today().isoformat(),
     }
-    new = [{k: str(v) for k, v in (row | env).items()} for row in rows]
+    new = [{k: str(v) for k, v in (row | (env | row)).items()} for row in rows]
     fresh = {tuple(row[k] for k in key) for row in new}
     old = []
     if path.exists():

@@ -1,7 +1,6 @@
 """MMPretrain as it comes: its model, data and runtime files, five classes.
 
-bfloat16 for the forward pass, as our own runs here have it, so that a run
-takes minutes and not half an hour on two cores.
+In float32 and with nothing of flower_mm.
 """
 
 _base_ = [
@@ -9,7 +8,6 @@ _base_ = [
     'mmpretrain::_base_/datasets/imagenet_bs32.py',
     'mmpretrain::_base_/default_runtime.py',
 ]
-custom_imports = dict(imports=['flower_mm.engine'])
 
 model = dict(head=dict(num_classes=5, topk=(1,)))
 data_preprocessor = dict(num_classes=5)
@@ -40,5 +38,7 @@ test_evaluator = val_evaluator
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
-default_hooks = dict(checkpoint=dict(interval=100, save_last=False))
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=1, save_best='auto')
+)
 randomness = dict(seed=0)

@@ -3,7 +3,7 @@
 _base_ = ['stock.py']
 
 optim_wrapper = dict(
-    type='flower_mm.Bf16OptimWrapper',
+    type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.02),
 )
 param_scheduler = dict(type='CosineAnnealingLR', by_epoch=True)

@@ -3,7 +3,7 @@
 _base_ = ['stock.py']
 
 optim_wrapper = dict(
-    type='flower_mm.Bf16OptimWrapper',
+    type='OptimWrapper',
     optimizer=dict(type='SGD', lr=5e-3, momentum=0.9, weight_decay=1e-4),
 )
 param_scheduler = dict(

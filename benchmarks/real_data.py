@@ -27,8 +27,16 @@ from benchmarks.record import record
 
 ROOT = Path(__file__).parent.parent
 OURS = 'configs/flower/mobilenet_v2_flower.py'
+# Config, flags, and epochs where it is not for --epochs to say.
+WAYS = {
+    'ours': (OURS, ['--amp'], None),
+    'fast': ('configs/flower/mobilenet_v2_flower_fast.py', [], 4),
+    'head_only': (OURS, ['--head-only'], 0),
+}
 NAMES = {
     'ours': 'MobileNetV2, ours',
+    'fast': 'MobileNetV2, ours, fast',
+    'head_only': 'MobileNetV2, ours, --head-only',
     'stock_adamw': 'MobileNetV2, stock MMPretrain, AdamW 3e-4',
     'stock_sgd': 'MobileNetV2, stock MMPretrain, SGD 1e-3',
     'stock_d1': "MobileNetV2, stock MMPretrain, report D1's SGD 5e-3",
@@ -61,18 +69,19 @@ def _command(name: str, args, seed: int, folder: str) -> list[str]:
     data = str(Path(args.data_root).resolve())
     weights = str(Path(args.weights).resolve())
     epochs = f'train_cfg.max_epochs={args.epochs}'
-    if name == 'ours':
+    if name in WAYS:
+        config, flags, own = WAYS[name]
         return [
             sys.executable,
             'tools/train.py',
-            OURS,
-            '--amp',
+            config,
+            *flags,
             f'--seed={seed}',
             f'--data-root={data}',
             f'--work-dir={folder}',
             '--cfg-options',
-            epochs,
             f'default_hooks.pretrained.weights={weights}',
+            *([epochs] if own is None else []),
         ]
     package = Path(find_spec('mmpretrain').origin).parent
     return [
@@ -102,16 +111,17 @@ def _photos(args) -> str:
 
 
 def _row(name: str, args, runs: list[tuple[list[float], float]]) -> dict:
+    config, _, own = WAYS.get(name, (f'benchmarks/rivals/{name}.py', [], None))
     best = [max(accuracies) for accuracies, _ in runs]
     return {
         'name': NAMES[name],
-        'config': OURS if name == 'ours' else f'benchmarks/rivals/{name}.py',
+        'config': config,
         'command': f'python -m benchmarks.real_data --only {name} '
         f'--epochs {args.epochs} '
         f'--seeds {" ".join(map(str, args.seeds))}',
         'data': 'flower_photos, 2,848 photos of 5 classes',
         'split': f'prepare_dataset.py --val 0.2 --seed 0, {_photos(args)}',
-        'epochs': args.epochs,
+        'epochs': args.epochs if own is None else own,
         'seeds': ' '.join(map(str, args.seeds)),
         'top1_mean': f'{sum(best) / len(best):.2f}',
         'top1_min': f'{min(best):.2f}',

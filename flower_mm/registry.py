@@ -23,6 +23,9 @@ HOOKS = _child('HOOKS', 'flower_mm.engine')
 LOOPS = _child('LOOPS', 'flower_mm.engine')
 METRICS = _child('METRICS', 'flower_mm.engine')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'flower_mm.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'OPTIM_WRAPPER_CONSTRUCTORS', 'flower_mm.engine'
+)
 TRANSFORMS = _child('TRANSFORMS', 'flower_mm.datasets')
 
 globals().update(

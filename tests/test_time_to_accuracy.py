@@ -71,7 +71,7 @@ def test_the_table_asks_all_for_the_best_of_stock(tmp_path):
         for system, epochs, run in (
             ('stock_d1', '10', QUICK),
             ('stock_adamw', '20', SLOW),  # too many epochs to count
-            ('fast', 'of the config', SLOW),
+            ('fast', '4', SLOW),
         )
     ]
     path = tmp_path / 'some.csv'

@@ -9,7 +9,8 @@ and is asked about the same validation photos after each epoch, all on the
 CPU. The clock starts with the command, before Python does. What ours keeps of
 a dataset is not there at the start: decoding is in each run's time. What a
 machine learns once is kept: the trial of bfloat16, Python's own caches. The
-peak is of all processes of a run, a page that they share counted once.
+peak is the most of some looks, ten seconds apart, at all processes of a run; a
+page that they share counts once.
 
 fastai and timm run in an environment of their own, which is made when first
 needed. A row is replaced when its system is measured again here; --only
@@ -128,7 +129,6 @@ def _row(
     name: str, args: argparse.Namespace, begun: str, runs: dict[int, Run]
 ) -> dict:
     system = SYSTEMS[name]
-    epochs = args.epochs or system.epochs or 'of the config'
     train, val = (
         len((args.data_root / f'{split}.txt').read_text('utf-8').splitlines())
         for split in ('train', 'val')
@@ -136,7 +136,7 @@ def _row(
     facts = {
         'system': name,
         'name': system.title,
-        'epochs': epochs,
+        'epochs': args.epochs or system.epochs,
         'threads': os.environ.get('OMP_NUM_THREADS') or os.cpu_count(),
         'seeds': ' '.join(map(str, runs)),
         'train': train,

@@ -15,7 +15,7 @@ class Task:
     python: Path
     data: Path
     weights: Path
-    epochs: int | None
+    epochs: int
     seed: int
     folder: Path
 
@@ -23,7 +23,7 @@ class Task:
 @dataclass(frozen=True)
 class System:
     title: str
-    epochs: int | None  # None where the config says it
+    epochs: int
     command: Callable[[Task], list[str]]
     speaks: bool = False  # tells its accuracies on stdout
     peer: bool = False  # by the Python of the peers' environment
@@ -50,9 +50,6 @@ def _stock(config: str) -> Callable[[Task], list[str]]:
 
 def _ours(config: str, *flags: str) -> Callable[[Task], list[str]]:
     def command(task: Task) -> list[str]:
-        options = [f'default_hooks.pretrained.weights={task.weights}']
-        if task.epochs:
-            options.append(f'train_cfg.max_epochs={task.epochs}')
         return [
             str(task.python),
             'tools/train.py',
@@ -62,7 +59,9 @@ def _ours(config: str, *flags: str) -> Callable[[Task], list[str]]:
             f'--work-dir={task.folder}',
             f'--seed={task.seed}',
             '--cfg-options',
-            *options,
+            f'default_hooks.pretrained.weights={task.weights}',
+            # Of none, --head-only is to say.
+            *([f'train_cfg.max_epochs={task.epochs}'] * bool(task.epochs)),
         ]
 
     return command
@@ -86,11 +85,11 @@ def _loop(script: str, *flags: str) -> Callable[[Task], list[str]]:
 SYSTEMS = {
     'head_only': System(
         'ours, --head-only',
-        None,
+        0,
         _ours('mobilenet_v2_flower', '--head-only'),
     ),
-    'fast': System('ours, fast', None, _ours('mobilenet_v2_flower_fast')),
-    'ours': System('ours', None, _ours('mobilenet_v2_flower')),
+    'fast': System('ours, fast', 4, _ours('mobilenet_v2_flower_fast')),
+    'ours': System('ours', 5, _ours('mobilenet_v2_flower')),
     'fastai': System(
         'fastai, fine_tune', 5, _loop('fastai_loop'), speaks=True, peer=True
     ),

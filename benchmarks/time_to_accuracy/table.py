@@ -15,7 +15,7 @@ from benchmarks.time_to_accuracy.systems import SYSTEMS
 STOCK_EPOCHS = 10  # the rivals' best counts within so many
 
 
-def table(path: Path) -> str:
+def table(path: Path, levels: tuple[int, ...] = LEVELS) -> str:
     with path.open(newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     order = list(SYSTEMS)
@@ -25,6 +25,7 @@ def table(path: Path) -> str:
         _of_one(
             f'{machine}, {threads} threads',
             [r for r in rows if (r['machine'], r['threads']) == place],
+            levels,
         )
         for place in places
         for machine, threads in [place]
@@ -44,14 +45,14 @@ def stock_best(rows: list[dict]) -> float:
     )
 
 
-def _of_one(place: str, rows: list[dict]) -> str:
+def _of_one(place: str, rows: list[dict], levels: tuple[int, ...]) -> str:
     best = stock_best(rows)
     known = '?' if best == inf else f'{best:.2f}'
     heads = [
         *('system', 'epochs', 'runs', 'best top-1, %'),
-        *(f's to {level} %' for level in LEVELS),
+        *(f's to {level} %' for level in levels),
         *(f"s to stock's best, {known} %", 's to the end'),
-        *('photos/s', 'peak MB', 'CPU s', 'begun'),
+        *('photos/s', 'peak MB'),
     ]
     lines = [
         f'{place}:',
@@ -63,10 +64,10 @@ def _of_one(place: str, rows: list[dict]) -> str:
         to_best = median(seconds_to(best, run) for run in validations_of(row))
         cells = [
             *(row['name'], row['epochs'], row['runs'], _cell(row, 'top1')),
-            *(_cell(row, f'seconds_to_{level}') for level in LEVELS),
+            *(_cell(row, f'seconds_to_{level}') for level in levels),
             '' if to_best == inf else f'{to_best:.1f}',
             *(_cell(row, 'seconds'), _cell(row, 'photos_a_second')),
-            *(_cell(row, 'peak_mb'), _cell(row, 'cpu_seconds'), row['begun']),
+            _cell(row, 'peak_mb'),
         ]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)

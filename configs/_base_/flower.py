@@ -79,6 +79,7 @@ val_cfg = dict(type='EitherWeightsValLoop')
 test_cfg = dict()
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='FewGroups',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
     # Weight decay pulls scales and shifts to zero for nothing.
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),

@@ -6,6 +6,7 @@ from flower_mm.engine.broken import BrokenPhotosHook
 from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.draws import EpochSeedHook
 from flower_mm.engine.ema import EitherWeightsValLoop
+from flower_mm.engine.groups import FewGroups
 from flower_mm.engine.head_first import HeadFirstHook
 from flower_mm.engine.metrics import CrossEntropy
 from flower_mm.engine.numbers import FiniteHook
@@ -22,6 +23,7 @@ __all__ = [
     'CrossEntropy',
     'EitherWeightsValLoop',
     'EpochSeedHook',
+    'FewGroups',
     'FiniteHook',
     'FlowerRunner',
     'HeadFirstHook',

@@ -12,6 +12,7 @@ PLACE = 'optim_wrapper.optimizer.weight_decay'
 MULTIPLIERS = ('norm_decay_mult', 'bias_decay_mult', 'dwconv_decay_mult')
 CONSTRUCTORS = (
     'DefaultOptimWrapperConstructor',
+    'FewGroups',
     'LearningRateDecayOptimWrapperConstructor',
 )
 

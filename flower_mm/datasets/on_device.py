@@ -5,7 +5,7 @@ the order of its photos, at its beginning. Untried on a GPU.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 import numpy as np
@@ -24,25 +24,31 @@ from flower_mm.datasets.draws import drawing
 from flower_mm.datasets.flower import FlowerDataset
 from flower_mm.errors import UserError
 
+SIDE = 320  # of decoded photos, the shorter one, unless it is said
 SHARE = 0.25  # of a GPU's free memory that 'auto' lets photos take
 COLOURS = 3
 
 
-def placed(loader: DataLoader, wanted: bool | str) -> DataLoader:
-    """The loader that a dataloader's `on_device` asks for.
+def placed(cfg: dict, build: Callable[[dict], DataLoader]) -> DataLoader:
+    """The loader of a config, by what its `on_device` asks for.
 
-    Args:
-        loader: The ordinary one.
-        wanted: True, False, or 'auto': on a GPU in whose memory the photos
-            fit, and where the pipeline can run there.
+    True, False, or 'auto': on a GPU in whose memory the photos fit, and where
+    the pipeline can run there. Photos for the device are decoded once.
     """
+    cfg = copy.copy(cfg)
+    wanted = cfg.pop('on_device', False)
     if wanted not in (True, False, 'auto'):
         raise UserError(
             f"a dataloader's `on_device` is True, False or 'auto', not "
             f'{wanted!r}'
         )
     if not wanted or (wanted == 'auto' and get_device() != 'cuda'):
-        return loader
+        return build(cfg)
+    dataset = cfg['dataset']
+    if isinstance(dataset, dict) and 'FlowerDataset' in str(dataset['type']):
+        dataset = cfg['dataset'] = copy.copy(dataset)
+        dataset['decode_once'] = dataset.get('decode_once') or SIDE
+    loader = build(cfg)
     try:
         if wanted == 'auto':
             _require_room(_flowers(loader.dataset))
@@ -63,7 +69,7 @@ class DeviceLoader(DataLoader):
     that would have to be waited for.
 
     Args:
-        dataset: Whose photos and pipeline; `decode_once` is set.
+        dataset: Whose photos and pipeline; they are decoded once.
         photos: Of an equal dataset that are on the device already.
         kwargs: What torch's DataLoader takes.
     """
@@ -193,11 +199,6 @@ def _flowers(dataset: Dataset) -> FlowerDataset:
         raise CannotError(
             f'{type(dataset).__name__} has no photos for the device, a '
             'FlowerDataset has: name that as the dataset, or on_device=False'
-        )
-    if not dataset.decode_once:
-        raise CannotError(
-            'only photos that are decoded once can be on the device.\n'
-            'decode_once=320 in their dataset, or on_device=False beside it'
         )
     if not dataset.decoded:
         raise CannotError(

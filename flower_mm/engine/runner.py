@@ -1,6 +1,5 @@
 """MMEngine's Runner with a quiet screen and safe reading."""
 
-import copy
 import logging
 from pathlib import Path
 
@@ -91,10 +90,9 @@ class FlowerRunner(Runner):
         """Besides MMEngine's keys: `on_device`, where its photos are to be."""
         if isinstance(dataloader, DataLoader):
             return dataloader
-        cfg = copy.copy(dataloader)
-        wanted = cfg.pop('on_device', False)
         return placed(
-            Runner.build_dataloader(cfg, seed, diff_rank_seed), wanted
+            dataloader,
+            lambda cfg: Runner.build_dataloader(cfg, seed, diff_rank_seed),
         )
 
     def wrap_model(self, model_wrapper_cfg, model):

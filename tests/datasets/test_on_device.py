@@ -37,9 +37,7 @@ TRAIN = [
     PACK,
 ]
 OPTIONS = [
-    f'{split}_dataloader.{option}'
-    for split in ('train', 'val', 'test')
-    for option in ('on_device=True', 'dataset.decode_once=40')
+    f'{split}_dataloader.on_device=True' for split in ('train', 'val', 'test')
 ]
 # Kills the run when the second epoch begins.
 DIE = """
@@ -268,7 +266,6 @@ def test_a_photo_that_is_whole_again(root):
 @pytest.mark.parametrize(
     ('change', 'why'),
     [
-        ({'decode_once': 0}, 'decode_once=320'),
         ({'pipeline': [LOAD, {'type': 'Rotate', 'angle': 9.0}, PACK]}, 'Rot'),
         ({'pipeline': [LOAD, PACK]}, 'different sizes'),
     ],
@@ -283,9 +280,18 @@ def test_what_cannot_be_on_the_device(root, change, why):
 
 def test_wrapped_photos_cannot_be_on_the_device(root):
     plain = loader(root, wanted=False)
-    repeated = DataLoader(RepeatDataset(plain.dataset, 2))
+    repeated = RepeatDataset(plain.dataset, 2)
     with pytest.raises(UserError, match=r'RepeatDataset.*on_device=False'):
-        placed(repeated, True)
+        placed(
+            {'dataset': repeated, 'on_device': True},
+            lambda cfg: DataLoader(**cfg),
+        )
+
+
+def test_photos_for_the_device_are_decoded_once(root):
+    assert loader(root, decode_once=0).dataset.decode_once == 320
+    assert loader(root, decode_once=40).dataset.decode_once == 40
+    assert loader(root, wanted=False, decode_once=0).dataset.decode_once == 0
 
 
 def test_a_wrong_word(root):
@@ -361,11 +367,12 @@ def test_resumed_it_is_the_same_run(whole, config, dataset, tmp_path):
     assert differences(whole, tmp_path / 'part') == []
 
 
-def test_the_tool_says_what_is_missing(config, dataset, tmp_path):
+def test_the_tool_says_what_cannot_be(config, dataset, tmp_path):
     run = forked.start(
         tmp_path / 'log', 'train', config, '--data-root', dataset,
-        '--work-dir', tmp_path / 'run',
-        '--cfg-options', 'train_dataloader.on_device=True',
+        '--work-dir', tmp_path / 'run', '--cfg-options',
+        'train_dataloader.on_device=True',
+        'train_dataloader.dataset.pipeline.1.interpolation=bicubic',
     )  # fmt: skip
     assert run.wait() == 2, run.text
-    assert 'decode_once=320' in run.text
+    assert 'on_device=False' in run.text

@@ -44,18 +44,18 @@ def main() -> None:
     if args.save:
         torch.save({'state_dict': model.state_dict()}, args.save)
     model = laid_out(model.to(device))
-    size = cfg.train_dataloader.batch_size
-    step = (_training if args.phase == 'train' else _inference)(
-        cfg, model, _batch(size, device)
-    )
+    size = cfg[f'{args.phase}_dataloader'].batch_size
     low = cfg.optim_wrapper.type == 'Bf16OptimWrapper'
-    with torch.autocast(device, torch.bfloat16, enabled=low):
-        for _ in range(args.skip):
-            step()
-        start = now()
-        for _ in range(args.count):
-            step()
-        seconds = now() - start
+    precision = torch.autocast(device, torch.bfloat16, enabled=low)
+    step = (_training if args.phase == 'train' else _inference)(
+        cfg, model, _batch(size, device), precision
+    )
+    for _ in range(args.skip):
+        step()
+    start = now()
+    for _ in range(args.count):
+        step()
+    seconds = now() - start
     write_rate(
         args.out,
         size * args.count,
@@ -72,7 +72,10 @@ def _batch(size: int, device: str) -> torch.Tensor:
 
 
 def _training(
-    cfg: Config, model: torch.nn.Module, batch: torch.Tensor
+    cfg: Config,
+    model: torch.nn.Module,
+    batch: torch.Tensor,
+    precision: torch.autocast,
 ) -> Callable[[], None]:
     model.train()
     optimizer = torch.optim.AdamW(
@@ -85,7 +88,8 @@ def _training(
     ]
 
     def step() -> None:
-        losses = model(batch, labels, mode='loss')
+        with precision:
+            losses = model(batch, labels, mode='loss')
         losses['loss'].backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -94,12 +98,15 @@ def _training(
 
 
 def _inference(
-    cfg: Config, model: torch.nn.Module, batch: torch.Tensor
+    cfg: Config,
+    model: torch.nn.Module,
+    batch: torch.Tensor,
+    precision: torch.autocast,
 ) -> Callable[[], None]:
     model.eval()
 
     def step() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), precision:
             model(batch).softmax(1).cpu()
 
     return step

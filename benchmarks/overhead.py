@@ -27,6 +27,7 @@ from functools import wraps
 from pathlib import Path
 
 from benchmarks.record import record
+from flower_mm.cli import loading, wait_asleep
 
 ROOT = Path(__file__).parent.parent
 CONFIG = 'configs/flower/mobilenet_v2_flower.py'
@@ -110,9 +111,18 @@ def _starts(args: argparse.Namespace) -> list[dict]:
     ]
 
 
+@contextmanager
+def _as_the_tool() -> Iterator[None]:
+    """Import torch as tools/train.py would; it comes later here."""
+    wait_asleep()
+    with loading():
+        yield
+
+
 def start() -> None:
     """Inside a training: leave where the first iteration begins."""
-    from mmengine.runner import EpochBasedTrainLoop
+    with _as_the_tool():
+        from mmengine.runner import EpochBasedTrainLoop
 
     def leave(*_: object) -> None:
         for worker in multiprocessing.active_children():
@@ -271,14 +281,15 @@ class Clock:
 
 def epochs(file: str, count: int) -> None:
     """Inside a training: write where each of its epochs was, and leave."""
-    from mmengine.evaluator import Evaluator
-    from mmengine.hooks import Hook
-    from mmengine.model import BaseModel
-    from mmengine.optim import OptimWrapper
-    from mmpretrain.models import ClsDataPreprocessor
-    from torch.utils.data import DataLoader, dataloader
+    with _as_the_tool():
+        from mmengine.evaluator import Evaluator
+        from mmengine.hooks import Hook
+        from mmengine.model import BaseModel
+        from mmengine.optim import OptimWrapper
+        from mmpretrain.models import ClsDataPreprocessor
+        from torch.utils.data import DataLoader, dataloader
 
-    from flower_mm.engine import EitherWeightsValLoop, FlowerRunner
+        from flower_mm.engine import EitherWeightsValLoop, FlowerRunner
 
     clock, found = Clock(), []
     for owner, method, name in (

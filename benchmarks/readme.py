@@ -47,7 +47,7 @@ def table() -> str:
     lines += [
         '',
         'Seconds to an accuracy, of MobileNetV2 from the same weights on the '
-        'same 2,281 photos, asked about 567 others after each epoch, on '
+        'same photos, asked about the same others after each epoch, on '
         + seconds_to_accuracy(RESULTS / 'time_to_accuracy.csv', (90, 92)),
         '',
         'Measured by `python -m benchmarks.time_to_accuracy`, from the '

@@ -43,6 +43,7 @@ OURS = """
 _base_ = [{base!r}]
 custom_imports = dict(imports=['flower_mm.engine', 'benchmarks.stamps'])
 precision = 'auto'
+train_dataloader = dict(on_device='auto')
 train_cfg = dict(max_epochs=1)
 test_dataloader = dict(batch_size={batch})
 custom_hooks = [dict(type='StampHook', out={out!r}, skip={skip}, count={n})]
@@ -219,7 +220,7 @@ def _run(command: list[str], out: Path) -> None:
         raise SystemExit(f'{" ".join(command)}:\n{done.stdout[-3000:]}')
 
 
-KEY = ('model', 'device')
+KEY = ('model', 'device', 'machine')
 
 
 def _row(model: str, args: argparse.Namespace, rounds: list[dict]) -> dict:

@@ -1,6 +1,7 @@
 """Commands that a tool names can be pasted as they are."""
 
 import gc
+import os
 import re
 import shlex
 import subprocess
@@ -13,6 +14,21 @@ from helpers import ROOT, tool
 from flower_mm import cli
 from flower_mm.errors import UserError
 from flower_mm.settings import read_config
+
+
+def test_threads_wait_asleep():
+    """It has to be said before torch is imported."""
+    env = {k: v for k, v in os.environ.items() if k != 'OMP_WAIT_POLICY'}
+    code = (
+        'import argparse, os\n'
+        'from flower_mm import cli\n'
+        'say = lambda args: print(os.environ["OMP_WAIT_POLICY"])\n'
+        'cli.run(say, argparse.ArgumentParser())'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=env, capture_output=True, text=True
+    )
+    assert done.stdout == 'PASSIVE\n'
 
 
 def test_a_named_command_runs_with_this_python(monkeypatch, tmp_path):

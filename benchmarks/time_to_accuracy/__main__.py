@@ -25,7 +25,12 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.record import RESULTS, record
-from benchmarks.time_to_accuracy.environment import peer_versions, python_of
+from benchmarks.time_to_accuracy.environment import (
+    HERE,
+    peer_versions,
+    python_of,
+    warm,
+)
 from benchmarks.time_to_accuracy.rows import row
 from benchmarks.time_to_accuracy.systems import ROOT, SYSTEMS, System, Task
 from benchmarks.time_to_accuracy.table import table
@@ -104,9 +109,8 @@ def main() -> int:
 def _measure(
     system: System, args: argparse.Namespace, seed: int, log: Path
 ) -> Run:
-    python = Path(sys.executable)
-    if system.peer:
-        python = python_of(args.envs, log)
+    python = python_of(args.envs, log) if system.peer else HERE
+    warm(python)
     with tempfile.TemporaryDirectory() as folder:
         work, data = Path(folder, 'work'), Path(folder, 'data')
         work.mkdir()

@@ -10,6 +10,7 @@ from benchmarks.time_to_accuracy.watch import RivalError
 from flower_mm.files import replacing
 
 REQUIREMENTS = Path(__file__).parents[1] / 'rivals' / 'requirements.txt'
+HERE = Path(sys.executable)
 NAMED = ('torch', 'torchvision', 'fastai', 'timm')
 
 
@@ -33,6 +34,17 @@ def python_of(folder: Path, log: Path) -> Path:
     with replacing(made_of, 'w') as file:
         file.write(wanted)
     return python
+
+
+def warm(python: Path) -> None:
+    """Bring what an environment imports into memory, whoever comes first."""
+    peers = 'fastai.vision.all, timm'
+    stock = 'mmpretrain.apis, torch.utils.tensorboard'
+    subprocess.run(
+        [python, '-c', f'import {stock if python == HERE else peers}'],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def peer_versions() -> str:

@@ -8,9 +8,8 @@ them, which would take longer than all else, for their maps are the largest.
 _base_ = './flower.py'
 
 precision = 'auto'
-# In the memory of a GPU, where they fit.
+# The training photos in the memory of a GPU, where they fit.
 train_dataloader = dict(on_device='auto')
-val_dataloader = dict(on_device='auto')
 train_cfg = dict(max_epochs=4)
 # Few weights are trained, from a good start: they bear a higher rate.
 optim_wrapper = dict(optimizer=dict(lr=8e-4))

@@ -34,12 +34,15 @@ class DecodedPhotos:
     """The pixels of each photo, read from the file."""
 
     def __init__(self, path: Path) -> None:
-        # Not 'r': torch warns of each array that cannot be written. What is
-        # written stays in this process.
-        whole = np.memmap(path, np.uint8, 'c')
+        self.path = path
+        whole = np.memmap(path, np.uint8, 'r')
         begin = int(whole[-8:].view(np.int64)[0])
         self.pixels = whole[:begin]
         self.table = whole[begin:-8].view(np.int64).reshape(-1, COLUMNS)
+
+    def __reduce__(self) -> tuple:
+        """A worker that is started anew maps the file, too."""
+        return type(self), (self.path,)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -55,7 +58,12 @@ class DecodedPhotos:
 
 
 def decoded(
-    folder: Path, split: str, photos: list[str], side: int, load: Load
+    folder: Path,
+    split: str,
+    photos: list[str],
+    side: int,
+    load: Load,
+    how: str = '',
 ) -> DecodedPhotos | None:
     """Open the file of these photos; write it first where there is none.
 
@@ -64,19 +72,22 @@ def decoded(
         photos: Their paths. One that changes makes another file.
         side: The shorter side that larger photos are shrunk to.
         load: Decodes a photo, by its number.
+        how: It does so. Another way makes another file.
 
     Returns:
-        None where it would be too large for the disk; the photos are then
-        decoded each time, as ever.
+        None where it would be too large for the disk, or cannot hold these
+        photos; they are then decoded each time, as ever.
     """
-    path = folder / DECODED / f'{split}-{side}-{_key(photos, side)}.photos'
+    key = _key(folder, photos, f'{VERSION} {side} {how}')
+    path = folder / DECODED / f'{split}-{side}-{key}.photos'
     with suppress(OSError, ValueError, IndexError):
         found = DecodedPhotos(path)
         if len(found) == len(photos):
             return found
     try:
         _write(path, len(photos), side, load, f'decoding {split}')
-    except (OSError, _TooLargeError) as error:
+        found = DecodedPhotos(path)
+    except (OSError, _CannotHoldError) as error:
         print(
             f'{path.parent} cannot be used, photos are decoded each time: '
             f'{error}',
@@ -87,22 +98,23 @@ def decoded(
         if old != path:
             with suppress(OSError):
                 old.unlink()
-    return DecodedPhotos(path)
+    return found
 
 
-class _TooLargeError(Exception):
-    """There would be no room."""
+class _CannotHoldError(Exception):
+    """There would be no room, or photos are of another kind."""
 
 
-def _key(photos: list[str], side: int) -> str:
+def _key(folder: Path, photos: list[str], how: str) -> str:
     """Of names, sizes and dates: reading all bytes would take as long."""
-    digest = hashlib.sha256(f'{VERSION} {side}'.encode())
+    digest = hashlib.sha256(how.encode())
+    start = len(str(folder.absolute()))  # the dataset may be moved
     for photo in photos:
+        line = f'\n{photo[start:]}'
         with suppress(OSError):
             stat = os.stat(photo)  # noqa: PTH116, thousands of them
-            name = os.path.basename(photo)  # noqa: PTH119
-            line = f'\n{name} {stat.st_size} {stat.st_mtime_ns}'
-            digest.update(line.encode(errors='surrogatepass'))
+            line += f' {stat.st_size} {stat.st_mtime_ns}'
+        digest.update(line.encode(errors='surrogatepass'))
     return digest.hexdigest()[:16]
 
 
@@ -115,10 +127,14 @@ def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
         for idx, photo in enumerate(console.track(shrunk, count, what)):
             if photo is None:
                 continue
+            if photo.dtype != np.uint8 or photo.shape[2:] != (3,):
+                raise _CannotHoldError(
+                    'it holds photos of three colours of 8 bits'
+                )
             table[idx] = begin, *photo.shape[:2]
             file.write(np.ascontiguousarray(photo).data)
             begin += photo.size
-            if idx % 256 == 0:
+            if idx % 256 == 255 or idx == count - 1:
                 _require_room(path.parent, begin, count / (idx + 1))
         # The table is mapped as numbers of eight bytes.
         file.write(bytes(-begin % 8))
@@ -132,7 +148,7 @@ def _require_room(folder: Path, written: int, times: float) -> None:
     whole = written * times
     free = shutil.disk_usage(folder).free
     if whole > MOST_BYTES or whole - written > free - LEFT_FREE:
-        raise _TooLargeError(
+        raise _CannotHoldError(
             f'the file would have {whole / 1e9:.1f} GB, of '
             f'{MOST_BYTES / 1e9:.0f} that it may have; {free / 1e9:.1f} GB '
             'are free'

@@ -1,7 +1,7 @@
 """The dataset that training, validation and test read."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -99,6 +99,15 @@ class FlowerDataset(BaseDataset):
             for photo in photos
         ]
 
+    def get_subset_(self, indices: Sequence[int] | int) -> None:
+        super().get_subset_(indices)
+        self.decoded = None  # its photos have other numbers
+
+    def get_subset(self, indices: Sequence[int] | int) -> 'FlowerDataset':
+        subset = super().get_subset(indices)
+        subset.decoded = None
+        return subset
+
     def set_epoch(self, seed: int, epoch: int, epochs: int = 0) -> None:
         """Say which run and epoch, of how many, the next draws belong to."""
         self._now[0], self._now[1], self._now[2] = seed, epoch, epochs
@@ -192,6 +201,7 @@ class FlowerDataset(BaseDataset):
             [self.get_data_info(idx)['img_path'] for idx in range(len(self))],
             self.decode_once,
             load,
+            repr(steps[0]),
         )
 
     @property

@@ -25,7 +25,7 @@ from flower_mm.datasets.flower import FlowerDataset
 from flower_mm.errors import UserError
 
 SIDE = 320  # of decoded photos, the shorter one, unless it is said
-SHARE = 0.25  # of a GPU's free memory that 'auto' lets photos take
+SHARE = 0.25  # of a GPU's memory that 'auto' lets photos take
 COLOURS = 3
 
 
@@ -130,7 +130,8 @@ class DeviceLoader(DataLoader):
             seen = read(photos.pixels, first, shape, view, size)
             seen = plan.changed(seen, draws).byte()
             yield {
-                'inputs': seen.permute(0, 3, 1, 2).contiguous(),
+                # Convolutions like them to lie so.
+                'inputs': seen.permute(0, 3, 1, 2),
                 'data_samples': photos.samples(names.tolist(), row, size),
             }
 
@@ -163,7 +164,7 @@ class DevicePhotos:
         ]
 
     def _sent(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        return torch.tensor(array, device=self.device)
 
     def rows(self, dataset: FlowerDataset) -> Tensor:
         """Each photo's row, on the host; of a broken one, the stand-in's."""
@@ -210,9 +211,10 @@ def _flowers(dataset: Dataset) -> FlowerDataset:
 
 def _require_room(dataset: FlowerDataset) -> None:
     size = dataset.decoded.pixels.nbytes
-    free, _ = torch.cuda.mem_get_info()
-    if size > SHARE * free:
+    # Not of what is free now: a run that goes on shall find the same.
+    _, memory = torch.cuda.mem_get_info()
+    if size > SHARE * memory:
         raise CannotError(
             f'they take {size / 1e9:.1f} GB, more than {SHARE:.0%} of the '
-            f"{free / 1e9:.1f} GB of the GPU's memory that are free"
+            f"{memory / 1e9:.1f} GB of the GPU's memory"
         )

@@ -47,7 +47,10 @@ class GrowingCrop(RandomResizedCrop):
                 tall, wide = max(1, round(tall)), max(1, round(wide))
                 down = round(down * (height - tall))
                 return down, round(right * (width - wide)), tall, wide
-        return super().rand_crop_params(img)
+        # As MMPretrain has it: all that the ratio allows, from the middle.
+        tall = min(height, round(width / self.aspect_ratio_range[0]))
+        wide = min(width, round(height * self.aspect_ratio_range[1]))
+        return (height - tall) // 2, (width - wide) // 2, tall, wide
 
 
 @TRANSFORMS.register_module()

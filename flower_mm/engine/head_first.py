@@ -43,6 +43,10 @@ class HeadFirstHook(Hook):
     def before_train(self, runner) -> None:
         if runner.epoch > 0:
             return
+        if 'head_first' in runner.message_hub.runtime_info:
+            # Resumed from behind it, with that head.
+            runner.train_loop.stop_training |= self.only
+            return
         start = time.monotonic()
         model = unwrapped(runner.model)
         classes = len(runner.train_dataloader.dataset.metainfo['classes'])

@@ -41,13 +41,12 @@ def fit(features: Tensor, labels: Tensor, classes: int, seed: int) -> Fitted:
     scale = centred.square().mean().sqrt().clamp_min(1e-12)
     centred /= scale
     held = _held_out(labels.cpu().numpy(), seed).to(features.device)
+    kept, kept_labels = centred[~held], labels[~held]
     best = None
     weights = _zeros(centred, classes)
     # From the strongest on, each fit starts from the one before.
     for strength in STRENGTHS if held.any() else STRENGTHS[1:2]:
-        weights = _solve(
-            centred[~held], labels[~held], classes, strength, weights
-        )
+        weights = _solve(kept, kept_labels, classes, strength, weights)
         logits = _logits(centred[held], weights)
         loss = float(functional.cross_entropy(logits, labels[held]))
         if best is None or loss < best[0]:

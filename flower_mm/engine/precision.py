@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from flower_mm.engine.environment import device_name
+from flower_mm.errors import UserError
 from flower_mm.files import write_whole
 
 PAYS = 1.2  # times as fast; less is within what a probe may be wrong by
@@ -22,7 +23,7 @@ def choose_precision(cfg: Config, device: str) -> None:
     A wrapper that the config or --amp names stays. So that best.pth was
     measured as it was trained, validation and testing follow.
     """
-    if cfg.get('precision') != 'auto' or cfg.optim_wrapper.type not in (
+    if cfg.get('precision') != 'auto' or cfg.optim_wrapper.get('type') not in (
         None,
         'OptimWrapper',
     ):
@@ -32,6 +33,8 @@ def choose_precision(cfg: Config, device: str) -> None:
 
 
 def use_bfloat16(cfg: Config) -> None:
+    # What MMEngine's `fp16` of validation and testing means on a GPU.
+    torch.set_autocast_dtype('cuda', torch.bfloat16)
     cfg.optim_wrapper.type = 'Bf16OptimWrapper'
     for name in ('val_cfg', 'test_cfg'):
         if cfg.get(name) is not None:
@@ -72,7 +75,7 @@ def speed_up(device: str) -> float:
         try:
             _file().parent.mkdir(parents=True, exist_ok=True)
             write_whole(_file(), json.dumps(kept, indent=2).encode())
-        except OSError:
+        except (OSError, UserError):
             pass  # it is tried again next time
     return found
 

@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 
 from flower_mm.cli import message_of, python
 from flower_mm.datasets.annotations import describe, lists_sha256
+from flower_mm.datasets.on_device import DeviceLoader
 from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.changes import changes
 from flower_mm.engine.environment import device_name, git_commit, versions
@@ -129,8 +130,13 @@ class RunRecordHook(Hook):
             },
             'device': device_name(),
             'processes': runner.world_size,
-            'optim_wrapper': runner.cfg.optim_wrapper.type,
+            'optim_wrapper': runner.cfg.optim_wrapper.get(
+                'type', 'OptimWrapper'
+            ),
             'bfloat16_speed_up': self.speed_up,
+            'photos_on_device': isinstance(
+                runner.train_dataloader, DeviceLoader
+            ),
             'head_first': hub.get_info('head_first', None),
             'seconds': {k: round(v, 2) for k, v in self.seconds.items()},
             # How often val was asked in those seconds.

@@ -182,7 +182,15 @@ def fit(checkpoint: dict, runner: Runner) -> list[str]:
     then = checkpoint['meta'].get('cfg')
     then = then.get('optim_wrapper', {}) if isinstance(then, dict) else {}
     kind = runner.cfg.optim_wrapper.optimizer.type
-    if strange or then.get('optimizer', {}).get('type') != kind:
+    optimizer = checkpoint.get('optimizer') or {}
+    sizes = [len(g['params']) for g in optimizer.get('param_groups', [])]
+    groups = runner.optim_wrapper.optimizer.param_groups
+    # Settings of single weights make other groups.
+    if (
+        strange
+        or sizes != [len(group['params']) for group in groups]
+        or then.get('optimizer', {}).get('type') != kind
+    ):
         checkpoint.pop('optimizer', None)
         checkpoint.pop('gradients', None)
     return sorted(set(strange))

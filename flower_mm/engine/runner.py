@@ -96,6 +96,9 @@ class FlowerRunner(Runner):
         )
 
     def wrap_model(self, model_wrapper_cfg, model):
+        # Some backbones freeze their stages only here, and what is wrapped
+        # around asks now which weights will have gradients.
+        model.train()
         model = laid_out(model)
         if self.distributed and get_device() == 'cpu':
             # MMEngine passes a GPU's number here, which torch refuses.

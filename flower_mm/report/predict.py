@@ -8,7 +8,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
-from mmengine.runner import autocast
 from torch import nn
 
 from flower_mm.console import progress
@@ -60,8 +59,12 @@ class Predictor:
         self.batch_size = batch_size
         self.photos_per_second = 0.0  # of the last `predict`, reading included
         kind = use_device(device, 'none')
-        # As the Runner tests it.
-        self.fp16 = bool((cfg.get('test_cfg') or {}).get('fp16'))
+        # As the Runner tests it, after precision.use_bfloat16.
+        self.precision = torch.autocast(
+            kind,
+            torch.bfloat16,
+            enabled=bool((cfg.get('test_cfg') or {}).get('fp16')),
+        )
         try:
             model, steps = _build(cfg)
         except Exception as error:
@@ -82,7 +85,7 @@ class Predictor:
         with (
             progress(len(photos), 'predicting') as advance,
             torch.no_grad(),
-            autocast(enabled=self.fp16),
+            self.precision,
         ):
             for start in range(0, len(photos), self.batch_size):
                 part = range(start, min(start + self.batch_size, len(photos)))

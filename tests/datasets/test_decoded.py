@@ -1,6 +1,7 @@
 """Photos decoded once are the photos decoded each time."""
 
 import os
+import pickle
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -32,10 +33,12 @@ def root(dataset: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(dataset, tmp_path / 'flowers'))
 
 
-def flowers(root: Path, side: int, **kwargs) -> FlowerDataset:
+def flowers(
+    root: Path, side: int, pipeline: list[dict] = PIPELINE, **kwargs
+) -> FlowerDataset:
     DefaultScope.get_instance('test_decoded', scope_name='flower_mm')
     return FlowerDataset(
-        str(root), 'train', pipeline=PIPELINE, decode_once=side, **kwargs
+        str(root), 'train', pipeline=pipeline, decode_once=side, **kwargs
     )
 
 
@@ -125,6 +128,44 @@ def test_a_folder_that_cannot_be_written(root, capsys):
     (root / 'decoded').write_text('not a folder')
     assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
     assert 'cannot be used' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'load', [{'to_float32': True}, {'color_type': 'grayscale'}]
+)
+def test_photos_of_another_kind_are_not_kept(root, capsys, load):
+    load = {'type': 'LoadImageFromFile', **load}
+    kept, each_time = (
+        flowers(root, side, pipeline=[load, PIPELINE[-1]]) for side in (40, 0)
+    )
+    assert 'decoded each time' in capsys.readouterr().out
+    assert torch.equal(kept[0]['inputs'], each_time[0]['inputs'])
+
+
+def test_another_way_to_decode_is_another_file(root):
+    before = flowers(root, 40)
+    steps = [{'type': 'LoadImageFromFile', 'imdecode_backend': 'pillow'}]
+    after = flowers(root, 40, pipeline=steps + PIPELINE[1:])
+    assert before.decoded.path != after.decoded.path
+
+
+def test_a_part_of_the_dataset_has_its_own_photos(root):
+    whole = flowers(root, 40)
+    part = whole.get_subset([5, 3])
+    for number, idx in enumerate((5, 3)):
+        path = part.get_data_info(number)['img_path']
+        assert path == whole.get_data_info(idx)['img_path']
+        photo = part.load(number)['img']
+        assert np.array_equal(photo, whole.decoded[idx])
+    whole.get_subset_([5, 3])
+    assert np.array_equal(whole.load(1)['img'], part.load(1)['img'])
+
+
+def test_a_worker_that_is_started_anew_maps_the_file(root):
+    kept = flowers(root, 40).decoded
+    sent = pickle.dumps(kept)
+    assert len(sent) < 1000
+    assert np.array_equal(pickle.loads(sent)[2], kept[2])  # noqa: S301
 
 
 def test_a_dataset_made_anew_has_none_of_the_old(root, photos):

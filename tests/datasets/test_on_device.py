@@ -117,7 +117,7 @@ def test_validation_sees_what_it_ever_saw(root, shuffle):
     assert facts(ours) == facts(ordinary)
     assert (pixels(ours) - pixels(ordinary)).abs().max() <= 1
     assert ours[0]['inputs'].dtype == torch.uint8
-    assert ours[0]['inputs'].is_contiguous()
+    assert ours[0]['inputs'].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_model_is_given_what_it_ever_was(root):

@@ -25,6 +25,24 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 head_first.fit = die
 """
+# Kills the run when the first epoch begins.
+DIE_LATER = """
+import os, signal
+from flower_mm.engine.draws import EpochSeedHook
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+EpochSeedHook.before_train_epoch = die
+"""
+# It freezes its stages when train() is called, not when it is built.
+FROZEN = """
+_base_ = [{base!r}]
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='MobileNetV2', widen_factor=0.25, frozen_stages=4),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', in_channels=1280, cal_acc=True),
+)
+"""
 
 
 @pytest.fixture
@@ -99,6 +117,54 @@ def test_killed_while_it_is_fitted(alone, first, dataset, tmp_path):
         tmp_path / 'log2', 'train', *options, tmp_path / 'part', '--resume'
     )
     assert differences(tmp_path / 'whole', tmp_path / 'part') == []
+
+
+def test_killed_behind_it(first, dataset, tmp_path):
+    """It is neither fitted nor validated again."""
+    options = first, '--data-root', dataset, '--work-dir'
+    forked.finish(tmp_path / 'log', 'train', *options, tmp_path / 'whole')
+    script = tmp_path / 'die.py'
+    script.write_text(DIE_LATER)
+    run = forked.start(
+        tmp_path / 'log1', 'train', *options, tmp_path / 'part',
+        first=str(script),
+    )  # fmt: skip
+    assert run.wait() == -9, run.text
+    forked.finish(
+        tmp_path / 'log2', 'train', *options, tmp_path / 'part', '--resume'
+    )
+    assert 'head fitted' not in (tmp_path / 'log2').read_text()
+    assert differences(tmp_path / 'whole', tmp_path / 'part') == []
+    validated = [
+        r
+        for r in read_scalars(tmp_path / 'part' / 'scalars.json')
+        if 'accuracy/top1' in r
+    ]
+    assert len(validated) == 3
+
+
+def test_two_processes_leave_frozen_stages_alone(dataset, tmp_path):
+    config = tmp_path / 'frozen.py'
+    base = ROOT / 'configs' / '_base_' / 'flower_fast.py'
+    config.write_text(
+        FROZEN.format(base=str(base))
+        + 'train_dataloader = dict(batch_size=4, num_workers=0)\n'
+        'val_dataloader = dict(num_workers=0)\n'
+        'train_cfg = dict(max_epochs=1)\n'
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, '-m', 'torch.distributed.run'),
+            *('--nproc-per-node=2', '--standalone'),
+            *(ROOT / 'tools' / 'train.py', config, '--launcher=pytorch'),
+            *('--device=cpu', f'--data-root={dataset}', '--from-scratch'),
+            *(f'--work-dir={tmp_path / "run"}', '--no-report', '--no-doctor'),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / 'run' / 'best.pth').is_file()
 
 
 def test_two_processes_fit_the_same_head(alone, config, dataset, tmp_path):

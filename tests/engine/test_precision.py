@@ -39,6 +39,12 @@ def pays(home: Path, times: float) -> dict[str, str]:
     return {'XDG_CACHE_HOME': str(home.parents[1])}
 
 
+def test_a_gpu_validates_as_it_trains(home):
+    torch.set_autocast_dtype('cuda', torch.float16)
+    precision.use_bfloat16(made())
+    assert torch.get_autocast_dtype('cuda') == torch.bfloat16
+
+
 def test_it_is_tried_once_on_a_machine(home, monkeypatch):
     found = speed_up('cpu')
     assert found > 0

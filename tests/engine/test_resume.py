@@ -311,6 +311,20 @@ def test_resume_anyway_takes_up_the_new_schedule(killed, runs, tmp_path):
     assert len(list(run.glob('epoch_*.pth'))) == 2
 
 
+def test_resume_anyway_with_other_settings_of_some_weights(
+    killed, runs, tmp_path
+):
+    """They are stepped in other groups, and their state starts anew."""
+    run = killed(tmp_path)
+    runs.finish(
+        'run',
+        '--resume-anyway',
+        '--cfg-options',
+        'optim_wrapper.paramwise_cfg.norm_decay_mult=1.0',
+    )
+    assert (run / f'epoch_{EPOCHS}.pth').is_file()
+
+
 def test_a_run_folder_may_be_moved_and_a_checkpoint_named(
     killed, runs, tmp_path
 ):

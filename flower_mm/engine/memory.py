@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
 
 # Of glibc's mallopt.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
@@ -15,9 +16,24 @@ def keep_memory() -> None:
     7.2 s for four batches of 32; 0.04 of 6.1 s without). The most memory that
     is held at once stays the same.
     """
-    if not sys.platform.startswith('linux'):
-        return
-    libc = ctypes.CDLL(None)
+    libc = _libc()
     if hasattr(libc, 'mallopt'):
         libc.mallopt(MMAP_MAX, 0)
         libc.mallopt(TRIM_THRESHOLD, 2**30)
+
+
+def begin_lean(begin: Callable[[int], None] | None, worker: int) -> None:
+    """Let go, in a worker, of what was free in the process it comes from.
+
+    It would have a copy of each page as soon as the other one writes there
+    again: 0.9 GB a worker behind a pass of MobileNetV2 in batches of 64.
+    """
+    libc = _libc()
+    if hasattr(libc, 'malloc_trim'):
+        libc.malloc_trim(0)
+    if begin:
+        begin(worker)
+
+
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform.startswith('linux') else None

@@ -1,6 +1,7 @@
 """MMEngine's Runner with a quiet screen and safe reading."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from flower_mm.datasets.on_device import placed
+from flower_mm.engine.memory import begin_lean
 from flower_mm.engine.model import laid_out, unwrapped
 from flower_mm.engine.resume import check_states, fast_forward, fit
 from flower_mm.errors import UserError
@@ -90,10 +92,13 @@ class FlowerRunner(Runner):
         """Besides MMEngine's keys: `on_device`, where its photos are to be."""
         if isinstance(dataloader, DataLoader):
             return dataloader
-        return placed(
-            dataloader,
-            lambda cfg: Runner.build_dataloader(cfg, seed, diff_rank_seed),
-        )
+
+        def build(cfg: dict) -> DataLoader:
+            loader = Runner.build_dataloader(cfg, seed, diff_rank_seed)
+            loader.worker_init_fn = partial(begin_lean, loader.worker_init_fn)
+            return loader
+
+        return placed(dataloader, build)
 
     def wrap_model(self, model_wrapper_cfg, model):
         # Some backbones freeze their stages only here, and what is wrapped

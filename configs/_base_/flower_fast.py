@@ -1,8 +1,8 @@
-"""What the fast configs share: most of the accuracy in a tenth of the time.
+"""What the fast configs share.
 
 The head begins where a linear probe ends, so that four epochs are enough, and
-the early layers stay what ImageNet made of them: no gradient has to go through
-them, which would take longer than all else, for their maps are the largest.
+the early layers keep ImageNet's weights: no gradient has to go through them,
+which would take longer than all else, for their maps are the largest.
 """
 
 _base_ = './flower.py'

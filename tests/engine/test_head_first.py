@@ -97,42 +97,33 @@ def test_training_goes_on_from_it(first, dataset, tmp_path):
     assert losses[0] < 1.0  # log 3 is 1.1
 
 
-def test_killed_while_it_is_fitted(alone, first, dataset, tmp_path):
-    options = first, '--data-root', dataset, '--work-dir'
-    forked.finish(tmp_path / 'log', 'train', *options, tmp_path / 'whole')
-    script = tmp_path / 'die.py'
-    script.write_text(DIE)
-    run = forked.start(
-        tmp_path / 'log1', 'train', *options, tmp_path / 'part',
-        first=str(script),
-    )  # fmt: skip
+def killed(script: str, config: Path, dataset: Path, folder: Path) -> list:
+    """Train a whole run, and one that a script kills; its command line."""
+    command = ['train', config, '--data-root', dataset, '--work-dir']
+    forked.finish(folder / 'log', *command, folder / 'whole')
+    (folder / 'die.py').write_text(script)
+    command.append(folder / 'part')
+    run = forked.start(folder / 'log1', *command, first=str(folder / 'die.py'))
     assert run.wait() == -9, run.text
+    return command
+
+
+def test_killed_while_it_is_fitted(alone, first, dataset, tmp_path):
+    command = killed(DIE, first, dataset, tmp_path)
     # What it began with, of which fitting changes the head alone.
     path = tmp_path / 'part' / 'epoch_0.pth'
     start = plain_weights(torch.load(path, weights_only=True))
     fitted = state(alone / 'best.pth')
     changed = {k for k in start if not torch.equal(fitted[k], start[k])}
     assert changed == {'head.fc.weight', 'head.fc.bias'}
-    forked.finish(
-        tmp_path / 'log2', 'train', *options, tmp_path / 'part', '--resume'
-    )
+    forked.finish(tmp_path / 'log2', *command, '--resume')
     assert differences(tmp_path / 'whole', tmp_path / 'part') == []
 
 
 def test_killed_behind_it(first, dataset, tmp_path):
     """It is neither fitted nor validated again."""
-    options = first, '--data-root', dataset, '--work-dir'
-    forked.finish(tmp_path / 'log', 'train', *options, tmp_path / 'whole')
-    script = tmp_path / 'die.py'
-    script.write_text(DIE_LATER)
-    run = forked.start(
-        tmp_path / 'log1', 'train', *options, tmp_path / 'part',
-        first=str(script),
-    )  # fmt: skip
-    assert run.wait() == -9, run.text
-    forked.finish(
-        tmp_path / 'log2', 'train', *options, tmp_path / 'part', '--resume'
-    )
+    command = killed(DIE_LATER, first, dataset, tmp_path)
+    forked.finish(tmp_path / 'log2', *command, '--resume')
     assert 'head fitted' not in (tmp_path / 'log2').read_text()
     assert differences(tmp_path / 'whole', tmp_path / 'part') == []
     validated = [

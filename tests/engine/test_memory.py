@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import mmengine.runner.runner
 import pytest
+
+from flower_mm.engine.memory import begin_lean
+from flower_mm.engine.runner import FlowerRunner
 
 # Tensors of 64 MB, one after the other; a page has 4 kB.
 BATCHES = """
@@ -19,57 +23,68 @@ for _ in range(8):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 # A worker begins where 256 MB have just become free, and the other process
-# writes there again.
+# writes to half of them again.
 WORKER = """
-import os, sys, time
+import os, sys
 import torch
 from flower_mm.engine.memory import begin_lean, keep_memory
 keep_memory()
 torch.ones(2**26)
-reading, writing = os.pipe()
+begun, written = os.pipe(), os.pipe()
 if not os.fork():
     if sys.argv[1] == 'lean':
         begin_lean(None, 0)
-    os.read(reading, 1)
+    os.write(begun[1], b'1')
+    os.read(written[0], 1)
     rollup = open('/proc/self/smaps_rollup').read()
     print(int(rollup.split('Private_Dirty:')[1].split()[0]), flush=True)
     os._exit(0)
-time.sleep(1)  # the worker has let go
-torch.ones(2**26)
-os.write(writing, b'1')
+os.read(begun[0], 1)
+torch.ones(2**25)  # fits there, whatever lies behind
+os.write(written[1], b'1')
 os.wait()
 """
+of_glibc = pytest.mark.skipif(sys.platform != 'linux', reason='of glibc')
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='of glibc')
+def number(script: str, how: str) -> int:
+    """What a script prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, '-c', script, how],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+@of_glibc
 def test_pages_are_asked_for_once():
-    faults = {
-        how: int(
-            subprocess.run(
-                [sys.executable, '-c', BATCHES, how],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
-        for how in ('kept', 'as ever')
-    }
+    faults = {how: number(BATCHES, how) for how in ('kept', 'as ever')}
     # Eight times the pages, or once.
     assert faults['kept'] < faults['as ever'] / 4, faults
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='of glibc')
+@of_glibc
 def test_a_worker_holds_no_copy_of_what_was_free():
-    kilobytes = {
-        how: int(
-            subprocess.run(
-                [sys.executable, '-c', WORKER, how],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
-        for how in ('lean', 'as ever')
-    }
-    assert kilobytes['as ever'] > 200_000, kilobytes
-    assert kilobytes['lean'] < 100_000, kilobytes
+    kilobytes = {how: number(WORKER, how) for how in ('lean', 'as ever')}
+    assert kilobytes['as ever'] > 100_000, kilobytes
+    assert kilobytes['lean'] < 50_000, kilobytes
+
+
+def test_workers_of_a_run_begin_lean(monkeypatch):
+    """And then as MMEngine has them begin."""
+    begun = []
+    monkeypatch.setattr(
+        mmengine.runner.runner,
+        'default_worker_init_fn',
+        lambda *args, **kwargs: begun.append(args),
+    )
+    loader = FlowerRunner.build_dataloader(
+        {'dataset': [0, 1], 'sampler': [0, 1], 'batch_size': 1,
+         'num_workers': 1},
+        seed=0,
+    )  # fmt: skip
+    assert loader.worker_init_fn.func is begin_lean
+    loader.worker_init_fn(5)
+    assert begun == [(5,)]

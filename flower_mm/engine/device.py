@@ -1,5 +1,6 @@
 """Which device a run is on."""
 
+import gc
 import os
 
 import torch
@@ -60,10 +61,13 @@ def leave_group() -> None:
     """Wait for the other processes and part from them.
 
     Without it, the first to exit takes the connections of the others along.
+    The group's threads end with the last model that holds it; one that runs
+    on while Python ends may abort the process.
     """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+        gc.collect()
 
 
 def _there(kind: str, number: int) -> bool:

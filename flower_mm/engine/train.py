@@ -163,6 +163,7 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
             ) from error
         if is_main_process() and not args.folds:
             _summary(runner, args)
+    del runner  # its model holds on to the group
     leave_group()
     return None
 

@@ -134,7 +134,27 @@ def test_killed_behind_it(first, dataset, tmp_path):
     assert len(validated) == 3
 
 
+# Runs the tool that it is given and notes the threads that are left.
+NOTES_THREADS = """
+import atexit, os, runpy, sys
+from pathlib import Path
+
+def note():
+    tasks = Path('/proc/self/task').glob('*')
+    names = [(task / 'comm').read_text().strip() for task in tasks]
+    note = Path(__file__).with_suffix('.' + os.environ['RANK'])
+    note.write_text('\\n'.join(names))
+
+atexit.register(note)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
 def test_two_processes_leave_frozen_stages_alone(dataset, tmp_path):
+    """And nothing of the group is left that could abort Python's end."""
+    noting = tmp_path / 'noting.py'
+    noting.write_text(NOTES_THREADS)
     config = tmp_path / 'frozen.py'
     base = ROOT / 'configs' / '_base_' / 'flower_fast.py'
     config.write_text(
@@ -147,8 +167,9 @@ def test_two_processes_leave_frozen_stages_alone(dataset, tmp_path):
         [
             *(sys.executable, '-m', 'torch.distributed.run'),
             *('--nproc-per-node=2', '--standalone'),
-            *(ROOT / 'tools' / 'train.py', config, '--launcher=pytorch'),
-            *('--device=cpu', f'--data-root={dataset}', '--from-scratch'),
+            *(noting, ROOT / 'tools' / 'train.py', config),
+            *('--launcher=pytorch', '--device=cpu', '--from-scratch'),
+            f'--data-root={dataset}',
             *(f'--work-dir={tmp_path / "run"}', '--no-report', '--no-doctor'),
         ],
         capture_output=True,
@@ -156,6 +177,8 @@ def test_two_processes_leave_frozen_stages_alone(dataset, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / 'run' / 'best.pth').is_file()
+    for rank in '01':
+        assert 'gloo' not in noting.with_suffix(f'.{rank}').read_text()
 
 
 def test_two_processes_fit_the_same_head(alone, config, dataset, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -31,6 +32,18 @@ def only_run_in(folder: Path) -> Iterator[None]:
             f'{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}\n'
         )
         file.flush()
+        yield
+
+
+@contextmanager
+def one_at_a_time_in(folder: Path, work: str) -> Iterator[None]:
+    """Wait while another process is in such a block with this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open('a', encoding='utf-8') as file:
+        if not taken(file):
+            print(f'another process is {work}: waiting for it', flush=True)
+            while not taken(file):
+                time.sleep(0.1)
         yield
 
 

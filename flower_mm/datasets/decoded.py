@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from flower_mm import console
-from flower_mm.files import replacing
+from flower_mm.files import replacing, sweep
+from flower_mm.lock import one_at_a_time_in
 from flower_mm.prepare.dataset import DECODED
 
 VERSION = 1  # of the file; another one is written anew
@@ -80,13 +81,17 @@ def decoded(
     """
     key = _key(folder, photos, f'{VERSION} {side} {how}')
     path = folder / DECODED / f'{split}-{side}-{key}.photos'
-    with suppress(OSError, ValueError, IndexError):
-        found = DecodedPhotos(path)
-        if len(found) == len(photos):
-            return found
+    found = _open(path, len(photos))
+    if found:
+        return found
+    work = f'decoding {split}'
     try:
-        _write(path, len(photos), side, load, f'decoding {split}')
-        found = DecodedPhotos(path)
+        with one_at_a_time_in(path.parent, work):
+            found = _open(path, len(photos))
+            if not found:
+                sweep(path.parent)
+                _write(path, len(photos), side, load, work)
+                found = DecodedPhotos(path)
     except (OSError, _CannotHoldError) as error:
         print(
             f'{path.parent} cannot be used, photos are decoded each time: '
@@ -99,6 +104,15 @@ def decoded(
             with suppress(OSError):
                 old.unlink()
     return found
+
+
+def _open(path: Path, count: int) -> DecodedPhotos | None:
+    """None where there is no whole file of so many photos."""
+    with suppress(OSError, ValueError, IndexError):
+        found = DecodedPhotos(path)
+        if len(found) == count:
+            return found
+    return None
 
 
 class _CannotHoldError(Exception):
@@ -121,7 +135,6 @@ def _key(folder: Path, photos: list[str], how: str) -> str:
 def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
     table = np.zeros((count, COLUMNS), np.int64)
     begin = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         shrunk = _in_threads(lambda idx: _shrink(load(idx), side), count)
         for idx, photo in enumerate(console.track(shrunk, count, what)):

@@ -3,6 +3,8 @@
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from flower_mm.datasets import decoded as room
 from flower_mm.datasets.decoded import decoded
 from flower_mm.datasets.flower import FlowerDataset
 from flower_mm.errors import UserError
+from flower_mm.lock import LOCK
 
 PIPELINE = [
     {'type': 'LoadImageFromFile'},
@@ -43,7 +46,8 @@ def flowers(
 
 
 def files(root: Path) -> list[Path]:
-    return sorted((root / 'decoded').glob('*'))
+    found = (root / 'decoded').glob('*')
+    return sorted(path for path in found if path.name != LOCK)
 
 
 def batch(dataset: FlowerDataset) -> torch.Tensor:
@@ -78,6 +82,43 @@ def test_the_second_run_reads_what_the_first_wrote(root):
     flowers(root, 32)
     (file,) = files(root)
     assert file.stat().st_mtime_ns == before
+
+
+def test_what_a_killed_process_left_is_swept(root):
+    left = root / 'decoded' / '.train-40-0.photos.a_killed_one.part'
+    left.parent.mkdir()
+    left.write_bytes(b'pixels')
+    flowers(root, 40)
+    (file,) = files(root)
+    assert file.suffix == '.photos'
+
+
+DECODES = """
+import sys, time
+from pathlib import Path
+from flower_mm.datasets import decoded
+import numpy as np
+
+def load(idx):
+    print('loaded', flush=True)
+    time.sleep(0.1)
+    return np.full((40, 40, 3), idx, np.uint8)
+
+found = decoded.decoded(Path(sys.argv[1]), 'train', ['a'] * 20, 32, load)
+assert [found[i].max() for i in range(20)] == list(range(20))
+"""
+
+
+def test_of_several_processes_one_decodes(tmp_path):
+    command = [sys.executable, '-c', DECODES, tmp_path]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = ''.join(process.communicate()[0] for process in running)
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert said.count('loaded') == 20
+    assert len(files(tmp_path)) == 1
 
 
 def test_a_photo_that_changes_is_decoded_anew(root):

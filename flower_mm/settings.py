@@ -54,7 +54,36 @@ def read_config(path: str, options: dict | None = None) -> Config:
             misfits = [_misfit(cfg, name) for name in options]
             why = next(filter(None, misfits), str(error))
             raise UserError(f'--cfg-options {why}') from error
+    _add_augments(cfg)
     return cfg
+
+
+def _add_augments(cfg: Config) -> None:
+    """Put `more_augments` where the photos of train are ready but unpacked.
+
+    A config that inherits a list can only state it as a whole; this adds to
+    it in one line.
+    """
+    more = cfg.pop('more_augments', None)
+    if not more:
+        return
+    for dataset in datasets(cfg, ('train_dataloader',)):
+        pipeline = dataset.get('pipeline') or []
+        packs = [
+            place
+            for place, step in enumerate(pipeline)
+            if step.get('type') == 'PackInputs'
+        ]
+        if not packs:
+            raise UserError(
+                'more_augments go before PackInputs, which the pipeline of '
+                'train does not have: state the whole pipeline'
+            )
+        dataset.pipeline = [
+            *pipeline[: packs[-1]],
+            *more,
+            *pipeline[packs[-1] :],
+        ]
 
 
 def _misfit(cfg: Config, name: str) -> str:

@@ -19,6 +19,8 @@ train_pipeline = [
     dict(type='QuickJitter', brightness=0.2, contrast=0.2, saturation=0.2),
     dict(type='PackInputs'),
 ]
+# Go before PackInputs, as dict(type='AutoAugment', policies='imagenet').
+more_augments = []
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     # ImageNet's 256 would cut off an eighth of the short side, and petals.

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from torch.nn import Module
 
 from flower_mm.cli import message_of, python
 from flower_mm.datasets.annotations import describe, lists_sha256
@@ -54,6 +55,7 @@ class RunRecordHook(Hook):
             if runner.cfg.get('precision') == 'auto':
                 self.speed_up = speed_up(get_device())
             self.command = _command(runner)
+            self.parameters = _parameters(runner.model)
         self._write(runner, 'running')
 
     def before_train_epoch(self, runner) -> None:
@@ -134,6 +136,7 @@ class RunRecordHook(Hook):
                 'type', 'OptimWrapper'
             ),
             'bfloat16_speed_up': self.speed_up,
+            'parameters': self.parameters,
             'photos_on_device': isinstance(
                 runner.train_dataloader, DeviceLoader
             ),
@@ -168,6 +171,14 @@ def _changes(runner) -> dict | None:
         # MMEngine. Training does not depend on either.
         runner.say(f'what the config changes is not in run.json: {error}')
         return None
+
+
+def _parameters(model: Module) -> dict[str, int]:
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return {
+        'all': sum(size for size, _ in sizes),
+        'trained': sum(size for size, trained in sizes if trained),
+    }
 
 
 def _command(runner) -> str:

@@ -33,6 +33,7 @@ READ = (RUNNER - {'self', 'cfg'}) | {
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'model_wrapper_cfg',
+    'more_augments',
     'precision',
     'runner_type',
     'strategy',

@@ -1,0 +1,18 @@
+"""What the configs of the reference reports share.
+
+Plain training, as all of them did: one set of weights, no average, the best
+epoch on val. What a report leaves unsaid stands in its config.
+"""
+
+_base_ = './flower.py'
+
+# ImageNet's own, which crops more than ours.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=256, edge='short'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+default_hooks = dict(ema=None)

@@ -1,0 +1,1 @@
+"""Several configs, each with several seeds, trained and laid side by side."""

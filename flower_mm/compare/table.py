@@ -1,0 +1,168 @@
+"""What came out: a row for each run, and a table of the configs."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from flower_mm.compare.trial import LOG, Trial
+from flower_mm.files import replacing
+from flower_mm.report.curves import phases, read_scalars
+
+
+def row(trial: Trial, code: int) -> dict:
+    """One run as compare.csv has it; empty is what did not come about."""
+    record = trial.record()
+    result = record.get('result', {})
+    parameters = record.get('parameters', {})
+    return {
+        'config': trial.config.stem,
+        'seed': trial.seed,
+        'status': 'failed' if code else 'finished',
+        'epochs': result.get('epochs'),
+        'best_top1': _round(result.get('best_top1')),
+        'best_epoch': result.get('best_epoch'),
+        'last_top1': _round(_last(trial.folder)),
+        'seconds': round(trial.seconds(), 1) if record else None,
+        'parameters': parameters.get('all'),
+        'trained_parameters': parameters.get('trained'),
+        'train': record.get('photos', {}).get('train'),
+        'val': record.get('photos', {}).get('val'),
+        'optim_wrapper': record.get('optim_wrapper'),
+        'device': record.get('device'),
+        'lists_sha256': record.get('lists_sha256'),
+        'versions': ' '.join(
+            f'{name} {number}'
+            for name, number in record.get('versions', {}).items()
+        ),
+        'started': record.get('started'),
+        'error': why(trial) if code else None,
+        'folder': str(trial.folder),
+    }
+
+
+def why(trial: Trial) -> str:
+    """The last thing that a failed training said."""
+    lines = (trial.folder / LOG).read_text('utf-8', 'replace').splitlines()
+    said = [line for line in lines if line.strip()]
+    errors = [line for line in said if line.startswith('error: ')]
+    return (errors or said or ['nothing'])[-1].removeprefix('error: ')
+
+
+def _last(folder: Path) -> float | None:
+    path = folder / 'scalars.json'
+    if not path.is_file():
+        return None
+    _, validated = phases(read_scalars(path))
+    return validated[-1]['accuracy/top1'] if validated else None
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A config in the table: all its runs that came to their end."""
+
+    config: str
+    runs: list[dict]
+
+    def values(self, key: str) -> list[float]:
+        return [run[key] for run in self.runs if run[key] is not None]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values('best_top1'))
+
+    @property
+    def lowest(self) -> float:
+        return min(self.values('best_top1'))
+
+    @property
+    def highest(self) -> float:
+        return max(self.values('best_top1'))
+
+
+def lines(rows: list[dict]) -> list[Line]:
+    """The best mean first."""
+    runs: dict[str, list[dict]] = {}
+    for one in rows:
+        if one['status'] == 'finished' and one['best_top1'] is not None:
+            runs.setdefault(one['config'], []).append(one)
+    found = [Line(config, of_it) for config, of_it in runs.items()]
+    return sorted(found, key=lambda line: -line.mean)
+
+
+def place(line: Line, among: list[Line]) -> str:
+    """First to last place that its range leaves open, as `2 to 4`.
+
+    One is behind another for certain where all its runs are.
+    """
+    ahead = sum(other.lowest > line.highest for other in among)
+    behind = sum(other.highest < line.lowest for other in among)
+    first, last = 1 + ahead, len(among) - behind
+    return str(first) if first == last else f'{first} to {last}'
+
+
+def markdown(rows: list[dict]) -> str:
+    """The table of compare.md."""
+    found = lines(rows)
+    heads = (
+        'place', 'config', 'best top-1, %', 'of the last epoch', 'runs',
+        'epochs', 's a run', 'parameters', 'trained',
+    )  # fmt: skip
+    cells = [
+        [
+            place(line, found),
+            line.config,
+            _range(line.values('best_top1')),
+            _range(line.values('last_top1')),
+            str(len(line.runs)),
+            _range(line.values('epochs'), '{:.0f}'),
+            _range(line.values('seconds'), '{:.0f}'),
+            _range(line.values('parameters'), '{:,.0f}'),
+            _range(line.values('trained_parameters'), '{:,.0f}'),
+        ]
+        for line in found
+    ]
+    table = [
+        list(heads),
+        ['---', '---', *['---:'] * (len(heads) - 2)],
+        *cells,
+    ]
+    text = ''.join(f'| {" | ".join(one)} |\n' for one in table)
+    text += (
+        '\nMean and range over the runs; of each run the best epoch, which '
+        'was chosen by\nthe val photos themselves. Places that overlap are '
+        'those of configs whose ranges do.\n'
+    )
+    failed = [one for one in rows if one['status'] == 'failed']
+    for one in failed:
+        text += (
+            f'\nFailed: {one["config"]}, seed {one["seed"]}: {one["error"]} '
+            f'(`{Path(one["folder"]) / LOG}`)\n'
+        )
+    return text
+
+
+def _range(values: list[float], shape: str = '{:.2f}') -> str:
+    if not values:
+        return ''
+    ends = [shape.format(value) for value in (min(values), max(values))]
+    middle = shape.format(mean(values))
+    return middle if ends[0] == ends[1] else f'{middle} ({" to ".join(ends)})'
+
+
+def write(folder: Path, rows: list[dict]) -> str:
+    """Replace compare.csv and compare.md; return what the latter says."""
+    text = markdown(rows)
+    with replacing(folder / 'compare.csv', 'w') as file:
+        writer = csv.DictWriter(
+            file, list(rows[0]) if rows else [], lineterminator='\n'
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+    with replacing(folder / 'compare.md', 'w') as file:
+        file.write(text)
+    return text

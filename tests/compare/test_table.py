@@ -1,0 +1,81 @@
+"""The table of a comparison, from rows that somebody made up."""
+
+from flower_mm.compare.table import lines, markdown, place
+
+
+def rows(config: str, *accuracies: float, **others: object) -> list[dict]:
+    return [
+        {
+            'config': config,
+            'seed': seed,
+            'status': 'finished',
+            'epochs': 3,
+            'best_top1': accuracy,
+            'last_top1': accuracy - 1,
+            'seconds': 10.0 + seed,
+            'parameters': 2_230_277,
+            'trained_parameters': 6405,
+            'folder': f'out/{config}/seed_{seed}',
+            'error': None,
+            **others,
+        }
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def places(*groups: list[dict]) -> dict[str, str]:
+    found = lines([one for group in groups for one in group])
+    return {line.config: place(line, found) for line in found}
+
+
+def test_the_best_mean_comes_first():
+    found = lines(rows('low', 80, 81) + rows('high', 90, 70, 95))
+    assert [line.config for line in found] == ['high', 'low']
+
+
+def test_who_is_behind_with_every_run_has_a_later_place():
+    assert places(rows('a', 90, 92), rows('b', 80, 82), rows('c', 70, 79)) == {
+        'a': '1',
+        'b': '2',
+        'c': '3',
+    }
+
+
+def test_ranges_that_overlap_leave_the_places_open():
+    assert places(
+        rows('a', 90, 94), rows('b', 85, 91), rows('c', 80, 86), rows('d', 60)
+    ) == {'a': '1 to 2', 'b': '1 to 3', 'c': '2 to 3', 'd': '4'}
+
+
+def test_equal_ranges_share_their_places():
+    assert places(rows('a', 90), rows('b', 90)) == {
+        'a': '1 to 2',
+        'b': '1 to 2',
+    }
+
+
+def test_mean_and_range_and_what_they_cost():
+    (line,) = (
+        text
+        for text in markdown(rows('a', 90, 92, 91.5)).splitlines()
+        if '| a |' in text
+    )
+    cells = [cell.strip() for cell in line.strip('|').split('|')]
+    assert cells == [
+        '1', 'a', '91.17 (90.00 to 92.00)', '90.17 (89.00 to 91.00)', '3',
+        '3', '11 (10 to 12)', '2,230,277', '6,405',
+    ]  # fmt: skip
+
+
+def test_a_failed_run_is_named_and_not_counted():
+    failed = rows(
+        'a', 0.0, status='failed', best_top1=None, error='the disk is full'
+    )
+    text = markdown(rows('b', 90) + failed)
+    assert '| a |' not in text
+    assert 'Failed: a, seed 0: the disk is full' in text
+    assert 'out/a/seed_0/train.log' in text
+
+
+def test_a_run_without_validation_has_no_place():
+    assert lines(rows('a', 0.0, best_top1=None)) == []

@@ -55,7 +55,8 @@ def run_all(
                 time.sleep(LOOK_EVERY)
                 for slot, one in list(running.items()):
                     code = one.process.poll()
-                    advance(one.news())
+                    if new := one.news():
+                        advance(new)
                     if code is not None:
                         one.trial.end()
                         del running[slot]

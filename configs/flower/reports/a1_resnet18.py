@@ -38,13 +38,15 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='Adam', lr=1e-3),
 )
-param_scheduler = dict(
-    type='ReduceOnPlateauLR',
-    monitor='accuracy/top1',
-    rule='greater',
-    factor=0.1,
-    patience=10,
-)
+param_scheduler = [
+    dict(
+        type='ReduceOnPlateauLR',
+        monitor='accuracy/top1',
+        rule='greater',
+        factor=0.1,
+        patience=10,
+    )
+]
 auto_scale_lr = dict(base_batch_size=64)
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='resnet18')

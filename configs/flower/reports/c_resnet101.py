@@ -62,7 +62,8 @@ param_scheduler = [
         end=1,
         convert_to_iter_based=True,
     ),
-    dict(type='CosineAnnealingLR', begin=1, convert_to_iter_based=True),
+    # From the first step on as well, so that a run of one epoch has it.
+    dict(type='CosineAnnealingLR', convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=50)
 default_hooks = dict(

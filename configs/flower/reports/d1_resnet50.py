@@ -24,7 +24,9 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=5e-3, momentum=0.9, weight_decay=1e-4),
 )
-param_scheduler = dict(type='MultiStepLR', milestones=[30, 60, 90], gamma=0.1)
+param_scheduler = [
+    dict(type='MultiStepLR', milestones=[30, 60, 90], gamma=0.1)
+]
 train_cfg = dict(max_epochs=20)
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='resnet50')

@@ -36,7 +36,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9),
 )
-param_scheduler = dict(type='StepLR', step_size=7, gamma=0.1)
+param_scheduler = [dict(type='StepLR', step_size=7, gamma=0.1)]
 train_cfg = dict(max_epochs=25)
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='resnet18')

@@ -23,7 +23,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=4e-5),
 )
-param_scheduler = dict(type='StepLR', step_size=1, gamma=0.98)
+param_scheduler = [dict(type='StepLR', step_size=1, gamma=0.98)]
 auto_scale_lr = dict(base_batch_size=8)
 train_cfg = dict(max_epochs=20)
 default_hooks = dict(

@@ -25,7 +25,10 @@ model = dict(
         norm_cfg=dict(type='GN', num_groups=4),
     ),
     neck=dict(type='GlobalAveragePooling'),
-    head=dict(type='LinearClsHead', in_channels=32, cal_acc=True, topk=(1, 5)),
+    head=dict(
+        type='LinearClsHead', in_channels=32, cal_acc=True, topk=(1, 5),
+        loss=dict(type='CrossEntropyLoss'),
+    ),
 )
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -134,8 +134,8 @@ def markdown(rows: list[dict]) -> str:
     text = ''.join(f'| {" | ".join(one)} |\n' for one in table)
     text += (
         '\nMean and range over the runs; of each run the best epoch, which '
-        'was chosen by\nthe val photos themselves. Places that overlap are '
-        'those of configs whose ranges do.\n'
+        'was chosen by\nthe val photos themselves. Configs whose ranges '
+        'overlap share places.\n'
     )
     failed = [one for one in rows if one['status'] == 'failed']
     for one in failed:

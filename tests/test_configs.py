@@ -16,6 +16,7 @@ from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.table import read_table
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower*.py'))
+REPORTS = sorted((ROOT / 'configs' / 'flower' / 'reports').glob('*.py'))
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def small(path: Path, dataset: Path, work_dir: Path):
     return cfg
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', CONFIGS + REPORTS, ids=lambda path: path.stem)
 def test_the_head_of_a_config_can_be_fitted_first(path, dataset):
     cfg = read_config(str(path))
     use_data_root(cfg, str(dataset))
@@ -53,7 +54,7 @@ def test_the_head_of_a_config_can_be_fitted_first(path, dataset):
     assert layer.out_features == len(CLASSES)
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', CONFIGS + REPORTS, ids=lambda path: path.stem)
 def test_a_config_trains_from_weights_of_its_shapes(
     path, dataset, tmp_path, capfd
 ):
@@ -90,6 +91,22 @@ def test_a_config_names_its_weights_and_states_no_classes(path):
     if name != 'demo':
         assert read_config(str(path)).default_hooks.pretrained.weights == name
         assert name in read_table()
+
+
+@pytest.mark.parametrize('path', REPORTS, ids=lambda path: path.stem)
+def test_a_report_names_its_weights_and_what_it_was_told(path):
+    cfg = read_config(str(path))
+    backbone = cfg.model.backbone
+    assert cfg.default_hooks.pretrained.weights in (
+        f'resnet{backbone.get("depth")}',
+        'mobilenet_v2',
+    )
+    # As they were: one set of weights, in full precision.
+    assert cfg.default_hooks.ema is None
+    assert cfg.precision == 'float32'
+    header = path.read_text()
+    assert 'num_classes' not in header
+    assert f'python tools/train.py {path.relative_to(ROOT)}' in header
 
 
 def test_a_shorter_run_keeps_a_whole_schedule(dataset, tmp_path):

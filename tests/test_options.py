@@ -23,7 +23,6 @@ EPOCHS = 4
 @pytest.fixture
 def runner_with(config: Path, dataset: Path, tmp_path: Path) -> Callable:
     """A runner on the small config, with one more line."""
-
     number = count()
 
     def build(line: str, **options: object) -> FlowerRunner:

@@ -75,7 +75,9 @@ def _in_words(scheduler: ConfigDict, last: str) -> str:
         steps = ', '.join(map(str, scheduler.get('milestones', [])))
         return f'times {gamma} after {unit} {steps}'
     if name == 'StepLR':
-        return f'times {gamma} every {scheduler.get("step_size")} {unit}s'
+        size = scheduler.get('step_size')
+        often = unit if size == 1 else f'{size} {unit}s'
+        return f'times {gamma} every {often}'
     if name == 'ExponentialLR':
         return f'times {scheduler.get("gamma")} each {unit}{to}'
     if name == 'ReduceOnPlateauLR':

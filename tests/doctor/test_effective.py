@@ -60,6 +60,7 @@ SCHEDULES = {
         'times 0.1 after epoch 6, 8'
     ),
     "dict(type='StepLR', step_size=3, gamma=0.5)": 'times 0.5 every 3 epochs',
+    "dict(type='StepLR', step_size=1, gamma=0.9)": 'times 0.9 every epoch',
     "dict(type='ExponentialLR', gamma=0.9)": 'times 0.9 each epoch to 1e-4',
     "dict(type='OneCycleLR', eta_max=0.01)": 'one cycle',
     "dict(type='PolyLR', power=1)": 'polynomial',

@@ -1,4 +1,4 @@
-"""Write the results of README.md from results/.
+"""Write the results of README.md and configs/flower/README.md from results/.
 
 python -m benchmarks.readme
 """
@@ -6,6 +6,7 @@ python -m benchmarks.readme
 import csv
 from pathlib import Path
 
+from benchmarks import config_tables
 from benchmarks.record import RESULTS
 from benchmarks.time_to_accuracy.table import table as seconds_to_accuracy
 from flower_mm.files import replacing
@@ -58,13 +59,32 @@ def table() -> str:
     return '\n'.join(lines)
 
 
-def with_table(text: str) -> str:
-    before, _, rest = text.partition(BEGIN)
+def configs() -> str:
+    return '\n'.join([
+        config_tables.ours(),
+        '',
+        'Best epoch on val, by the command, on the machine and with the '
+        'split of [accuracy.csv](../../benchmarks/results/accuracy.csv). No '
+        "figures: the backbone's ImageNet weights were not at hand.",
+        '',
+        '## The reference reports',
+        '',
+        config_tables.reports(),
+    ])  # fmt: skip
+
+
+PAGES = {README: table, README.parent / 'configs/flower/README.md': configs}
+
+
+def with_results(page: Path) -> str:
+    """The page as it should be."""
+    before, _, rest = page.read_text('utf-8').partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f'{before}{BEGIN}\n{table()}\n{END}{after}'
+    return f'{before}{BEGIN}\n{PAGES[page]()}\n{END}{after}'
 
 
 if __name__ == '__main__':
-    new = with_table(README.read_text(encoding='utf-8'))
-    with replacing(README, 'w') as file:
-        file.write(new)
+    for page in PAGES:
+        new = with_results(page)
+        with replacing(page, 'w') as file:
+            file.write(new)

@@ -7,20 +7,21 @@ python -m benchmarks.own_backbones
 ImageNet's weights of these backbones may not be at hand. That a config trains
 shows without them: in a few epochs on the drawn photos, in the precision that
 this machine is fastest in, the loss falls. No more than that: the accuracies
-are not those of a fine-tuning. The rows go to results/own_backbones.csv.
+are not those of a fine-tuning, and what report C freezes is random here. The
+rows go to results/own_backbones.csv.
 """
 
 import argparse
-import csv
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.record import record
+from benchmarks.reports import REPORTS, finished
 from flower_mm.report.curves import phases, read_scalars
 
 ROOT = Path(__file__).parent.parent
-REPORTS = ROOT / 'configs' / 'flower' / 'reports'
 
 
 def main() -> int:
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument('--epochs', type=int, default=3)
     parser.add_argument('--out', type=Path, default='work_dirs/own_backbones')
     args = parser.parse_args()
+    begun = time.time()
     done = subprocess.run(
         [
             *(sys.executable, ROOT / 'tools' / 'compare.py'),
@@ -41,10 +43,7 @@ def main() -> int:
             *('--cfg-options', 'precision=auto'),
         ]
     )
-    with (args.out / 'compare.csv').open(encoding='utf-8') as file:
-        rows = [
-            row for row in csv.DictReader(file) if row['status'] == 'finished'
-        ]
+    rows = finished(args.out, begun)
     record('own_backbones', [_row(run) for run in rows], key=('config',))
     return done.returncode
 

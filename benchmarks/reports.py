@@ -16,6 +16,7 @@ import argparse
 import csv
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -79,6 +80,7 @@ def main() -> int:
         for name in wanted
     ]
     out = args.out / f'{args.epochs}_epochs'
+    begun = time.time()
     done = subprocess.run(
         [
             *(sys.executable, ROOT / 'tools' / 'compare.py', *configs),
@@ -88,10 +90,7 @@ def main() -> int:
         ],
         cwd=ROOT,
     )
-    with (out / 'compare.csv').open(encoding='utf-8') as file:
-        rows = [
-            row for row in csv.DictReader(file) if row['status'] == 'finished'
-        ]
+    rows = finished(out, begun)
     record(
         'reports',
         [_row(name, runs) for name, runs in _by_config(rows)],
@@ -100,11 +99,21 @@ def main() -> int:
     return done.returncode
 
 
+def finished(out: Path, begun: float) -> list[dict]:
+    """The rows that a comparison has written, if it came to that."""
+    path = out / 'compare.csv'
+    if not path.is_file() or path.stat().st_mtime < begun:
+        return []
+    with path.open(encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if row['status'] == 'finished']
+
+
 def _on_mobilenet(name: str, path: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder.resolve() / f'{name}.py'
     if name in OURS:
-        text = f'_base_ = {path!r}\nprecision = {"auto"!r}\n'
+        text = f"_base_ = {path!r}\nprecision = 'auto'\n"
     else:
         frozen = read_config(path).model.backbone.get('frozen_stages', -1)
         text = OTHER.format(base=path, frozen=FROZEN[frozen])
@@ -137,7 +146,7 @@ def _row(name: str, runs: list[dict]) -> dict:
         'last_top1_max': f'{max(last):.2f}',
         'seconds': f'{mean(seconds):.0f}',
         'optim_wrapper': runs[0]['optim_wrapper'],
-        'command': 'python -m benchmarks.reports',
+        'command': f'python -m benchmarks.reports --epochs {epochs}',
     }
 
 

@@ -7,6 +7,22 @@ from mmengine.config import DictAction
 from flower_mm import cli
 
 
+class Options(DictAction):
+    """KEY=VALUE words, as MMEngine reads them; others are the user's mistake.
+
+    MMEngine takes blanks out of a value: a path needs a flag of its own.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for word in values:
+            if '=' not in word:
+                parser.error(f'{option_string}: {word!r} is not KEY=VALUE')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except AssertionError as error:  # brackets
+            parser.error(f'{option_string}: {error}')
+
+
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -25,6 +41,11 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         '--device',
         default='auto',
         help='auto, cpu, cuda, cuda:N or mps',
+    )
+    parser.add_argument(
+        '--weights',
+        help='to start from: a file, or a name that tools/get_weights.py '
+        "lists; the config's by default",
     )
     parser.add_argument(
         '--from-scratch',
@@ -101,7 +122,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help='override settings of the config, '
         'e.g. train_cfg.max_epochs=5 optim_wrapper.optimizer.lr=1e-4',

@@ -15,8 +15,11 @@ LOCK = '.lock'
 
 
 @contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
-    """Keep other runs out of `folder` until this block or process ends."""
+def only_run_in(folder: Path, flag: str = '--work-dir') -> Iterator[None]:
+    """Keep other runs out of `folder` until this block or process ends.
+
+    `flag` is the one that names another folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open('a+', encoding='utf-8') as file:
         if not taken(file):
@@ -24,7 +27,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
             raise UserError(
                 f'another run is writing to {folder}: '
                 f'{file.read(200).strip() or "it has only just begun"}.\n'
-                'Wait for its end, or name another folder: --work-dir FOLDER'
+                'Wait for its end, or name another folder: {flag} FOLDER'
             )
         file.truncate(0)
         file.write(
@@ -45,6 +48,14 @@ def one_at_a_time_in(folder: Path, work: str) -> Iterator[None]:
             while not taken(file):
                 time.sleep(0.1)
         yield
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether a run of another process is writing to `folder`."""
+    if not (folder / LOCK).is_file():
+        return False
+    with (folder / LOCK).open('a', encoding='utf-8') as file:
+        return not taken(file)
 
 
 def taken(file: IO) -> bool:

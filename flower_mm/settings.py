@@ -134,6 +134,7 @@ def settle(cfg: Config) -> list[str]:
     """
     root = data_root(cfg)
     require_epochs(cfg)
+    _add_augments(cfg)  # where another tool than ours has read the config
     classes = read_classes(root)
     count = len(classes)
     for part in walk(cfg.model):

@@ -7,9 +7,8 @@ python tools/test.py configs/flower/resnet50_flower.py \
 import argparse
 import os
 
-from mmengine.config import DictAction
-
 from flower_mm import cli
+from flower_mm.flags import Options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help='override settings of the config',
     )

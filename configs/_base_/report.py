@@ -13,6 +13,8 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
+train_dataloader = dict(batch_size=32)
+train_cfg = dict(max_epochs=10)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 default_hooks = dict(ema=None)

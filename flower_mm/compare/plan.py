@@ -1,18 +1,24 @@
 """Which trainings a comparison consists of."""
 
 import argparse
+import hashlib
+import json
 from collections import Counter
 from pathlib import Path
 
 from mmengine.config import Config
 
-from flower_mm.compare.trial import Trial, digest
+from flower_mm.compare.trial import Trial
 from flower_mm.datasets.annotations import lists_sha256
+from flower_mm.engine.device import use_device
+from flower_mm.engine.identity import FREE
+from flower_mm.engine.pretrained import find_weights
+from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
 from flower_mm.flags import add_training_flags
-from flower_mm.settings import data_root, read_config, use_data_root
+from flower_mm.settings import data_root, read_config, require_epochs
 
-# On or off, for each training as they stand.
+# Flags of train.py that are passed on as they stand.
 SWITCHES = ('from_scratch', 'head_only', 'amp')
 
 
@@ -28,14 +34,10 @@ def plan(args: argparse.Namespace) -> list[Trial]:
             config=Path(config),
             seed=seed,
             epochs=0 if args.head_only else cfg.train_cfg.max_epochs,
-            folder=Path(args.out) / Path(config).stem / f'seed_{seed}',
+            folder=Path(args.out)
+            / f'{Path(config).stem}-{_digest(cfg, args)}'
+            / f'seed_{seed}',
             flags=(*flags, '--seed', str(seed)),
-            sha256=digest(
-                cfg.to_dict(),
-                {name: getattr(args, name) for name in SWITCHES},
-                lists_sha256(data_root(cfg)),
-                seed,
-            ),
         )
         for seed in args.seeds
         for config, flags, cfg in settled
@@ -51,33 +53,59 @@ def _refuse(args: argparse.Namespace) -> None:
                     f'{number} times the {what} {name}: a run is told by the '
                     "name of its config's file and its seed"
                 )
-    if args.weights and args.from_scratch:
-        raise UserError('either --weights or --from-scratch')
+    for device in args.device:
+        use_device(device, launcher='none')
 
 
 def _settle(config: str, args: argparse.Namespace) -> tuple[list[str], Config]:
     """The flags that train.py gets, and the config that it makes of them."""
+    flags = [config, '--no-report']
+    flags += [f'--{s.replace("_", "-")}' for s in SWITCHES if getattr(args, s)]
+    for flag in ('data_root', 'weights'):
+        if value := getattr(args, flag):
+            flags += [f'--{flag.replace("_", "-")}', value]
     options = list(args.cfg_options or [])
     if args.epochs:
         options.append(f'train_cfg.max_epochs={args.epochs}')
-    if args.weights:
-        options.append(f'default_hooks.pretrained.weights={args.weights}')
-    flags = [config, '--no-report']
-    flags += [f'--{s.replace("_", "-")}' for s in SWITCHES if getattr(args, s)]
-    if args.data_root:
-        flags += ['--data-root', args.data_root]
     if options:
         flags += ['--cfg-options', *options]
-    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser = argparse.ArgumentParser()
     add_training_flags(parser)
-    read = parser.parse_args(flags)
+    read = parser.parse_args([*flags, '--device', args.device[0]])
     cfg = read_config(config, read.cfg_options)
-    if args.weights and not cfg.default_hooks.get('pretrained', {}).get(
-        'type'
-    ):
+    require_epochs(cfg)
+    if cfg.get('runner_type') != 'FlowerRunner':
         raise UserError(
-            f'{config} starts from no weights: leave --weights out'
+            f"{config} is for MMEngine's own Runner, which writes no "
+            "run.json: runner_type = 'FlowerRunner'"
         )
-    if args.data_root:
-        use_data_root(cfg, args.data_root)
+    configure(cfg, read)
+    hook = cfg.default_hooks.get('pretrained')
+    if hook:
+        weights = find_weights(hook.weights)
+        if not weights.is_file():
+            raise UserError(f'{config}: there are no weights {weights}')
     return flags, cfg
+
+
+def _digest(cfg: Config, args: argparse.Namespace) -> str:
+    """Eight digits that tell trainings apart, but for their seed."""
+    switches = {name: getattr(args, name) for name in SWITCHES}
+    photos = lists_sha256(data_root(cfg))
+    text = json.dumps([_decisive(cfg.to_dict()), switches, photos])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _decisive(part: object) -> object:
+    """A piece of config without what changes nothing."""
+    if isinstance(part, dict):
+        return {
+            str(key): _decisive(value)
+            for key, value in sorted(part.items())
+            if key not in (*FREE, 'work_dir')
+        }
+    if isinstance(part, (list, tuple)):
+        return [_decisive(value) for value in part]
+    if isinstance(part, (str, int, float, type(None))):
+        return part
+    return getattr(part, '__qualname__', type(part).__qualname__)

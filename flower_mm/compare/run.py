@@ -5,8 +5,8 @@ from pathlib import Path
 
 from flower_mm.cli import OURS, YOURS
 from flower_mm.compare.plan import plan
-from flower_mm.compare.table import row, why, write
-from flower_mm.compare.trial import LOG, Trial
+from flower_mm.compare.table import failure, row, write
+from flower_mm.compare.trial import Trial
 from flower_mm.compare.work import run_all
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.lock import only_run_in
@@ -15,39 +15,45 @@ from flower_mm.lock import only_run_in
 def compare(args: argparse.Namespace) -> int | None:
     """Run `tools/compare.py` with its parsed arguments."""
     trials, folder = plan(args), Path(args.out)
-    codes = {trial: 0 for trial in trials if trial.done()}
-    if codes:
-        print(f'{len(codes)} of {len(trials)} runs are done; kept')
+    with only_run_in(folder, '--out'):
+        codes = {trial: 0 for trial in trials if trial.done()}
+        if codes:
+            print(f'{len(codes)} of {len(trials)} runs are done; kept')
+        for trial in codes:
+            _tidy(trial)
 
-    def rows() -> list[dict]:
-        return [row(one, codes[one]) for one in trials if one in codes]
+        def table() -> str:
+            rows = [row(one, codes[one]) for one in trials if one in codes]
+            return write(folder, rows)
 
-    def ended(trial: Trial, code: int) -> None:
-        codes[trial] = code
-        if code:
-            print(
-                f'{trial.name}: failed, {why(trial)}\n'
-                f'  all it said: {trial.folder / LOG}',
-                flush=True,
-            )
-        else:
-            best = trial.record()['result']['best_top1']
-            shown = 'no accuracy' if best is None else f'{best:.2f} %'
-            print(
-                f'{trial.name}: {shown} in {trial.seconds():.0f} s', flush=True
-            )
-            # best.pth stays; what it could be resumed from takes ten times
-            # the room, and there is nothing to resume.
-            for checkpoint in checkpoints(trial.folder):
-                checkpoint.unlink()
-            (trial.folder / 'last_checkpoint').unlink(missing_ok=True)
-        # After each, so that no hour of them is lost.
-        write(folder, rows())
+        def ended(trial: Trial, code: int) -> None:
+            codes[trial] = code
+            print(_outcome(trial, code), flush=True)
+            _tidy(trial)
+            table()  # after each, so that no hour of them is lost
 
-    with only_run_in(folder):
         run_all(trials, args.jobs, args.device, ended)
-        print(f'\n{write(folder, rows())}')
+        print(f'\n{table()}')
     print(f'  table  {folder / "compare.md"}')
     print(f'  runs   {folder / "compare.csv"}')
-    failed = set(codes.values()) - {0}
+    failed = {code for trial, code in codes.items() if failure(trial, code)}
     return (YOURS if failed == {YOURS} else OURS) if failed else None
+
+
+def _outcome(trial: Trial, code: int) -> str:
+    if why := failure(trial, code):
+        return f'{trial.name}: failed, {why}\n  all it said: {trial.log}'
+    best = trial.record()['result']['best_top1']
+    shown = 'no accuracy' if best is None else f'{best:.2f} %'
+    return f'{trial.name}: {shown} in {trial.seconds():.0f} s'
+
+
+def _tidy(trial: Trial) -> None:
+    """Keep best.pth alone of a run that is done.
+
+    What it could be resumed from takes ten times the room.
+    """
+    if trial.done() and (trial.folder / 'best.pth').is_file():
+        for checkpoint in checkpoints(trial.folder):
+            checkpoint.unlink()
+        (trial.folder / 'last_checkpoint').unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """What came out: a row for each run, and a table of the configs."""
 
 import csv
+import signal
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import mean
 
@@ -12,41 +14,47 @@ from flower_mm.report.curves import phases, read_scalars
 
 def row(trial: Trial, code: int) -> dict:
     """One run as compare.csv has it; empty is what did not come about."""
-    record = trial.record()
+    why, record = failure(trial, code), trial.record()
     result = record.get('result', {})
     parameters = record.get('parameters', {})
+    photos = record.get('photos', {})
+    versions = record.get('versions', {}).items()
     return {
         'config': trial.config.stem,
         'seed': trial.seed,
-        'status': 'failed' if code else 'finished',
+        'status': 'failed' if why else 'finished',
         'epochs': result.get('epochs'),
         'best_top1': _round(result.get('best_top1')),
         'best_epoch': result.get('best_epoch'),
         'last_top1': _round(_last(trial.folder)),
-        'seconds': round(trial.seconds(), 1) if record else None,
+        'seconds': round(trial.seconds(), 1),
         'parameters': parameters.get('all'),
         'trained_parameters': parameters.get('trained'),
-        'train': record.get('photos', {}).get('train'),
-        'val': record.get('photos', {}).get('val'),
+        'train': photos.get('train'),
+        'val': photos.get('val'),
         'optim_wrapper': record.get('optim_wrapper'),
         'device': record.get('device'),
         'lists_sha256': record.get('lists_sha256'),
-        'versions': ' '.join(
-            f'{name} {number}'
-            for name, number in record.get('versions', {}).items()
-        ),
-        'started': record.get('started'),
-        'error': why(trial) if code else None,
+        'versions': ' '.join(f'{name} {number}' for name, number in versions),
+        'started': datetime.fromtimestamp(trial.started())
+        .astimezone()
+        .isoformat('T', 'seconds'),
+        'error': why,
         'folder': str(trial.folder),
     }
 
 
-def why(trial: Trial) -> str:
-    """The last thing that a failed training said."""
-    lines = (trial.folder / LOG).read_text('utf-8', 'replace').splitlines()
-    said = [line for line in lines if line.strip()]
+def failure(trial: Trial, code: int) -> str | None:
+    """Why a training has no result: the last thing that it said."""
+    if code == 0 and trial.done():
+        return None
+    said = trial.said()
     errors = [line for line in said if line.startswith('error: ')]
-    return (errors or said or ['nothing'])[-1].removeprefix('error: ')
+    if code and errors:
+        return errors[-1].removeprefix('error: ')
+    if code < 0:
+        return f'killed by {signal.Signals(-code).name}'
+    return (said or ['it said nothing'])[-1]
 
 
 def _last(folder: Path) -> float | None:
@@ -97,8 +105,11 @@ def lines(rows: list[dict]) -> list[Line]:
 def place(line: Line, among: list[Line]) -> str:
     """First to last place that its range leaves open, as `2 to 4`.
 
-    One is behind another for certain where all its runs are.
+    One is behind another for certain where all its runs are. Of one run
+    each, nothing is certain.
     """
+    if any(len(other.runs) < 2 for other in among):
+        return ''
     ahead = sum(other.lowest > line.highest for other in among)
     behind = sum(other.highest < line.lowest for other in among)
     first, last = 1 + ahead, len(among) - behind
@@ -132,17 +143,19 @@ def markdown(rows: list[dict]) -> str:
         *cells,
     ]
     text = ''.join(f'| {" | ".join(one)} |\n' for one in table)
-    text += (
-        '\nMean and range over the runs; of each run the best epoch, which '
-        'was chosen by\nthe val photos themselves. Configs whose ranges '
-        'overlap share places.\n'
-    )
-    failed = [one for one in rows if one['status'] == 'failed']
-    for one in failed:
-        text += (
-            f'\nFailed: {one["config"]}, seed {one["seed"]}: {one["error"]} '
-            f'(`{Path(one["folder"]) / LOG}`)\n'
-        )
+    text += '\nMean and range over the runs; of each run the best epoch, '
+    text += 'which was chosen by\nthe val photos themselves. '
+    if any(len(line.runs) < 2 for line in found):
+        text += 'Other seeds may turn the order around: no places.\n'
+    else:
+        text += 'Configs whose ranges overlap share places.\n'
+    for one in rows:
+        name = f'{one["config"]}, seed {one["seed"]}'
+        if one['status'] == 'failed':
+            log = Path(one['folder']) / LOG
+            text += f'\nFailed: {name}: {one["error"]} (`{log}`)\n'
+        elif one['best_top1'] is None:
+            text += f'\nNo accuracy, for want of validation: {name}\n'
     return text
 
 
@@ -158,9 +171,7 @@ def write(folder: Path, rows: list[dict]) -> str:
     """Replace compare.csv and compare.md; return what the latter says."""
     text = markdown(rows)
     with replacing(folder / 'compare.csv', 'w') as file:
-        writer = csv.DictWriter(
-            file, list(rows[0]) if rows else [], lineterminator='\n'
-        )
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
         writer.writeheader()
         writer.writerows(rows)
     with replacing(folder / 'compare.md', 'w') as file:

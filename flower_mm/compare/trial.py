@@ -1,89 +1,108 @@
 """One training of a comparison: a config with a seed, in its own folder."""
 
-import hashlib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from flower_mm.files import replacing
+from flower_mm.lock import is_taken
 
-NOTE = 'trial.json'  # which training the folder is of, and when it ran
+NOTE = 'trial.json'  # when it ran, and where in the log each time begins
 LOG = 'train.log'
 
 
 @dataclass(frozen=True)
 class Trial:
+    """A training that is to come about, or has.
+
+    The folder's name has a digest of all that decides what comes out, so
+    that another training never finds its results there.
+    """
+
     config: Path
     seed: int
     epochs: int
     folder: Path
     flags: tuple[str, ...]  # of tools/train.py
-    sha256: str  # of all that decides what comes out
 
     @property
     def name(self) -> str:
         return f'{self.config.stem}, seed {self.seed}'
 
+    @property
+    def log(self) -> Path:
+        return self.folder / LOG
+
     def done(self) -> bool:
-        """Whether this very training has come to its end here."""
-        return self._begun() and self.record().get('status') == 'finished'
+        return self.record().get('status') == 'finished'
 
-    def begin(self) -> list[str]:
-        """Note that it runs from now on; return the flags that it takes.
-
-        What another training left in the folder is set aside by train.py.
-        """
-        resumes = self._begun()
-        sessions = self._note()['sessions'] if resumes else []
-        self._write([*sessions, {'begun': time.time(), 'ended': None}])
-        return [*self.flags, *(['--resume'] if resumes else [])]
-
-    def end(self) -> None:
-        sessions = self._note()['sessions']
-        sessions[-1]['ended'] = time.time()
-        self._write(sessions)
-
-    def seconds(self) -> float:
-        """From command to end, of all times that it ran.
-
-        Where it was not this process that saw the end, until the run last
-        wrote of itself.
-        """
-        seen = (self.folder / 'run.json').stat().st_mtime
-        return sum(
-            max(0.0, (one['ended'] or seen) - one['begun'])
-            for one in self._note()['sessions']
-        )
+    def busy(self) -> bool:
+        """Whether a training goes on there that nobody waits for any more."""
+        return is_taken(self.folder)
 
     def record(self) -> dict:
         """What the run has written of itself up to now."""
         return _read(self.folder / 'run.json')
 
     def epochs_done(self) -> int:
-        result = self.record().get('result', {})
-        return result.get('epochs') or 0
+        return self.record().get('result', {}).get('epochs') or 0
 
-    def _begun(self) -> bool:
-        return self._note().get('sha256') == self.sha256
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Note that it runs from now on, unless starting it fails."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sessions = self._sessions()
+        size = self.log.stat().st_size if self.log.is_file() else 0
+        self._write([
+            *sessions,
+            {'begun': time.time(), 'ended': None, 'log': size},
+        ])  # fmt: skip
+        try:
+            yield
+        except BaseException:
+            self._write(sessions)
+            raise
 
-    def _note(self) -> dict:
-        return _read(self.folder / NOTE)
+    def end(self) -> None:
+        *before, last = self._sessions()
+        self._write([*before, {**last, 'ended': time.time()}])
+
+    def seconds(self) -> float:
+        """From command to end, of all times that it ran."""
+        return sum(one['ended'] - one['begun'] for one in self._sessions())
+
+    def started(self) -> float:
+        return self._sessions()[0]['begun']
+
+    def said(self) -> list[str]:
+        """The lines of the last time that it ran."""
+        with self.log.open('rb') as file:
+            file.seek(self._sessions()[-1]['log'])
+            text = file.read().decode(errors='replace')
+        return [line for line in text.splitlines() if line.strip()]
+
+    def _sessions(self) -> list[dict]:
+        """Each with an end: where nobody saw it, when the run last wrote."""
+        found = _read(self.folder / NOTE).get('sessions', [])
+        for one in found:
+            if one['ended'] is None:
+                record = self.folder / 'run.json'
+                wrote = record.stat().st_mtime if record.is_file() else 0.0
+                one['ended'] = max(one['begun'], wrote)
+        return found
 
     def _write(self, sessions: list[dict]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self.folder / NOTE, 'w') as file:
-            json.dump({'sha256': self.sha256, 'sessions': sessions}, file)
-
-
-def digest(*parts: object) -> str:
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+            json.dump({'sessions': sessions}, file)
 
 
 def _read(path: Path) -> dict:
-    """Empty where there is none; a run replaces its files in one step."""
+    """Empty where there is none that is whole."""
     try:
-        return json.loads(path.read_text('utf-8'))
-    except FileNotFoundError:
+        found = json.loads(path.read_text('utf-8'))
+    except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}

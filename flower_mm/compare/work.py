@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from flower_mm import console
 from flower_mm.cli import Terminated
-from flower_mm.compare.trial import LOG, Trial
+from flower_mm.compare.trial import Trial
 
 LOOK_EVERY = 0.5  # seconds
 
@@ -21,7 +22,7 @@ LOOK_EVERY = 0.5  # seconds
 class Running:
     trial: Trial
     process: subprocess.Popen
-    counted: int = 0  # epochs that the progress bar has
+    counted: int  # epochs that the progress bar has
 
     def news(self) -> int:
         """Epochs since it was asked last."""
@@ -37,47 +38,88 @@ def run_all(
     ended: Callable[[Trial, int], None],
 ) -> None:
     """Train what is not done yet; tell `ended` of each exit code."""
-    # Closing the terminal stops the trainings, too; they have a session of
-    # their own, so that each is told to stop once, and by us.
-    if hasattr(signal, 'SIGHUP'):
-        signal.signal(signal.SIGHUP, Terminated.on_signal)
     waiting = deque(trial for trial in trials if not trial.done())
     running: dict[int, Running] = {}
+    busy: set[Trial] = set()
     total = sum(trial.epochs for trial in trials)
     before = total - sum(trial.epochs for trial in waiting)
-    with console.progress(total, 'epochs', start=before) as advance:
-        try:
-            while waiting or running:
-                for slot in range(jobs):
-                    if waiting and slot not in running:
-                        device = devices[slot % len(devices)]
-                        running[slot] = _start(waiting.popleft(), device, jobs)
-                time.sleep(LOOK_EVERY)
-                for slot, one in list(running.items()):
-                    code = one.process.poll()
-                    if new := one.news():
-                        advance(new)
-                    if code is not None:
-                        one.trial.end()
-                        del running[slot]
-                        ended(one.trial, code)
-        except BaseException:
-            _stop(list(running.values()))
-            raise
+    threads = (os.cpu_count() or 1) // max(1, min(jobs, len(waiting)))
+    with (
+        console.progress(total, 'epochs', start=before) as advance,
+        _told_to_stop() as told,
+    ):
+        while (waiting or running) and not told:
+            for slot in set(range(jobs)) - running.keys():
+                if trial := _next(waiting, busy):
+                    device = devices[slot % len(devices)]
+                    running[slot] = _start(trial, device, max(1, threads))
+            time.sleep(LOOK_EVERY)
+            for slot, one in list(running.items()):
+                code = one.process.poll()
+                new = one.news()
+                if code is not None:
+                    del running[slot]
+                    one.trial.end()
+                    ended(one.trial, code)
+                    # A failed one leaves none to wait for, either.
+                    new += one.trial.epochs - one.counted
+                if new:
+                    advance(new)
+        _stop(list(running.values()))
+    if told:
+        raise KeyboardInterrupt if told[0] == signal.SIGINT else Terminated
 
 
-def _start(trial: Trial, device: str, jobs: int) -> Running:
-    flags = trial.begin()
+@contextmanager
+def _told_to_stop() -> Iterator[list[int]]:
+    """A list that gets each signal to stop.
+
+    So that none comes between the start of a training and its place in the
+    list of those that are to be stopped. Trainings have sessions of their
+    own, where the terminal's Ctrl-C and its end do not reach them.
+    """
+    told: list[int] = []
+    names = ('SIGINT', 'SIGTERM', 'SIGHUP')
+    numbers = [
+        getattr(signal, name) for name in names if hasattr(signal, name)
+    ]
+    before = {
+        number: signal.signal(number, lambda got, _: told.append(got))
+        for number in numbers
+        if signal.getsignal(number) != signal.SIG_IGN  # as nohup asks for
+    }
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _next(waiting: deque[Trial], busy: set[Trial]) -> Trial | None:
+    """The first whose folder nobody else writes to."""
+    for trial in list(waiting):
+        if trial.busy():
+            if trial not in busy:
+                print(
+                    f'{trial.name}: an earlier training goes on there, '
+                    'waiting for its end',
+                    flush=True,
+                )
+            busy.add(trial)
+            continue
+        waiting.remove(trial)
+        return trial
+    return None
+
+
+def _start(trial: Trial, device: str, threads: int) -> Running:
     tool = Path(sys.argv[0]).with_name('train.py')
-    environment = dict(os.environ)
-    if jobs > 1:
-        # Each would take all cores, and wait for the others.
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        environment.setdefault('OMP_NUM_THREADS', str(threads))
-    with (trial.folder / LOG).open('a', encoding='utf-8') as log:
+    # Each would take all cores, and wait for the others.
+    environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
+    with trial.begun(), trial.log.open('a', encoding='utf-8') as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, tool, *flags),
+                *(sys.executable, tool, *trial.flags, '--resume'),
                 *('--device', device, '--work-dir', trial.folder),
             ],
             stdin=subprocess.DEVNULL,
@@ -86,14 +128,13 @@ def _start(trial: Trial, device: str, jobs: int) -> Running:
             env=environment,
             start_new_session=True,
         )
-    return Running(trial, process)
+    return Running(trial, process, counted=0)
 
 
 def _stop(running: list[Running]) -> None:
-    """As Ctrl-C does: each keeps its whole epochs."""
+    """Each keeps its whole epochs, as after Ctrl-C."""
     for one in running:
-        if os.name != 'nt':  # there, Ctrl-C has reached it already
-            one.process.send_signal(signal.SIGINT)
+        one.process.terminate()
     for one in running:
         one.process.wait()
         one.trial.end()

@@ -10,7 +10,6 @@ from pathlib import Path
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from torch.nn import Module
 
 from flower_mm.cli import message_of, python
 from flower_mm.datasets.annotations import describe, lists_sha256
@@ -18,6 +17,8 @@ from flower_mm.datasets.on_device import DeviceLoader
 from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.changes import changes
 from flower_mm.engine.environment import device_name, git_commit, versions
+from flower_mm.engine.head_first import HeadFirstHook, last_layer
+from flower_mm.engine.model import unwrapped
 from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.engine.precision import speed_up
 from flower_mm.files import replacing
@@ -55,7 +56,7 @@ class RunRecordHook(Hook):
             if runner.cfg.get('precision') == 'auto':
                 self.speed_up = speed_up(get_device())
             self.command = _command(runner)
-            self.parameters = _parameters(runner.model)
+            self.parameters = _parameters(runner)
         self._write(runner, 'running')
 
     def before_train_epoch(self, runner) -> None:
@@ -117,9 +118,7 @@ class RunRecordHook(Hook):
             'data_root': str(data_root(runner.cfg)),
             'started_in': str(Path.cwd()),  # where data_root is relative to
             **self.dataset,
-            'classes': list(
-                runner.train_dataloader.dataset.metainfo['classes']
-            ),
+            'classes': _classes(runner),
             'photos': {
                 'train': len(runner.train_dataloader.dataset),
                 'val': len(runner.val_dataloader.dataset)
@@ -173,12 +172,22 @@ def _changes(runner) -> dict | None:
         return None
 
 
-def _parameters(model: Module) -> dict[str, int]:
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+def _parameters(runner) -> dict[str, int]:
+    model = unwrapped(runner.model)
+    trained = model
+    for hook in runner.hooks:
+        if isinstance(hook, HeadFirstHook) and hook.only:
+            trained = last_layer(model, len(_classes(runner)))
     return {
-        'all': sum(size for size, _ in sizes),
-        'trained': sum(size for size, trained in sizes if trained),
+        'all': sum(p.numel() for p in model.parameters()),
+        'trained': sum(
+            p.numel() for p in trained.parameters() if p.requires_grad
+        ),
     }
+
+
+def _classes(runner) -> list[str]:
+    return list(runner.train_dataloader.dataset.metainfo['classes'])
 
 
 def _command(runner) -> str:

@@ -67,6 +67,8 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
         cfg.setdefault('auto_scale_lr', ConfigDict()).enable = True
     if args.seed is not None:
         cfg.setdefault('randomness', ConfigDict()).seed = args.seed
+    if args.weights:
+        _start_from(cfg, args)
     if args.from_scratch:
         cfg.default_hooks.pretrained = None
     if args.head_only:
@@ -91,6 +93,19 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
         loader = cfg.get(name)
         if loader:
             _complete_loader(loader, args, device)
+
+
+def _start_from(cfg: Config, args: argparse.Namespace) -> None:
+    if args.from_scratch:
+        raise UserError('either --weights or --from-scratch')
+    if cfg.get('load_from'):
+        raise UserError(
+            f'the config loads {cfg.load_from} after --weights, which would '
+            'change nothing: --cfg-options load_from=None'
+        )
+    cfg.default_hooks.pretrained = ConfigDict(
+        type='PretrainedHook', weights=args.weights
+    )
 
 
 def _fit_head_only(cfg: Config, args: argparse.Namespace) -> None:

@@ -4,22 +4,25 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import forked
 import pytest
+from helpers import ROOT, train_tiny
 
 BROKEN = """
 _base_ = [{base!r}]
-default_hooks = dict(
-    pretrained=dict(type='PretrainedHook', weights='nowhere.pth'))
+optim_wrapper = dict(optimizer=dict(type='NoSuchOptimizer'))
 """
 
 
 @pytest.fixture(scope='module')
 def configs(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two that train, and one whose weights are not there."""
+    """Two that train, and one that cannot."""
     folder = tmp_path_factory.mktemp('configs')
     for name, rate in (('slow', 1e-5), ('usual', 3e-3)):
         (folder / f'{name}.py').write_text(
@@ -30,14 +33,28 @@ def configs(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(
-    configs: Path, dataset: Path, out: Path, names: str, *args: str
-) -> forked.Run:
-    files = [configs / f'{name}.py' for name in names.split()]
-    return forked.start(
-        out.with_name(f'{out.name}.log'), 'compare', *files,
-        '--data-root', dataset, '--out', out, '--device', 'cpu', *args,
-    )  # fmt: skip
+@pytest.fixture
+def start(configs: Path, dataset: Path, tmp_path: Path) -> Callable:
+    """Compare configs by their names, with further arguments."""
+
+    def start(names: str, *args: str | Path, **kwargs) -> forked.Run:
+        files = [configs / f'{name}.py' for name in names.split()]
+        return forked.start(
+            tmp_path / 'log', 'compare', *files, '--data-root', dataset,
+            '--out', tmp_path / 'out', '--device', 'cpu', *args, **kwargs,
+        )  # fmt: skip
+
+    return start
+
+
+@pytest.fixture
+def finish(start: Callable) -> Callable:
+    def finish(*args: str | Path, **kwargs) -> str:
+        run = start(*args, **kwargs)
+        assert run.wait() == 0, run.text
+        return run.text
+
+    return finish
 
 
 def rows(out: Path) -> list[dict]:
@@ -45,117 +62,229 @@ def rows(out: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope='module')
-def compared(
-    configs: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory
-) -> forked.Run:
-    """All three with two seeds. Tests leave it alone."""
-    out = tmp_path_factory.mktemp('compared') / 'out'
-    run = start(
-        configs, dataset, out, 'slow broken usual',
-        '--seeds', '0', '1', '--jobs', '2',
-    )  # fmt: skip
-    run.wait()
-    return run
+def record_of(folder: Path | str) -> dict:
+    path = Path(folder) / 'run.json'
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def out_of(run: forked.Run) -> Path:
-    return run.log.with_suffix('')
+def runs_of(out: Path) -> list[Path]:
+    return sorted(out.glob('*/seed_*'))
 
 
-def test_each_run_has_a_row(compared):
-    found = rows(out_of(compared))
-    assert [(row['config'], row['seed']) for row in found] == [
-        (name, seed) for seed in '01' for name in ('slow', 'broken', 'usual')
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 120
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def wait_for_epoch(out: Path, number: int) -> None:
+    def is_there() -> bool:
+        done = [record_of(run).get('result') for run in runs_of(out)]
+        return any(one and one['epochs'] >= number for one in done)
+
+    wait_for(is_there)
+
+
+def test_rows_and_table_and_one_failed_run(start, tmp_path):
+    run = start('slow broken usual', '--seeds', '0', '1', '--jobs', '2')
+    assert run.wait() == 2  # a mistake of the user's
+    out = tmp_path / 'out'
+    found = rows(out)
+    assert [(row['config'], row['seed'], row['status']) for row in found] == [
+        (name, seed, 'failed' if name == 'broken' else 'finished')
+        for seed in '01'
+        for name in ('slow', 'broken', 'usual')
     ]
     for row in found:
-        assert row['status'] == (
-            'failed' if row['config'] == 'broken' else 'finished'
+        if row['status'] == 'failed':
+            assert 'NoSuchOptimizer' in row['error']
+            assert row['best_top1'] == ''
+            continue
+        record = record_of(row['folder'])
+        assert float(row['best_top1']) == pytest.approx(
+            record['result']['best_top1'], abs=0.01
         )
-    for row in found:
-        if row['status'] == 'finished':
-            run = Path(row['folder'])
-            record = json.loads((run / 'run.json').read_text())
-            assert float(row['best_top1']) == pytest.approx(
-                record['result']['best_top1'], abs=0.01
-            )
-            assert record['seed'] == int(row['seed'])
-            # Imports included, and so more than the run itself knows of.
-            assert float(row['seconds']) > sum(record['seconds'].values())
-            assert int(row['parameters']) > 40_000
-            assert (run / 'best.pth').is_file()
-            assert list(run.glob('epoch_*.pth')) == []
-
-
-def test_one_failed_run_does_not_end_the_others(compared):
-    assert compared.process.exitcode == 2  # a mistake of the user's
-    assert 'broken, seed 0: failed' in compared.text
-    (failed, _) = (
-        r for r in rows(out_of(compared)) if r['status'] == 'failed'
-    )
-    assert 'nowhere.pth' in failed['error']
-
-
-def test_the_table_stands_on_the_screen_and_in_a_file(compared):
-    text = (out_of(compared) / 'compare.md').read_text()
-    assert text in compared.text
+        assert record['seed'] == int(row['seed'])
+        # Imports included, and so more than the run itself knows of.
+        assert float(row['seconds']) > sum(record['seconds'].values())
+        assert int(row['parameters']) == int(row['trained_parameters']) > 4e4
+        assert (Path(row['folder']) / 'best.pth').is_file()
+        assert list(Path(row['folder']).glob('epoch_*.pth')) == []
+    text = (out / 'compare.md').read_text()
+    assert text in run.text
     assert '| usual |' in text
     assert 'Failed: broken, seed 1' in text
+    assert 'broken, seed 0: failed' in run.text
 
-
-def test_what_is_done_is_kept(compared, configs, dataset):
-    out = out_of(compared)
-    before = {
-        path: path.stat().st_mtime_ns for path in out.glob('*/*/run.json')
-    }
-    again = start(configs, dataset, out, 'slow usual', '--seeds', '0', '1')
-    assert again.wait() == 0, again.text
+    before = {path: record_of(path) for path in runs_of(out)}
+    again = start('slow usual', '--seeds', '0', '1')
+    assert again.wait() == 0
     assert '4 of 4 runs are done; kept' in again.text
-    assert len(before) == 4
-    for path, then in before.items():
-        assert path.stat().st_mtime_ns == then
+    assert {path: record_of(path) for path in runs_of(out)} == before
     assert len(rows(out)) == 4
 
 
-def test_another_length_is_another_training(configs, dataset, tmp_path):
+def test_a_row_is_what_train_reaches(finish, configs, dataset, tmp_path):
+    finish('usual', '--seeds', '3')
+    (row,) = rows(tmp_path / 'out')
+    run = train_tiny(
+        configs / 'usual.py', dataset, tmp_path / 'alone', '--seed', '3'
+    )
+    result = record_of(run)['result']
+    assert float(row['best_top1']) == round(result['best_top1'], 2)
+    assert int(row['best_epoch']) == result['best_epoch']
+
+
+def test_another_length_is_another_training(finish, tmp_path):
+    """And the first is there when it is asked for again."""
     out = tmp_path / 'out'
-    for epochs in (1, 2):
-        run = start(configs, dataset, out, 'usual', '--epochs', str(epochs))
-        assert run.wait() == 0, run.text
-        assert 'done; kept' not in run.text
+    for epochs in ('1', '2', '1'):
+        said = finish('usual', '--epochs', epochs)
         (row,) = rows(out)
-        assert row['epochs'] == str(epochs)
-    record = json.loads((out / 'usual' / 'seed_0' / 'run.json').read_text())
-    assert record['resumed_at_epoch'] is None
+        assert row['epochs'] == epochs
+    assert '1 of 1 runs are done; kept' in said
+    assert len(runs_of(out)) == 2
 
 
-def test_a_stopped_comparison_goes_on(configs, dataset, tmp_path):
+def test_what_changes_nothing_is_the_same_training(finish, dataset, tmp_path):
+    finish('usual')
+    other = tmp_path / 'elsewhere'
+    other.symlink_to(dataset)
+    said = finish(
+        'usual', '--data-root', other,
+        '--cfg-options', 'val_dataloader.num_workers=1',
+    )  # fmt: skip
+    assert '1 of 1 runs are done; kept' in said
+
+
+@pytest.mark.parametrize(
+    ('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_stopped_comparison_goes_on(number, code, start, finish, tmp_path):
     """Into the same figures, and with the seconds of both times."""
-    out, whole = tmp_path / 'out', tmp_path / 'whole'
-    length = ('--epochs', '12')
-    stopped = start(configs, dataset, out, 'usual', *length)
-    record = out / 'usual' / 'seed_0' / 'run.json'
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        if record.is_file():
-            done = json.loads(record.read_text())['result']['epochs']
-            if done >= 2:
-                break
-        time.sleep(0.02)
-    os.kill(stopped.process.pid, signal.SIGTERM)
-    assert stopped.wait() == 143, stopped.text
-    assert json.loads(record.read_text())['status'] == 'interrupted'
+    out = tmp_path / 'out'
+    stopped = start('usual', '--epochs', '12')
+    wait_for_epoch(out, 2)
+    os.kill(stopped.process.pid, number)
+    assert stopped.wait() == code, stopped.text
+    (run,) = runs_of(out)
+    assert record_of(run)['status'] == 'interrupted'
+    then = json.loads((run / 'trial.json').read_text())['sessions']
+    time.sleep(2)  # which count for nothing
 
-    run = start(configs, dataset, out, 'usual', *length)
-    assert run.wait() == 0, run.text
-    assert json.loads(record.read_text())['resumed_at_epoch'] >= 2
-    reference = start(configs, dataset, whole, 'usual', *length)
-    assert reference.wait() == 0, reference.text
-    (row,), (expected,) = rows(out), rows(whole)
+    finish('usual', '--epochs', '12')
+    assert record_of(run)['resumed_at_epoch'] >= 2
+    (row,) = rows(out)
+    now = json.loads((run / 'trial.json').read_text())['sessions']
+    assert [one['begun'] for one in now][:1] == [then[0]['begun']]
+    assert float(row['seconds']) == pytest.approx(
+        sum(one['ended'] - one['begun'] for one in now), abs=0.1
+    )
+    assert float(row['seconds']) < now[1]['ended'] - now[0]['begun'] - 1.9
+
+    run.rename(tmp_path / 'resumed')
+    finish('usual', '--epochs', '12')
+    (expected,) = rows(out)
     for key in ('best_top1', 'best_epoch', 'last_top1', 'epochs'):
         assert row[key] == expected[key]
-    note = json.loads((record.parent / 'trial.json').read_text())
-    assert len(note['sessions']) == 2
+
+
+def test_a_killed_comparison_goes_on(start, finish, tmp_path):
+    """Its training lives on, and is waited for instead of disturbed."""
+    out = tmp_path / 'out'
+    killed = start('usual', '--epochs', '40')
+    wait_for_epoch(out, 1)
+    os.kill(killed.process.pid, signal.SIGKILL)
+    killed.wait()
+    (run,) = runs_of(out)
+    said = finish('usual', '--epochs', '40')
+    assert 'an earlier training goes on there' in said
+    (row,) = rows(out)
+    assert row['epochs'] == '40'
+    assert record_of(run)['resumed_at_epoch'] in (None, 40)
+
+
+def test_what_was_killed_before_it_began_is_not_done(
+    start, finish, configs, tmp_path
+):
+    out = tmp_path / 'out'
+    finish('usual', '--epochs', '1')
+    first = start('usual', '--epochs', '2')
+    wait_for(lambda: len(runs_of(out)) == 2)
+    os.kill(first.process.pid, signal.SIGTERM)
+    first.wait()
+    said = finish('usual', '--epochs', '2')
+    assert 'are done; kept' not in said
+    (row,) = rows(out)
+    assert row['epochs'] == '2'
+
+
+def test_nohup_is_respected(configs, dataset, tmp_path):
+    out = tmp_path / 'out'
+    process = subprocess.Popen(
+        [
+            *('nohup', sys.executable, ROOT / 'tools' / 'compare.py'),
+            *(configs / 'usual.py', '--data-root', dataset, '--out', out),
+            *('--device', 'cpu', '--epochs', '4'),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for_epoch(out, 1)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait() == 0
+    assert len(rows(out)) == 1
+
+
+def test_two_comparisons_do_not_share_a_folder(start, finish, tmp_path):
+    first = start('usual', '--epochs', '20')
+    wait_for_epoch(tmp_path / 'out', 1)
+    second = forked.start(
+        tmp_path / 'second', 'compare', ROOT / 'configs/flower/demo_flower.py',
+        '--from-scratch', '--out', tmp_path / 'out',
+        '--data-root', tmp_path / 'out',
+    )  # fmt: skip
+    assert second.wait() == 2
+    os.kill(first.process.pid, signal.SIGTERM)
+    first.wait()
+
+
+def test_flags_reach_the_trainings(finish, tmp_path):
+    finish(
+        'usual', '--from-scratch', '--amp', '--epochs', '1',
+        '--cfg-options', 'train_dataloader.batch_size=4',
+    )  # fmt: skip
+    (row,) = rows(tmp_path / 'out')
+    assert row['optim_wrapper'] == 'Bf16OptimWrapper'
+    command = record_of(row['folder'])['command']
+    for flag in ('--from-scratch', '--amp', 'train_dataloader.batch_size=4'):
+        assert flag in command
+
+
+def test_a_fitted_head_has_few_trained_parameters(finish, tmp_path):
+    finish('usual', '--head-only')
+    (row,) = rows(tmp_path / 'out')
+    assert (row['epochs'], row['trained_parameters']) == ('0', str(33 * 3))
+
+
+def test_all_start_from_the_weights(finish, plain_run, tmp_path):
+    finish('usual slow', '--weights', plain_run / 'best.pth')
+    for run in runs_of(tmp_path / 'out'):
+        assert '30 of 30 backbone tensors' in (run / 'train.log').read_text()
+
+
+def test_without_validation_there_are_weights_and_no_place(
+    finish, configs, config, tmp_path
+):
+    (configs / 'blind.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        'val_cfg = val_dataloader = val_evaluator = None\n'
+    )
+    said = finish('blind')
+    assert 'No accuracy, for want of validation: blind, seed 0' in said
+    (run,) = runs_of(tmp_path / 'out')
+    assert list(run.glob('epoch_*.pth'))
 
 
 @pytest.mark.parametrize(
@@ -164,15 +293,18 @@ def test_a_stopped_comparison_goes_on(configs, dataset, tmp_path):
         ('usual usual', [], '2 times the config usual'),
         ('usual', ['--seeds', '1', '1'], '2 times the seed 1'),
         ('usual none', [], 'there is no config'),
-        ('usual', ['--weights', 'w.pth'], 'starts from no weights'),
+        ('usual', ['--weights', 'w.pth'], 'there are no weights w.pth'),
         ('usual', ['--weights', 'w', '--from-scratch'], 'either'),
+        ('usual', ['--cfg-options', 'word'], "'word' is not KEY=VALUE"),
+        ('usual', ['--cfg-options', 'train_cfg.max_iters=9'], 'iterations'),
+        ('usual', ['--cfg-options', 'runner_type=Runner'], 'FlowerRunner'),
+        ('usual', ['--device', 'cpu', 'cuda:77'], 'no device cuda:77'),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_trained(
-    names, args, said, configs, dataset, tmp_path
+    names, args, said, start, tmp_path
 ):
-    out = tmp_path / 'out'
-    run = start(configs, dataset, out, names, *args)
+    run = start(names, *args)
     assert run.wait() == 2
     assert said in run.text
-    assert not out.exists()
+    assert not (tmp_path / 'out').exists()

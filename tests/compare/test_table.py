@@ -43,15 +43,22 @@ def test_who_is_behind_with_every_run_has_a_later_place():
 
 def test_ranges_that_overlap_leave_the_places_open():
     assert places(
-        rows('a', 90, 94), rows('b', 85, 91), rows('c', 80, 86), rows('d', 60)
+        rows('a', 90, 94),
+        rows('b', 85, 91),
+        rows('c', 80, 86),
+        rows('d', 60, 61),
     ) == {'a': '1 to 2', 'b': '1 to 3', 'c': '2 to 3', 'd': '4'}
 
 
 def test_equal_ranges_share_their_places():
-    assert places(rows('a', 90), rows('b', 90)) == {
+    assert places(rows('a', 90, 91), rows('b', 90, 91)) == {
         'a': '1 to 2',
         'b': '1 to 2',
     }
+
+
+def test_one_run_has_no_place():
+    assert places(rows('a', 90, 91), rows('b', 80)) == {'a': '', 'b': ''}
 
 
 def test_mean_and_range_and_what_they_cost():

@@ -1,6 +1,8 @@
 """Report C, table 3: the warm-up alone. Theirs: 80.12 % at best.
 
 python tools/train.py configs/flower/reports/c_linear.py
+
+The report does not say how long the rate rises (here one epoch).
 """
 
 _base_ = './c_resnet101.py'

@@ -4,7 +4,9 @@ python tools/train.py configs/flower/reports/c_resnet101.py
 
 The report does not say which layers are frozen (here the stem and the first
 two of four stages), how long it warms up (here one epoch), where it clips
-(here at a norm of 1), nor how often it erases (here PyTorch's defaults).
+(here at a norm of 1), nor how often it erases (here PyTorch's defaults). Its
+crop is taken for a random resized one with all five augmentations, and for a
+centre crop in table 2, which names that.
 """
 
 _base_ = [
@@ -62,7 +64,8 @@ param_scheduler = [
         end=1,
         convert_to_iter_based=True,
     ),
-    # From the first step on as well, so that a run of one epoch has it.
+    # From the first step on as well: MMEngine refuses one that begins where a
+    # run of one epoch ends.
     dict(type='CosineAnnealingLR', convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=50)

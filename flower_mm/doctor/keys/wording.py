@@ -119,6 +119,7 @@ def _not_ours(
     if scope != 'flower_mm':
         on_cpu = args.device == 'cpu' or get_device() == 'cpu'
         for flag, given, what in (
+            ('--weights', args.weights, 'PretrainedHook'),
             ('--head-only', args.head_only, 'HeadFirstHook'),
             ('--retry-nan', args.retry_nan, 'FiniteHook'),
             ('--amp', args.amp and on_cpu, 'Bf16OptimWrapper'),

@@ -26,71 +26,70 @@ def _range(row: dict, name: str) -> str:
 
 
 def ours() -> str:
-    """One line a config, with the best that was measured of it, if any."""
+    """A line for each command that was measured, and each config."""
     rows = _rows(RESULTS / 'accuracy.csv')
-    rows.sort(key=lambda row: float(row['top1_mean']))
-    measured = {row['config']: row for row in rows}
     lines = []
     for path in sorted(FLOWER.glob('*_flower*.py')):
         name = f'configs/flower/{path.name}'
-        row = measured.get(name)
-        cells = [''] * 4
-        if row:
-            cells = [
+        command = f'python tools/train.py {name}'
+        measured = [
+            [
                 _range(row, 'top1'),
                 row['epochs'],
                 str(len(row['seeds'].split())),
                 row['seconds'],
+                f'`{" ".join([command, row["flags"]]).strip()}`',
             ]
-        lines.append([*cells, f'`python tools/train.py {name}`'])
+            for row in rows
+            if row['config'] == name and 'at commit' not in row['name']
+        ]
+        lines += measured or [['', '', '', '', f'`{command}`']]
     heads = ['val top-1, %', 'epochs', 'seeds', 's', 'command']
     return _table(heads, lines)
 
 
 def reports() -> str:
-    """One line a report: theirs, and here on one backbone and on its own."""
+    """A line a report: what it got, and how its own backbone begins."""
     theirs = {
         row['config']: row for row in _rows(FLOWER / 'reports' / 'theirs.csv')
     }
-    here = {row['recipe']: row for row in _rows(RESULTS / 'reports.csv')}
     own = {row['config']: row for row in _rows(RESULTS / 'own_backbones.csv')}
-    names = [path.stem for path in sorted((FLOWER / 'reports').glob('*.py'))]
-    others = [name for name in here if name not in names]
     lines = []
-    for name in sorted(others) + names:
-        path = FLOWER / 'reports' / f'{name}.py'
-        command = f'python tools/train.py configs/flower/reports/{path.name}'
+    for path in sorted((FLOWER / 'reports').glob('*.py')):
+        told, falls = theirs.get(path.stem, {}), own.get(path.stem)
         lines.append([
-            name,
-            _theirs(theirs.get(name)),
-            *_here(here.get(name)),
-            _falls(own.get(name)),
-            f'`{command}`' if path.is_file() else '',
+            told.get('top1', ''),
+            told.get('epochs', ''),
+            f'{falls["first_loss"]} to {falls["last_loss"]}' if falls else '',
+            f'`python tools/train.py configs/flower/reports/{path.name}`',
         ])  # fmt: skip
-    heads = [
-        'recipe',
-        'theirs, %',
-        'here, best epoch, %',
-        'here, last epoch, %',
-        's',
-        'own backbone: loss',
-        'command',
-    ]
+    heads = ['theirs, %', 'epochs', 'loss here, from scratch', 'command']
     return _table(heads, lines)
 
 
-def _theirs(row: dict | None) -> str:
-    if not row:
-        return ''
-    epochs = f' ({row["epochs"]} epochs)' if row['epochs'] else ''
-    return row['top1'] + epochs
-
-
-def _here(row: dict | None) -> list[str]:
-    if not row:
-        return [''] * 3
-    return [_range(row, 'top1'), _range(row, 'last_top1'), row['seconds']]
-
-
-def _falls(row: dict | None) -> str:
-    return f'{row["first_loss"]} to {row["last_loss"]}' if row else ''
+def on_one_backbone() -> str:
+    """A table for each length; the best mean first."""
+    rows = _rows(RESULTS / 'reports.csv')
+    rows.sort(key=lambda row: (int(row['epochs']), -float(row['top1_mean'])))
+    text = []
+    for epochs in dict.fromkeys(row['epochs'] for row in rows):
+        those = [row for row in rows if row['epochs'] == epochs]
+        lines = [
+            [
+                f'`{row["recipe"]}`',
+                _range(row, 'top1'),
+                _range(row, 'last_top1'),
+                str(len(row['seeds'].split())),
+                row['seconds'],
+            ]
+            for row in those
+        ]
+        heads = [
+            f'recipe, {epochs} epoch{"s" * (epochs != "1")}',
+            'best epoch, %',
+            'last epoch, %',
+            'seeds',
+            's',
+        ]
+        text.append(_table(heads, lines))
+    return '\n\n'.join(text)

@@ -30,6 +30,7 @@ def main() -> None:
         row = {
             'name': name,
             'config': CONFIG,
+            'flags': ' '.join(flags),
             'command': ' '.join(
                 ['python tools/train.py', CONFIG, *flags, '--seed SEED']
             ),

@@ -93,8 +93,8 @@ def _head_only(config: str, args: argparse.Namespace) -> tuple[float, float]:
         _run(
             *('tools/train.py', config, '--head-only'),
             *('--data-root', str(Path(args.data_root).resolve())),
-            *('--work-dir', folder, '--cfg-options'),
-            f'default_hooks.pretrained.weights={Path(args.weights).resolve()}',
+            *('--work-dir', folder),
+            f'--weights={Path(args.weights).resolve()}',
         )
         seconds = Path(folder, 'best.pth').stat().st_mtime - start
         result = json.loads(Path(folder, 'run.json').read_text('utf-8'))

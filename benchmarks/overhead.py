@@ -162,8 +162,8 @@ def _train(
             f'--data-root={Path(args.data_root).resolve()}',
             f'--work-dir={folder}',
             '--amp',
-            '--cfg-options',
-            f'default_hooks.pretrained.weights={Path(args.weights).resolve()}',
+            f'--weights={Path(args.weights).resolve()}',
+            *(['--cfg-options'] if options or args.options else []),
             *options,
             *args.options,
         )

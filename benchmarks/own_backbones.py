@@ -12,16 +12,13 @@ rows go to results/own_backbones.csv.
 """
 
 import argparse
-import subprocess
 import sys
-import time
 from pathlib import Path
 
+from benchmarks.compared import compare
 from benchmarks.record import record
-from benchmarks.reports import REPORTS, finished
+from benchmarks.reports import REPORTS
 from flower_mm.report.curves import phases, read_scalars
-
-ROOT = Path(__file__).parent.parent
 
 
 def main() -> int:
@@ -33,19 +30,14 @@ def main() -> int:
     parser.add_argument('--epochs', type=int, default=3)
     parser.add_argument('--out', type=Path, default='work_dirs/own_backbones')
     args = parser.parse_args()
-    begun = time.time()
-    done = subprocess.run(
-        [
-            *(sys.executable, ROOT / 'tools' / 'compare.py'),
-            *sorted(REPORTS.glob('*.py')),
-            *('--epochs', str(args.epochs), '--out', args.out),
-            *('--data-root', args.data_root, '--from-scratch'),
-            *('--cfg-options', 'precision=auto'),
-        ]
+    rows, code = compare(
+        sorted(REPORTS.glob('*.py')),
+        args.out,
+        *('--epochs', str(args.epochs), '--data-root', args.data_root),
+        *('--from-scratch', '--cfg-options', 'precision=auto'),
     )
-    rows = finished(args.out, begun)
     record('own_backbones', [_row(run) for run in rows], key=('config',))
-    return done.returncode
+    return code
 
 
 def _row(run: dict) -> dict:

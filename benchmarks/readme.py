@@ -63,13 +63,20 @@ def configs() -> str:
     return '\n'.join([
         config_tables.ours(),
         '',
-        'Best epoch on val, by the command, on the machine and with the '
-        'split of [accuracy.csv](../../benchmarks/results/accuracy.csv). No '
-        "figures: the backbone's ImageNet weights were not at hand.",
+        'The best epoch on val, on the machine and with the split in '
+        '[accuracy.csv](../../benchmarks/results/accuracy.csv). No figures '
+        "where the backbone's ImageNet weights were not at hand.",
         '',
         '## The reference reports',
         '',
         config_tables.reports(),
+        '',
+        'Theirs is what each report got, with weights and a split of its '
+        'own. The loss is that of a few epochs from scratch on the drawn '
+        'photos ([own_backbones.csv](../../benchmarks/results/'
+        'own_backbones.csv)): no more than a sign that the config trains.',
+        '',
+        config_tables.on_one_backbone(),
     ])  # fmt: skip
 
 

@@ -79,9 +79,8 @@ def _command(name: str, args, seed: int, folder: str) -> list[str]:
             f'--seed={seed}',
             f'--data-root={data}',
             f'--work-dir={folder}',
-            '--cfg-options',
-            f'default_hooks.pretrained.weights={weights}',
-            *([epochs] if own is None else []),
+            f'--weights={weights}',
+            *(['--cfg-options', epochs] if own is None else []),
         ]
     package = Path(find_spec('mmpretrain').origin).parent
     return [
@@ -111,11 +110,14 @@ def _photos(args) -> str:
 
 
 def _row(name: str, args, runs: list[tuple[list[float], float]]) -> dict:
-    config, _, own = WAYS.get(name, (f'benchmarks/rivals/{name}.py', [], None))
+    config, flags, own = WAYS.get(
+        name, (f'benchmarks/rivals/{name}.py', [], None)
+    )
     best = [max(accuracies) for accuracies, _ in runs]
     return {
         'name': NAMES[name],
         'config': config,
+        'flags': ' '.join(flags),
         'command': f'python -m benchmarks.real_data --only {name} '
         f'--epochs {args.epochs} '
         f'--seeds {" ".join(map(str, args.seeds))}',

@@ -93,22 +93,6 @@ def test_a_config_names_its_weights_and_states_no_classes(path):
         assert name in read_table()
 
 
-@pytest.mark.parametrize('path', REPORTS, ids=lambda path: path.stem)
-def test_a_report_names_its_weights_and_what_it_was_told(path):
-    cfg = read_config(str(path))
-    backbone = cfg.model.backbone
-    assert cfg.default_hooks.pretrained.weights in (
-        f'resnet{backbone.get("depth")}',
-        'mobilenet_v2',
-    )
-    # As they were: one set of weights, in full precision.
-    assert cfg.default_hooks.ema is None
-    assert cfg.precision == 'float32'
-    header = path.read_text()
-    assert 'num_classes' not in header
-    assert f'python tools/train.py {path.relative_to(ROOT)}' in header
-
-
 def test_a_shorter_run_keeps_a_whole_schedule(dataset, tmp_path):
     """The rate of the last step is near its floor, whatever the length."""
     cfg = small(ROOT / 'configs/flower/resnet18_flower.py', dataset, tmp_path)

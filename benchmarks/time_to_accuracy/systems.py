@@ -58,10 +58,13 @@ def _ours(config: str, *flags: str) -> Callable[[Task], list[str]]:
             f'--data-root={task.data}',
             f'--work-dir={task.folder}',
             f'--seed={task.seed}',
-            '--cfg-options',
-            f'default_hooks.pretrained.weights={task.weights}',
+            f'--weights={task.weights}',
             # Of none, --head-only is to say.
-            *([f'train_cfg.max_epochs={task.epochs}'] * bool(task.epochs)),
+            *(
+                ['--cfg-options', f'train_cfg.max_epochs={task.epochs}']
+                if task.epochs
+                else []
+            ),
         ]
 
     return command

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -257,6 +258,42 @@ def test_two_processes_measure_what_one_does(train, config, dataset, tmp_path):
     expected = weights(one)
     for key, tensor in weights(two).items():
         torch.testing.assert_close(tensor, expected[key], rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_ones_own_are_named_by_a_flag(
+    config, dataset, plain_run, tmp_path
+):
+    """A blank, which MMEngine would take out of an option's value."""
+    mine = tmp_path / 'my weights' / 'best.pth'
+    mine.parent.mkdir()
+    shutil.copy(plain_run / 'best.pth', mine)
+    run = forked.finish(
+        tmp_path / 'log', 'train', config, '--data-root', dataset,
+        '--work-dir', tmp_path / 'run', '--weights', mine,
+    )  # fmt: skip
+    assert '30 of 30 backbone tensors' in run.text
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['--from-scratch'], 'either --weights or --from-scratch'),
+        (['--cfg-options', 'load_from=best.pth'], 'load_from=None'),
+        (['--cfg-options', 'word'], "'word' is not KEY=VALUE"),
+        (['--cfg-options', 'a=[1'], 'Imbalanced brackets'),
+    ],
+)
+def test_what_weights_and_options_cannot_be(
+    words, said, config, dataset, plain_run, tmp_path
+):
+    run = forked.start(
+        tmp_path / 'log', 'train', config, '--data-root', dataset,
+        '--work-dir', tmp_path / 'run', '--weights', plain_run / 'best.pth',
+        *words,
+    )  # fmt: skip
+    assert run.wait() == 2
+    assert said in run.text
+    assert 'Traceback' not in run.text
 
 
 def test_mixed_precision_runs_on_a_cpu(train):

@@ -1,0 +1,60 @@
+"""What benchmarks share that let tools/compare.py do their work."""
+
+import csv
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import mean
+
+ROOT = Path(__file__).parent.parent
+
+
+def compare(
+    configs: Iterable[Path], out: Path, *flags: str | Path
+) -> tuple[list[dict], int]:
+    """The rows of the runs that came to their end, and the exit code."""
+    begun = time.time()
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / 'tools' / 'compare.py', *configs),
+            *('--out', out, *flags),
+        ]
+    )
+    path = out / 'compare.csv'
+    if not path.is_file() or path.stat().st_mtime < begun:
+        return [], done.returncode
+    with path.open(encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    rows = [row for row in rows if row['status'] == 'finished']
+    return rows, done.returncode
+
+
+def by_config(rows: list[dict]) -> dict[str, list[dict]]:
+    found: dict[str, list[dict]] = {}
+    for row in rows:
+        found.setdefault(row['config'], []).append(row)
+    return found
+
+
+def summary(runs: list[dict]) -> dict:
+    """One row of several seeds."""
+    row = {
+        'epochs': runs[0]['epochs'],
+        'seeds': ' '.join(run['seed'] for run in runs),
+        'train': runs[0]['train'],
+        'val': runs[0]['val'],
+    }
+    for name, key in (('top1', 'best_top1'), ('last_top1', 'last_top1')):
+        values = [float(run[key]) for run in runs]
+        row |= {
+            f'{name}_mean': f'{mean(values):.2f}',
+            f'{name}_min': f'{min(values):.2f}',
+            f'{name}_max': f'{max(values):.2f}',
+        }
+    seconds = mean(float(run['seconds']) for run in runs)
+    return row | {
+        'seconds': f'{seconds:.0f}',
+        'optim_wrapper': runs[0]['optim_wrapper'],
+    }

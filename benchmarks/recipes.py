@@ -1,0 +1,108 @@
+r"""The search for the recipe of mobilenet_v2_flower.py.
+
+python tools/prepare_dataset.py data/flower_dataset/train --out data/cv \
+    --val 0.2 --seed 1
+python -m benchmarks.recipes --weights mobilenet_v2_in1k.pth \
+    --only today head head_1e4 head_6e4
+
+On a split of the train photos, so that val has no part in the choice. Each
+candidate is a line or two on top of the config; the rows go to
+results/recipes.csv.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.compared import ROOT, by_config, compare, summary
+from benchmarks.record import record
+
+BASE = ROOT / 'configs' / 'flower' / 'mobilenet_v2_flower.py'
+
+
+def _rate(lr: float) -> str:
+    return f'optim_wrapper = dict(optimizer=dict(lr={lr}))\n'
+
+
+HEAD = "default_hooks = dict(head_first=dict(type='HeadFirstHook'))\n"
+NO_AVERAGE = HEAD.replace('dict(h', 'dict(ema=None, h')
+MORE = 'more_augments = [dict({})]\n'
+MODEL = 'model = dict({})\n'
+SMOOTH = MODEL.format('head=dict(loss=dict(label_smooth_val={}))')
+# The lower a stage, the lower its rate: 0.7 times that of the next.
+STAGES = ('conv1', *(f'layer{number}' for number in range(1, 8)), 'conv2')
+RATES = ', '.join(
+    f"'backbone.{name}.': dict(lr_mult={0.7 ** (len(STAGES) - place):.3f})"
+    for place, name in enumerate(STAGES)
+)
+LAYERWISE = (
+    'optim_wrapper = dict(optimizer=dict(lr=6e-4), '
+    f'paramwise_cfg=dict(custom_keys={{{RATES}}}))\n'
+)
+CANDIDATES = {
+    'today': '',
+    'head': HEAD,
+    'head_1e4': HEAD + _rate(1e-4),
+    'head_6e4': HEAD + _rate(6e-4),
+    'head_1e3': HEAD + _rate(1e-3),
+    'head_layerwise_6e4': HEAD + LAYERWISE,
+    'head_frozen_8e4': HEAD
+    + _rate(8e-4)
+    + MODEL.format('backbone=dict(frozen_stages=4)'),
+    'head_smooth_0': HEAD + SMOOTH.format(0.0),
+    'head_smooth_02': HEAD + SMOOTH.format(0.2),
+    'head_no_average': NO_AVERAGE,
+    'head_erasing': HEAD
+    + MORE.format("type='RandomErasing', erase_prob=0.25, mode='rand'"),
+    'head_autoaugment': HEAD
+    + MORE.format("type='AutoAugment', policies='imagenet'"),
+    'head_mixup': HEAD
+    + MODEL.format("train_cfg=dict(augments=dict(type='Mixup', alpha=0.2))"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--weights', required=True)
+    parser.add_argument('--data-root', default='data/cv')
+    parser.add_argument('--epochs', type=int, default=3)
+    parser.add_argument('--seeds', nargs='+', default=['0', '1'])
+    parser.add_argument('--out', type=Path, default='work_dirs/recipes')
+    parser.add_argument(
+        '--only', nargs='+', choices=CANDIDATES, default=CANDIDATES
+    )
+    args = parser.parse_args()
+    folder = args.out.resolve() / 'configs'
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in args.only:
+        (folder / f'{name}.py').write_text(
+            f"_base_ = {str(BASE)!r}\nprecision = 'auto'\n{CANDIDATES[name]}"
+        )
+    rows, code = compare(
+        [folder / f'{name}.py' for name in args.only],
+        args.out,
+        *('--seeds', *args.seeds, '--epochs', str(args.epochs)),
+        *('--weights', args.weights, '--data-root', args.data_root),
+    )
+    record(
+        'recipes',
+        [
+            {
+                'recipe': name,
+                'lines': ' '.join(CANDIDATES[name].split('\n')).strip(),
+                **summary(runs),
+                'command': 'python -m benchmarks.recipes '
+                f'--epochs {args.epochs}',
+            }
+            for name, runs in by_config(rows).items()
+        ],
+        key=('recipe', 'epochs', 'train', 'val'),
+    )
+    return code
+
+
+if __name__ == '__main__':
+    sys.exit(main())

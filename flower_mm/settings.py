@@ -6,11 +6,13 @@ put wherever MMPretrain wants it.
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.config import config as mmengine_config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.utils import get_installed_path
 
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
@@ -18,6 +20,19 @@ from flower_mm.registry import MODELS
 
 # MMEngine reads `_base_ = 'package::…'` for the packages of this list only.
 MODULE2PACKAGE['flower_mm'] = 'flower_mm'
+
+
+def _folder_of(package: str, others: Callable = get_installed_path) -> str:
+    """Where a package is; MMEngine looks beside its metadata.
+
+    There is nothing of ours after `pip install -e`.
+    """
+    if package == 'flower_mm':
+        return str(Path(__file__).parent)
+    return others(package)
+
+
+mmengine_config.get_installed_path = _folder_of
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 

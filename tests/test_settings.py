@@ -1,10 +1,12 @@
 """The number of classes comes from classes.txt, wherever it is wanted."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from helpers import ROOT
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 
 from flower_mm.errors import UserError
 from flower_mm.settings import read_config, settle, use_data_root
@@ -123,3 +125,51 @@ def test_the_text_that_a_run_leaves_of_its_config_reads_back(tmp_path, name):
     left = tmp_path / 'left.py'
     left.write_text(cfg.pretty_text, 'utf-8')
     assert read_config(str(left)).to_dict() == cfg.to_dict()
+
+
+def test_a_config_elsewhere_inherits_from_an_editable_install(tmp_path):
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'flower_mm::flower/mobilenet_v3_large_flower.py'\n"
+    )
+    code = (
+        'from flower_mm.settings import read_config\n'
+        "print(read_config('mine.py').model.backbone.type)"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == 'MobileNetV3\n', done.stderr
+
+
+def test_more_augments_come_before_packing_once(tmp_path):
+    """Also where a tool of MMPretrain's has read the config."""
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f'_base_ = {str(CONFIG)!r}\n'
+        "more_augments = [dict(type='AutoAugment', policies='imagenet')]\n"
+    )
+    other = Config.fromfile(path)
+    for cfg in (read_config(str(path)), other):
+        use_data_root(cfg, str(folder_of(tmp_path, 3)))
+        settle(cfg)
+        settle(cfg)
+        steps = [s.type for s in cfg.train_dataloader.dataset.pipeline]
+        assert steps[-2:] == ['AutoAugment', 'PackInputs']
+        assert steps.count('AutoAugment') == 1
+        steps = [s.type for s in cfg.val_dataloader.dataset.pipeline]
+        assert 'AutoAugment' not in steps
+
+
+def test_more_augments_need_a_place(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f'_base_ = {str(CONFIG)!r}\n'
+        "more_augments = [dict(type='AutoAugment', policies='imagenet')]\n"
+        "train_pipeline = [dict(type='LoadImageFromFile')]\n"
+        'train_dataloader = dict(dataset=dict(pipeline=train_pipeline))\n'
+    )
+    with pytest.raises(UserError, match='before PackInputs'):
+        read_config(str(path))

@@ -280,7 +280,7 @@ def test_weights_of_ones_own_are_named_by_a_flag(
         (['--from-scratch'], 'either --weights or --from-scratch'),
         (['--cfg-options', 'load_from=best.pth'], 'load_from=None'),
         (['--cfg-options', 'word'], "'word' is not KEY=VALUE"),
-        (['--cfg-options', 'a=[1'], 'Imbalanced brackets'),
+        (['--cfg-options', 'a=[(1,2]'], 'Imbalanced brackets'),
     ],
 )
 def test_what_weights_and_options_cannot_be(

@@ -295,12 +295,16 @@ def _own_weights(case: Case, instead: str = '') -> str:
     parameters = parameters_of(case.model.backbone.state_dict())
     name = architecture_of(parameters)
     weights = name or 'FILE'
-    options = f'--cfg-options {HOOK}.weights={weights}'
-    if not _hook(case):
-        options += f' {HOOK}.type=flower_mm.PretrainedHook'
+    flag, options = f'--weights {weights}', []
     if not case.is_flower_run:
-        options += ' runner_type=FlowerRunner'
+        flag = ''
+        options += [
+            f'{HOOK}.weights={weights}',
+            f'{HOOK}.type=flower_mm.PretrainedHook',
+            'runner_type=FlowerRunner',
+        ]
     if instead and not instead.startswith(HOOK):
-        options += f' {instead}=None'
-    fetch = f'python tools/get_weights.py {name}, then ' if name else ''
-    return fetch + options
+        options.append(f'{instead}=None')
+    fetch = f'python tools/get_weights.py {name}, then' if name else ''
+    listed = f'--cfg-options {" ".join(options)}' if options else ''
+    return ' '.join(filter(None, (fetch, flag, listed)))

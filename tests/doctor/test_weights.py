@@ -162,6 +162,17 @@ def test_a_deeper_model_of_the_same_family(examine, file_of):
     assert 'this looks like resnet101' in found.what
 
 
+def test_the_way_to_other_weights_is_a_flag(examine, resnet18):
+    text = from_file(Path('nowhere.pth'))
+    (found,) = bad(examine(text))
+    assert found.mend.endswith(
+        'get_weights.py resnet18, then --weights resnet18'
+    )
+    again = examine(text, '--weights', resnet18)
+    assert bad(again) == []
+    assert again.one('100 of 100 backbone tensors').level == NOTE
+
+
 # --- MMPretrain's own way ----------------------------------------------------
 
 

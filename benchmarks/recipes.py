@@ -75,14 +75,8 @@ def main() -> int:
         '--only', nargs='+', choices=CANDIDATES, default=CANDIDATES
     )
     args = parser.parse_args()
-    folder = args.out.resolve() / 'configs'
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in args.only:
-        (folder / f'{name}.py').write_text(
-            f"_base_ = {str(BASE)!r}\nprecision = 'auto'\n{CANDIDATES[name]}"
-        )
     rows, code = compare(
-        [folder / f'{name}.py' for name in args.only],
+        [write_config(name, args.out) for name in args.only],
         args.out,
         *('--seeds', *args.seeds, '--epochs', str(args.epochs)),
         *('--weights', args.weights, '--data-root', args.data_root),
@@ -102,6 +96,15 @@ def main() -> int:
         key=('recipe', 'epochs', 'train', 'val'),
     )
     return code
+
+
+def write_config(name: str, out: Path) -> Path:
+    config = out.resolve() / 'configs' / f'{name}.py'
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(
+        f"_base_ = {str(BASE)!r}\nprecision = 'auto'\n{CANDIDATES[name]}"
+    )
+    return config
 
 
 if __name__ == '__main__':

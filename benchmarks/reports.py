@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument('--only', nargs='+', choices=recipes, default=recipes)
     args = parser.parse_args()
     rows, code = compare(
-        [_write(name, recipes[name], args.out) for name in args.only],
+        [write_config(name, recipes[name], args.out) for name in args.only],
         args.out,
         *('--seeds', *args.seeds, '--epochs', str(args.epochs)),
         *('--weights', args.weights, '--data-root', args.data_root),
@@ -82,7 +82,7 @@ def main() -> int:
     return code
 
 
-def _write(name: str, path: Path, out: Path) -> Path:
+def write_config(name: str, path: Path, out: Path) -> Path:
     """The config that trains the recipe on MobileNetV2."""
     text = f"_base_ = {str(path)!r}\nprecision = 'auto'\n"
     if name not in OURS:

@@ -72,9 +72,9 @@ def configs() -> str:
         config_tables.reports(),
         '',
         'Theirs is what each report got, with weights and a split of its '
-        'own. The loss is that of a few epochs from scratch on the drawn '
-        'photos ([own_backbones.csv](../../benchmarks/results/'
-        'own_backbones.csv)): no more than a sign that the config trains.',
+        'own. The loss, where it is measured, is that of a few epochs from '
+        'scratch on the drawn photos, by `python -m '
+        'benchmarks.own_backbones`: a sign that the config trains, no more.',
         '',
         config_tables.on_one_backbone(),
     ])  # fmt: skip

@@ -27,7 +27,7 @@ def only_run_in(folder: Path, flag: str = '--work-dir') -> Iterator[None]:
             raise UserError(
                 f'another run is writing to {folder}: '
                 f'{file.read(200).strip() or "it has only just begun"}.\n'
-                'Wait for its end, or name another folder: {flag} FOLDER'
+                f'Wait for its end, or name another folder: {flag} FOLDER'
             )
         file.truncate(0)
         file.write(

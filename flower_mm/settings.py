@@ -6,7 +6,7 @@ put wherever MMPretrain wants it.
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -22,14 +22,14 @@ from flower_mm.registry import MODELS
 MODULE2PACKAGE['flower_mm'] = 'flower_mm'
 
 
-def _folder_of(package: str, others: Callable = get_installed_path) -> str:
+def _folder_of(package: str) -> str:
     """Where a package is; MMEngine looks beside its metadata.
 
     There is nothing of ours after `pip install -e`.
     """
     if package == 'flower_mm':
         return str(Path(__file__).parent)
-    return others(package)
+    return get_installed_path(package)
 
 
 mmengine_config.get_installed_path = _folder_of

@@ -35,7 +35,7 @@ def plan(args: argparse.Namespace) -> list[Trial]:
             seed=seed,
             epochs=0 if args.head_only else cfg.train_cfg.max_epochs,
             folder=Path(args.out)
-            / f'{Path(config).stem}-{_digest(cfg, args)}'
+            / f'{Path(config).stem}-{_digest(cfg)}'
             / f'seed_{seed}',
             flags=(*flags, '--seed', str(seed)),
         )
@@ -88,11 +88,10 @@ def _settle(config: str, args: argparse.Namespace) -> tuple[list[str], Config]:
     return flags, cfg
 
 
-def _digest(cfg: Config, args: argparse.Namespace) -> str:
+def _digest(cfg: Config) -> str:
     """Eight digits that tell trainings apart, but for their seed."""
-    switches = {name: getattr(args, name) for name in SWITCHES}
     photos = lists_sha256(data_root(cfg))
-    text = json.dumps([_decisive(cfg.to_dict()), switches, photos])
+    text = json.dumps([_decisive(cfg.to_dict()), photos])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

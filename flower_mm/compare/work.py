@@ -48,24 +48,26 @@ def run_all(
         console.progress(total, 'epochs', start=before) as advance,
         _told_to_stop() as told,
     ):
-        while (waiting or running) and not told:
-            for slot in set(range(jobs)) - running.keys():
-                if trial := _next(waiting, busy):
-                    device = devices[slot % len(devices)]
-                    running[slot] = _start(trial, device, max(1, threads))
-            time.sleep(LOOK_EVERY)
-            for slot, one in list(running.items()):
-                code = one.process.poll()
-                new = one.news()
-                if code is not None:
-                    del running[slot]
-                    one.trial.end()
-                    ended(one.trial, code)
-                    # A failed one leaves none to wait for, either.
-                    new += one.trial.epochs - one.counted
-                if new:
-                    advance(new)
-        _stop(list(running.values()))
+        try:
+            while (waiting or running) and not told:
+                for slot in set(range(jobs)) - running.keys():
+                    if trial := _next(waiting, busy):
+                        device = devices[slot % len(devices)]
+                        running[slot] = _start(trial, device, max(1, threads))
+                time.sleep(LOOK_EVERY)
+                for slot, one in list(running.items()):
+                    code = one.process.poll()
+                    new = one.news()
+                    if code is not None:
+                        del running[slot]
+                        one.trial.end()
+                        ended(one.trial, code)
+                        # A failed one leaves none to wait for, either.
+                        new += one.trial.epochs - one.counted
+                    if new:
+                        advance(new)
+        finally:
+            _stop(list(running.values()))
     if told:
         raise KeyboardInterrupt if told[0] == signal.SIGINT else Terminated
 

@@ -14,6 +14,8 @@ import forked
 import pytest
 from helpers import ROOT, train_tiny
 
+from flower_mm.lock import is_taken
+
 BROKEN = """
 _base_ = [{base!r}]
 optim_wrapper = dict(optimizer=dict(type='NoSuchOptimizer'))
@@ -234,17 +236,28 @@ def test_nohup_is_respected(configs, dataset, tmp_path):
     assert len(rows(out)) == 1
 
 
-def test_two_comparisons_do_not_share_a_folder(start, finish, tmp_path):
+def test_two_comparisons_do_not_share_a_folder(
+    start, configs, dataset, tmp_path
+):
     first = start('usual', '--epochs', '20')
     wait_for_epoch(tmp_path / 'out', 1)
     second = forked.start(
-        tmp_path / 'second', 'compare', ROOT / 'configs/flower/demo_flower.py',
-        '--from-scratch', '--out', tmp_path / 'out',
-        '--data-root', tmp_path / 'out',
+        tmp_path / 'second', 'compare', configs / 'slow.py', '--data-root',
+        dataset, '--out', tmp_path / 'out', '--device', 'cpu',
     )  # fmt: skip
     assert second.wait() == 2
+    assert 'name another folder: --out FOLDER' in second.text
     os.kill(first.process.pid, signal.SIGTERM)
     first.wait()
+
+
+def test_an_error_of_its_own_leaves_no_training_behind(start, tmp_path):
+    (tmp_path / 'out' / 'compare.csv').mkdir(parents=True)
+    run = start('broken usual', '--jobs', '2', '--epochs', '100')
+    assert run.wait() == 2, run.text
+    runs = runs_of(tmp_path / 'out')
+    assert len(runs) == 2
+    assert not any(map(is_taken, runs))
 
 
 def test_flags_reach_the_trainings(finish, tmp_path):

@@ -340,6 +340,7 @@ def test_the_second_run_in_a_folder_refuses(start, tmp_path):
         second = start(args=args, log=tmp_path / 'second.log')
         assert second.wait() == 2, second.text
         assert f'another run is writing to {tmp_path / "run"}' in second.text
+        assert 'another folder: --work-dir FOLDER' in second.text
         assert f'process {pid} on' in second.text
     assert run.process.is_alive()
     run.process.kill()

@@ -5,8 +5,21 @@ rooms that need them, so that `tools/*.py --help` answers at once.
 """
 
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flower_mm.deploy.classifier import Classifier, Prediction, Unread
 
 __version__ = '0.1.0'
+__all__ = ['Classifier', 'Prediction', 'Unread']
 
 # mmcv-lite lacks an operator that no classifier of ours uses.
 warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from flower_mm.deploy import classifier
+
+    return getattr(classifier, name)

@@ -63,7 +63,9 @@ def _plain(total: int, what: str, start: int, size: bool):
         unit = (
             f'{done / 1e6:.1f} of {total / 1e6:.1f} MB'
             if size
-            else (f'{done} of {total}')
+            else f'{done} of {total}'
+            if total
+            else f'{done}'
         )
         print(f'{what}: {unit}', file=sys.stderr, flush=True)
 

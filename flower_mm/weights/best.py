@@ -2,30 +2,47 @@
 
 It loads under `torch.load(weights_only=True)` with no allow-list, and in
 MMPretrain's ImageClassificationInferencer. Its config is a dictionary, not
-Python text: reading it runs nothing.
+Python text: reading it runs nothing. best.safetensors holds the same for
+those who take no pickles.
 """
 
+import json
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any
 
+import safetensors.torch
 import torch
 
 from flower_mm.files import write_whole
+from flower_mm.weights.safetensors import META
 
 
 def write_best(
     path: Path, tensors: dict[str, torch.Tensor], meta: dict
 ) -> None:
     """Write beside `path`, then take its place."""
-    weights = {
+    content = BytesIO()
+    # Not into the file: where the disk is full torch raises what hides it.
+    torch.save({'state_dict': _laid(tensors), 'meta': plain(meta)}, content)
+    write_whole(path, content.getbuffer())
+
+
+def write_safetensors(
+    path: Path, tensors: dict[str, torch.Tensor], meta: dict
+) -> None:
+    """The same content as a table in JSON and numbers."""
+    # Tied weights are one tensor under two names, which this format refuses.
+    weights = {name: tensor.clone() for name, tensor in tensors.items()}
+    metadata = {META: json.dumps(plain(meta)), 'format': 'pt'}
+    write_whole(path, safetensors.torch.save(_laid(weights), metadata))
+
+
+def _laid(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
         name: tensor.detach().to('cpu', memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    content = BytesIO()
-    # Not into the file: where the disk is full torch raises what hides it.
-    torch.save({'state_dict': weights, 'meta': plain(meta)}, content)
-    write_whole(path, content.getbuffer())
 
 
 def plain(value: Any) -> Any:

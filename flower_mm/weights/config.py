@@ -87,6 +87,10 @@ def config_of(path: str | Path) -> Config:
             raise UserError(
                 f'{path} is refused: its config {error}'
             ) from error
+        except RecursionError as error:
+            raise UserError(
+                f'{path} is refused: its config is nested without end.'
+            ) from error
     model, preprocessor, pipeline = parts
     tested = config.get('test_cfg')
     fp16 = isinstance(tested, dict) and tested.get('fp16') is True
@@ -97,6 +101,8 @@ def config_of(path: str | Path) -> Config:
             'data_preprocessor': preprocessor,
             'test_dataloader': {'dataset': {'pipeline': pipeline}},
             'test_cfg': {'fp16': fp16},
+            # Whether the machine was to choose.
+            'precision': 'auto' if config.get('precision') == 'auto' else '',
         }
     )
 

@@ -118,12 +118,12 @@ def _zipped(file: BinaryIO) -> object:
         names = {entry.filename for entry in entries}
         if len(names) < len(entries):
             raise ValueError('a zip with two files of one name')
+        root = _root(names)
         # Stored as they are, the parts cannot be more than the whole.
         if any(e.compress_type or e.flag_bits & 1 for e in entries):
             raise Refused('is refused: torch compresses no checkpoint.')
         if sum(entry.file_size for entry in entries) > _size(file):
             raise ValueError('a zip that claims more than it holds')
-        root = _root(names)
         if f'{root}/byteorder' in names and (
             archive.read(f'{root}/byteorder') != b'little'
         ):

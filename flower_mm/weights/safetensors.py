@@ -1,4 +1,8 @@
-"""Reading .safetensors: a length, a table in JSON, then the bytes."""
+"""Reading .safetensors: a length, a table in JSON, then the bytes.
+
+Our own best.safetensors has what else best.pth holds as JSON among the
+metadata in the table.
+"""
 
 import json
 import math
@@ -24,6 +28,7 @@ FIELDS = {'dtype', 'shape', 'data_offsets'}
 # and JSON becomes ten times as large when it is read.
 LONGEST_TABLE = 10_000_000
 MOST_DIMENSIONS = 16
+META = 'flower_mm'  # the key of ours among the metadata
 LARGEST_SIDE = 1 << 40
 
 
@@ -32,21 +37,27 @@ def is_one(start: bytes) -> bool:
     return start[8:9] == b'{' and start[4:8] == bytes(4)
 
 
-def read(file: BinaryIO) -> dict[str, torch.Tensor]:
-    """Read it all; a damaged file raises whatever its parts do."""
+def read(file: BinaryIO) -> dict:
+    """Read it all; a damaged file raises whatever its parts do.
+
+    The tensors by name or, of a file of ours, what best.pth holds.
+    """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), 'little')
     if length > min(LONGEST_TABLE, size - 8):
         raise ValueError('it ends within its table')
     table = json.loads(file.read(length), object_pairs_hook=_without_twins)
-    table.pop('__metadata__', None)
+    metadata = table.pop('__metadata__', None)
     rows = {name: _Row(fields, 8 + length) for name, fields in table.items()}
     place = 8 + length
     for row in sorted(rows.values(), key=lambda row: (row.start, row.stop)):
         if row.start < place or row.stop > size:
             raise ValueError('it ends within its tensors, or they overlap')
         place = row.stop
-    return {name: row.read(file) for name, row in rows.items()}
+    tensors = {name: row.read(file) for name, row in rows.items()}
+    if not isinstance(metadata, dict) or META not in metadata:
+        return tensors
+    return {'state_dict': tensors, 'meta': json.loads(metadata[META])}
 
 
 class _Row:

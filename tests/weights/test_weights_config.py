@@ -49,8 +49,10 @@ def test_every_config_of_ours_predicts(path, tmp_path):
         'data_preprocessor',
         'test_dataloader',
         'test_cfg',
+        'precision',
     }
     assert found.test_cfg == {'fp16': False}
+    assert found.precision == config.precision.replace('float32', '')
     own = config.test_dataloader.dataset.pipeline
     names = [part.type for part in found.test_dataloader.dataset.pipeline]
     assert names == [part.type for part in own]

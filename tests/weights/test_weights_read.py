@@ -479,8 +479,8 @@ def test_metadata_of_another_form(found, tmp_path):
 # --- .safetensors ------------------------------------------------------------
 
 
-# Written out here after the format's description, since its library is not
-# needed by this package.
+# Written out here after the format's description: its library cannot write
+# what is wrong.
 def safetensors(table, data):
     return struct.pack('<Q', len(table)) + table + data
 

@@ -1,0 +1,1 @@
+"""best.pth as a file for other programs, checked on real photos."""

@@ -1,0 +1,242 @@
+"""Put together what others need of a run."""
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from mmengine.config import Config
+from PIL import Image
+
+from flower_mm.deploy.classifier import Classifier
+from flower_mm.deploy.export.run import export
+from flower_mm.deploy.share.card import Example, Model, card
+from flower_mm.errors import UserError
+from flower_mm.files import sync_folder, write_whole
+from flower_mm.prepare.scan import plain
+from flower_mm.report.facts import FORMAT
+from flower_mm.report.predictions import read_predictions
+from flower_mm.report.read import checked, read_json, read_run
+from flower_mm.report.run import write_report
+from flower_mm.report.words import one
+from flower_mm.weights.best import write_safetensors
+from flower_mm.weights.config import config_of
+from flower_mm.weights.load import architecture_of, parameters_of
+from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.table import read_table
+from flower_mm.weights.verify import sha256_of
+
+ONNX = {
+    'best.onnx': 'for ONNX Runtime in float32, preprocessing inside',
+    'best_tensor.onnx': 'for ONNX Runtime in float32, of tensors',
+    'predict_onnx.py': 'how to use it',
+}
+# What the card takes of how a report was measured.
+NEEDED = {'split', 'folds', 'dataset_changed', 'best_seed'}
+SIDE = 512  # pixels of an example, at most
+# What of best.pth's notes goes out: nothing that names a place.
+NOTES = (
+    'classes',
+    'dataset_meta',
+    'metrics',
+    'epoch',
+    'weights',
+    'dataset_sha256',
+    'seed',
+    'pretrained',
+    'versions',
+    'flower_mm',
+)
+
+
+def share(
+    work_dir: Path,
+    out: Path,
+    data_root: str | None = None,
+    examples: int = 0,
+    device: str = 'auto',
+) -> list[Path]:
+    """Make `out`; return its files. Nothing is there if this raises.
+
+    Args:
+        work_dir: The folder of a run.
+        out: The folder to make.
+        data_root: The dataset, where it is not where the run had it.
+        examples: How many photos of each class go with it.
+        device: As in `--device`.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(
+            f'{out} is there already: name another folder, or delete it'
+        )
+    run = read_run(work_dir)
+    if run.folds or not run.best.is_file():
+        raise UserError(
+            f'{work_dir} holds no best.pth of one run'
+            + (
+                '; of folds there is a model each: name one, such as '
+                f'{work_dir / "fold_1"}'
+                if run.folds
+                else ''
+            )
+        )
+    facts = _facts(work_dir, data_root, device)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(
+        tempfile.mkdtemp(
+            prefix=f'.{out.name}.', suffix='.part', dir=out.parent
+        )
+    )
+    try:
+        root = data_root or run.data_root
+        _fill(part, run.best, facts, str(root or ''), examples)
+        # mkdtemp makes private folders; this one is for whoever may read here.
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o777 & ~umask)
+        if out.is_dir():
+            out.rmdir()
+        part.rename(out)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    sync_folder(out.parent)
+    return sorted(path for path in out.rglob('*') if path.is_file())
+
+
+def _facts(work_dir: Path, data_root: str | None, device: str) -> dict:
+    """report.json's of this best.pth; it is measured where that is missing."""
+    best = sha256_of(work_dir / 'best.pth')
+    for attempt in range(2):
+        found = read_json(work_dir / 'report.json')
+        facts = found if isinstance(found, dict) else {}
+        measured = facts.get('measured') or {}
+        if (
+            facts.get('format') == FORMAT
+            and facts.get('result')
+            and measured.get('best_sha256') == best
+            # One of an earlier version lacks what came later.
+            and measured.keys() >= NEEDED
+        ):
+            return facts
+        if not attempt:
+            write_report(work_dir, data_root, device=device)
+    why = (facts.get('why') or {}).get('result') or 'its photos are missing'
+    raise UserError(
+        f'nothing tells how good {work_dir}/best.pth is: {why}\n'
+        'Name the dataset it was trained on: --data-root FOLDER'
+    )
+
+
+def _fill(
+    part: Path, best: Path, facts: dict, data_root: str, examples: int
+) -> None:
+    checkpoint = read_checkpoint(best)
+    config = config_of(best)
+    meta = checkpoint['meta']
+    model = _model(checkpoint, config)
+    weights = part / 'best.safetensors'
+    write_safetensors(
+        weights,
+        checkpoint['state_dict'],
+        {
+            **{key: meta[key] for key in NOTES if key in meta},
+            'cfg': config.to_dict(),
+        },
+    )
+    write_whole(
+        part / 'config.json',
+        (json.dumps(config.to_dict(), indent=2) + '\n').encode(),
+    )
+    files = [
+        (weights, 'the weights, with classes and config'),
+        (part / 'config.json', 'the config, for people; the weights have it'),
+    ]
+    files += _onnx(part, best, data_root)
+    shown = _examples(part, best.parent, examples) if examples else []
+    _check(part, best)
+    write_whole(part / 'README.md', card(facts, model, files, shown).encode())
+
+
+def _onnx(part: Path, best: Path, data_root: str) -> list[tuple[Path, str]]:
+    """The files of ONNX and what they are, or none and why."""
+    try:
+        found = export(best, 'onnx', part, data_root)
+    except UserError as error:
+        print(f'not in it, ONNX: {error}', file=sys.stderr)
+        return []
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    if part / 'best.onnx' in found.files:
+        # Who can make tensors has the weights as well.
+        (part / 'best_tensor.onnx').unlink(missing_ok=True)
+    files = []
+    for path in filter(Path.is_file, found.files):
+        what = ONNX[path.name]
+        if path.name in found.accuracy:
+            right = one(found.accuracy[path.name])
+            what += f'; {right} % of {found.photos} photos of val right'
+        files.append((path, what))
+    return files
+
+
+def _model(checkpoint: dict, config: Config) -> Model:
+    state = checkpoint['state_dict']
+    backbone = {
+        key.removeprefix('backbone.'): tensor
+        for key, tensor in state.items()
+        if key.startswith('backbone.')
+    }
+    name = architecture_of(parameters_of(backbone))
+    meta = checkpoint['meta']
+    return Model(
+        read_table()[name].architecture
+        if name
+        else str(config.model.backbone.type),
+        parameters_of(state),
+        checked(meta.get('pretrained'), dict),
+        'pretrained' in meta,
+    )
+
+
+def _examples(part: Path, work_dir: Path, count: int) -> list[Example]:
+    """Copies of photos that the model names right, without their EXIF."""
+    found = read_predictions(work_dir / 'predictions.csv')
+    examples = []
+    for label, name in enumerate(found.classes):
+        plain_name = re.sub(r'[^\w-]+', '_', name, flags=re.ASCII)
+        right = [
+            i
+            for i in range(len(found.photos))
+            if found.labels[i] == label and found.correct[i]
+        ]
+        taken = 0
+        for i in right:
+            if taken == count:
+                break
+            # One that is gone or broken by now is no example.
+            with suppress(OSError), Image.open(found.photos[i]) as photo:
+                picture = plain(photo).convert('RGB')
+                picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+                taken += 1
+                file = f'examples/{label + 1}_{plain_name}_{taken}.jpg'
+                (part / 'examples').mkdir(exist_ok=True)
+                picture.save(part / file, 'JPEG', quality=90)
+                examples.append(
+                    Example(file, name, 100 * float(found.scores[i, label]))
+                )
+    return examples
+
+
+def _check(part: Path, best: Path) -> None:
+    """The copy says to the bit what best.pth says of a photo."""
+    photo = Image.effect_noise((300, 260), 80).convert('RGB')
+    ours, theirs = (
+        Classifier(path, device='cpu')(photo) for path in (part, best)
+    )
+    if ours != theirs:
+        raise RuntimeError('the copy of the weights says something else')

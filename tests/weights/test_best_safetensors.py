@@ -1,0 +1,172 @@
+"""best.safetensors holds what best.pth does, for those who take no pickles."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from helpers import ROOT
+from mmengine.registry import DefaultScope
+
+from flower_mm import Classifier
+from flower_mm.errors import UserError
+from flower_mm.registry import MODELS, TRANSFORMS
+from flower_mm.settings import read_config
+from flower_mm.weights.best import plain, write_safetensors
+from flower_mm.weights.config import config_of
+from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.safetensors import META
+
+CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
+
+
+@pytest.fixture(scope='module')
+def written(
+    plain_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A run's best.pth, and the same as safetensors."""
+    best = plain_run / 'best.pth'
+    path = tmp_path_factory.mktemp('written') / 'best.safetensors'
+    found = read_checkpoint(best)
+    write_safetensors(path, found['state_dict'], found['meta'])
+    return best, path
+
+
+def test_it_is_read_back_whole(written):
+    one, other = map(read_checkpoint, written)
+    assert one['state_dict'].keys() == other['state_dict'].keys()
+    for name, tensor in one['state_dict'].items():
+        assert torch.equal(tensor, other['state_dict'][name])
+        assert tensor.dtype == other['state_dict'][name].dtype
+    # JSON knows lists only.
+    assert json.loads(json.dumps(one['meta'])) == other['meta']
+    assert (
+        one['meta']['dataset_meta']['classes']
+        == (other['meta']['dataset_meta']['classes'])
+    )
+
+
+def test_it_predicts_the_same(written, photos):
+    files = sorted(photos.rglob('*.jpg'))[::7]
+    configs = [json.dumps(config_of(path).to_dict()) for path in written]
+    assert configs[0] == configs[1]
+    one, other = map(Classifier, written)
+    assert one(files) == other(files)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_lists_for_tuples_build_the_same(path):
+    """As which they come back from JSON."""
+    config = plain(read_config(str(path)).to_dict())
+    config['model']['head']['num_classes'] = 2
+    wanted = config['model'], config['test_dataloader']['dataset']['pipeline']
+    made = []
+    for model, steps in (wanted, json.loads(json.dumps(wanted))):
+        with DefaultScope.overwrite_default_scope('flower_mm'):
+            built = MODELS.build(model)
+            pipeline = [TRANSFORMS.build(step) for step in steps]
+        made.append((str(built), str(pipeline)))
+    assert made[0] == made[1]
+
+
+def test_others_read_its_tensors(written):
+    tensors = safetensors.torch.load_file(written[1])
+    assert tensors.keys() == read_checkpoint(written[0])['state_dict'].keys()
+
+
+def test_tied_weights_and_any_layout(tmp_path):
+    weight = torch.rand(4, 3, 2, 2).to(memory_format=torch.channels_last)
+    tensors = {
+        'weight': weight,
+        'tied': weight,
+        'part': weight[1:3],
+        'number': torch.tensor(7),
+        'none': torch.zeros(0, 3),
+        'half': torch.ones(3).bfloat16(),
+    }
+    path = tmp_path / 'x.safetensors'
+    write_safetensors(path, tensors, {'path': Path('a'), 'classes': ('a',)})
+    found = read_checkpoint(path)
+    assert found['meta'] == {'path': 'a', 'classes': ['a']}
+    for name, tensor in tensors.items():
+        assert torch.equal(found['state_dict'][name], tensor)
+
+
+# --- from strangers ----------------------------------------------------------
+
+
+def mailed(path: Path, metadata: object) -> Path:
+    """A file with one tensor and this among its metadata."""
+    row = {'dtype': 'F32', 'shape': [1], 'data_offsets': [0, 4]}
+    table = json.dumps({'__metadata__': metadata, 'weight': row}).encode()
+    path.write_bytes(struct.pack('<Q', len(table)) + table + bytes(4))
+    return path
+
+
+@pytest.mark.parametrize(
+    'metadata',
+    [
+        None,
+        [],
+        {},
+        'text',
+        {'format': 'pt'},
+        {'other': '{"dataset_meta": {}}'},
+        {META.upper(): '{}'},
+        [META],
+    ],
+)
+def test_without_our_part_it_is_tensors(metadata, tmp_path):
+    found = read_checkpoint(mailed(tmp_path / 'x.safetensors', metadata))
+    assert list(found) == ['weight']
+    with pytest.raises(UserError, match='holds no config'):
+        config_of(tmp_path / 'x.safetensors')
+
+
+def told(config: object, **meta: object) -> str:
+    classes = {'dataset_meta': {'classes': ['a', 'b']}}
+    return json.dumps(classes | {'cfg': config} | meta)
+
+
+def nested(depth: int) -> str:
+    deep = '[{"a": ' * depth + '0' + '}]' * depth
+    return told({'model': {'x': 'deep'}}).replace('"deep"', deep)
+
+
+@pytest.mark.parametrize(
+    ('text', 'why'),
+    [
+        ('', 'not a checkpoint'),
+        ('{', 'not a checkpoint'),
+        ('import os', 'not a checkpoint'),
+        (None, 'not a checkpoint'),
+        (7, 'not a checkpoint'),
+        ({'cfg': {}}, 'not a checkpoint'),
+        ('[' * 100_000, 'not a checkpoint'),
+        ('{"a":' * 100_000, 'not a checkpoint'),
+        (f'{{"epoch": {"9" * 5000}}}', 'not a checkpoint'),
+        ('[]', 'its meta is no dict'),
+        ('7', 'its meta is no dict'),
+        ('null', 'its meta is no dict'),
+        ('{}', 'holds no config'),
+        (told(None), 'holds no config'),
+        (told('import os'), 'holds no config'),
+        (told(['import os']), 'holds no config'),
+        (told({}), 'no model'),
+        (told({'default_scope': 'os'}), 'default_scope'),
+        (told({'model': {'type': 'os.system'}}), r'os\.system. at model'),
+        (told({'custom_imports': ['os']}), "import 'os'"),
+        (told({}, dataset_meta={'classes': 'abc'}), 'are no names'),
+        (told({}, dataset_meta={'classes': [1, 2]}), 'are no names'),
+        (told({}, dataset_meta=['a', 'b']), 'are no names'),
+        (nested(10), 'no data_preprocessor'),
+        *((nested(depth), 'refused|not a c') for depth in (400, 900)),
+    ],
+)
+def test_what_is_no_model_of_ours_is_refused(text, why, tmp_path):
+    path = mailed(tmp_path / 'best.safetensors', {META: text})
+    with pytest.raises(UserError, match=why) as error:
+        Classifier(path)
+    assert len(str(error.value)) < len(str(path)) + 600

@@ -3,16 +3,9 @@
 import csv
 from pathlib import Path
 
-from benchmarks.record import RESULTS
+from benchmarks.record import recorded
 
 FLOWER = Path(__file__).parent.parent / 'configs' / 'flower'
-
-
-def _rows(path: Path) -> list[dict]:
-    if not path.is_file():
-        return []
-    with path.open(encoding='utf-8') as file:
-        return list(csv.DictReader(file))
 
 
 def _table(heads: list[str], lines: list[list[str]]) -> str:
@@ -27,7 +20,7 @@ def _range(row: dict, name: str) -> str:
 
 def ours() -> str:
     """A line for each command that was measured, and each config."""
-    rows = _rows(RESULTS / 'accuracy.csv')
+    rows = recorded('accuracy')
     lines = []
     for path in sorted(FLOWER.glob('*_flower*.py')):
         name = f'configs/flower/{path.name}'
@@ -50,10 +43,9 @@ def ours() -> str:
 
 def reports() -> str:
     """A line a report: what it got, and how its own backbone begins."""
-    theirs = {
-        row['config']: row for row in _rows(FLOWER / 'reports' / 'theirs.csv')
-    }
-    own = {row['config']: row for row in _rows(RESULTS / 'own_backbones.csv')}
+    with (FLOWER / 'reports' / 'theirs.csv').open(encoding='utf-8') as file:
+        theirs = {row['config']: row for row in csv.DictReader(file)}
+    own = {row['config']: row for row in recorded('own_backbones')}
     lines = []
     for path in sorted((FLOWER / 'reports').glob('*.py')):
         told, falls = theirs.get(path.stem, {}), own.get(path.stem)
@@ -69,7 +61,7 @@ def reports() -> str:
 
 def on_one_backbone() -> str:
     """A table for each length; the best mean first."""
-    rows = _rows(RESULTS / 'reports.csv')
+    rows = recorded('reports')
     rows.sort(key=lambda row: (int(row['epochs']), -float(row['top1_mean'])))
     text = []
     for epochs in dict.fromkeys(row['epochs'] for row in rows):

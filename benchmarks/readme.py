@@ -1,13 +1,12 @@
-"""Write the results of README.md and configs/flower/README.md from results/.
+"""Write the results that README.md and others quote, from results/.
 
 python -m benchmarks.readme
 """
 
-import csv
 from pathlib import Path
 
-from benchmarks import config_tables
-from benchmarks.record import RESULTS
+from benchmarks import config_tables, targets
+from benchmarks.record import RESULTS, recorded
 from benchmarks.time_to_accuracy.table import table as seconds_to_accuracy
 from flower_mm.files import replacing
 
@@ -21,8 +20,7 @@ COLUMNS = '| what | data | epochs | seeds | top-1, % | seconds |'
 
 
 def table() -> str:
-    with (RESULTS / 'accuracy.csv').open(encoding='utf-8') as file:
-        rows = list(csv.DictReader(file))
+    rows = recorded('accuracy')
     lines = [COLUMNS, '| --- | --- | ---: | --- | --- | ---: |']
     for row in rows:
         top1 = row['top1_mean']
@@ -56,7 +54,37 @@ def table() -> str:
         '[time_to_accuracy.csv](benchmarks/results/time_to_accuracy.csv). '
         'The validation photos were looked at to tell the best epoch.',
     ]
-    return '\n'.join(lines)
+    return '\n'.join([*lines, '', *prediction()])
+
+
+def prediction() -> list[str]:
+    """Photos a second, ours in times those of MMPretrain's inferencer."""
+    rows = recorded('prediction')
+    ours = ('eager', 'bf16', 'onnx', 'int8')
+    lines = [
+        'Photos a second from file to class, on '
+        f'{" and ".join(sorted({row["machine"] for row in rows}))}, in '
+        "brackets how many times MMPretrain's inferencer:",
+        '',
+        '| model | at a time | float32 | bfloat16 | ONNX | ONNX int8 '
+        '| inferencer | timm |',
+        '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+    ]
+    for row in rows:
+        cells = [
+            row['model'],
+            row['at_a_time'],
+            *(f'{row[n]} ({row[f"{n}_to_inferencer"]})' for n in ours),
+            row['inferencer'],
+            row['timm'],
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    return [
+        *lines,
+        '',
+        'Measured by `python -m benchmarks.prediction`, into '
+        '[prediction.csv](benchmarks/results/prediction.csv).',
+    ]
 
 
 def configs() -> str:
@@ -80,7 +108,11 @@ def configs() -> str:
     ])  # fmt: skip
 
 
-PAGES = {README: table, README.parent / 'configs/flower/README.md': configs}
+PAGES = {
+    README: table,
+    README.parent / 'configs/flower/README.md': configs,
+    README.parent / 'benchmarks/README.md': targets.table,
+}
 
 
 def with_results(page: Path) -> str:

@@ -39,19 +39,35 @@ LAYERWISE = (
     'optim_wrapper = dict(optimizer=dict(lr=6e-4), '
     f'paramwise_cfg=dict(custom_keys={{{RATES}}}))\n'
 )
+FROZEN = MODEL.format('backbone=dict(frozen_stages=4)')
+GROWING = """train_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type='GrowingCrop', scales=[160, 192, 224],
+         crop_ratio_range=(0.35, 1.0)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='QuickJitter', brightness=0.2, contrast=0.2, saturation=0.2),
+    dict(type='PackInputs'),
+]))
+"""
 CANDIDATES = {
     'today': '',
     'head': HEAD,
+    # For whether bfloat16, which the others have here, costs accuracy.
+    'head_float32': HEAD + "precision = 'float32'\n",
     'head_1e4': HEAD + _rate(1e-4),
     'head_6e4': HEAD + _rate(6e-4),
     'head_1e3': HEAD + _rate(1e-3),
     'head_layerwise_6e4': HEAD + LAYERWISE,
-    'head_frozen_8e4': HEAD
+    'head_frozen_8e4': HEAD + _rate(8e-4) + FROZEN,
+    # The fast config.
+    'head_frozen_8e4_no_average': NO_AVERAGE + _rate(8e-4) + FROZEN,
+    'head_frozen_8e4_norm_eval': HEAD
     + _rate(8e-4)
-    + MODEL.format('backbone=dict(frozen_stages=4)'),
+    + MODEL.format('backbone=dict(frozen_stages=4, norm_eval=True)'),
     'head_smooth_0': HEAD + SMOOTH.format(0.0),
     'head_smooth_02': HEAD + SMOOTH.format(0.2),
     'head_no_average': NO_AVERAGE,
+    'head_growing': HEAD + GROWING,
     'head_erasing': HEAD
     + MORE.format("type='RandomErasing', erase_prob=0.25, mode='rand'"),
     'head_autoaugment': HEAD
@@ -86,7 +102,7 @@ def main() -> int:
         [
             {
                 'recipe': name,
-                'lines': ' '.join(CANDIDATES[name].split('\n')).strip(),
+                'lines': ' '.join(CANDIDATES[name].split()),
                 **summary(runs),
                 'command': 'python -m benchmarks.recipes '
                 f'--epochs {args.epochs}',

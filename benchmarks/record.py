@@ -35,6 +35,15 @@ def versions() -> str:
     return ' '.join(found)
 
 
+def recorded(table: str) -> list[dict]:
+    """The rows of results/`table`.csv; none where it was not measured."""
+    path = RESULTS / f'{table}.csv'
+    if not path.exists():
+        return []
+    with path.open(newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
 def record(table: str, rows: list[dict], key: tuple[str, ...]) -> Path:
     """Put rows into results/`table`.csv; rows of the same `key` are replaced.
 
@@ -49,14 +58,11 @@ def record(table: str, rows: list[dict], key: tuple[str, ...]) -> Path:
     }
     new = [{k: str(v) for k, v in (row | (env | row)).items()} for row in rows]
     fresh = {tuple(row[k] for k in key) for row in new}
-    old = []
-    if path.exists():
-        with path.open(newline='', encoding='utf-8') as file:
-            old = [
-                row
-                for row in csv.DictReader(file)
-                if tuple(row.get(k, '') for k in key) not in fresh
-            ]
+    old = [
+        row
+        for row in recorded(table)
+        if tuple(row.get(k, '') for k in key) not in fresh
+    ]
     columns = list(dict.fromkeys(c for row in new + old for c in row))
     with replacing(path, 'w') as file:
         writer = csv.DictWriter(file, columns, lineterminator='\n')

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import ROOT
+from mmpretrain.evaluation import Accuracy
 from mmpretrain.models import Mixup
 from mmpretrain.models.utils.batch_augments import CutMix
+from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from flower_mm.engine import FlowerRunner, precision
@@ -110,16 +112,22 @@ def test_one_cycle(runner_with):
     assert found[-1] < 0.1 * max(found)
 
 
-def test_adaptive(runner_with):
-    """Nothing is learned at this rate, and so it falls in the end."""
+def test_adaptive(runner_with, monkeypatch):
+    """The rate falls when the accuracy has not risen for three epochs."""
+    top1 = iter([10.0, 20.0, 30.0, 30.0, 30.0, 30.0, 30.0])
+    monkeypatch.setattr(
+        Accuracy,
+        'compute_metrics',
+        lambda self, results: {'top1': next(top1)},
+    )
     found = rates(
         runner_with(
             OPTIONS['adaptive schedule'],
-            **{'train_cfg.max_epochs': 6, 'optim_wrapper.optimizer.lr': 1e-12},
+            **{'train_cfg.max_epochs': 7, 'optim_wrapper.optimizer.lr': 1e-3},
         )
     )
-    assert found[0] == found[11] == pytest.approx(1e-12)
-    assert found[-1] == pytest.approx(1e-13)
+    each_epoch = found[::4]
+    assert each_epoch == pytest.approx([1e-3] * 6 + [1e-4], rel=1e-6, abs=0)
 
 
 def test_label_smoothing(runner_with):
@@ -154,9 +162,15 @@ def test_accumulation(runner_with):
 def test_mixed_precision(speed_up, pays, runner_with, monkeypatch):
     monkeypatch.setattr(precision, 'speed_up', lambda device: speed_up)
     runner = runner_with(OPTIONS['mixed precision, where it is faster'])
-    kind = runner.cfg.optim_wrapper.type
-    assert (kind == 'Bf16OptimWrapper') is pays
+    seen = set()
+    layer = next(m for m in runner.model.modules() if type(m) is nn.Conv2d)
+    layer.register_forward_hook(
+        lambda module, _, out: seen.add((module.training, out.dtype))
+    )
     runner.train()
+    dtype = torch.bfloat16 if pays else torch.float32
+    # In training and in validation.
+    assert seen == {(True, dtype), (False, dtype)}
 
 
 def test_another_backbone(runner_with):

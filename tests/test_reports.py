@@ -21,7 +21,7 @@ ADAMW = {'type': 'AdamW', 'lr': 0.01, 'weight_decay': 0.01}
 COLOURS = 'RandomFlip ColorJitter RandomRotation RandomAffine'
 SHAPES = {'RandomHorizontalFlip': 'RandomFlip'}
 WARM_UP = {'type': 'LinearLR', 'start_factor': 0.1, 'begin': 0, 'end': 1}
-COSINE = {'type': 'CosineAnnealingLR'}
+COSINE = {'type': 'CosineAnnealingLR', 'begin': 1}
 STEP = {'type': 'StepLR', 'step_size': 7, 'gamma': 0.1}
 
 
@@ -41,7 +41,7 @@ RECIPES = {
     ),
     'c_resnet101': (
         'ResNet 101', ADAMW, [WARM_UP, COSINE], 50, 32,
-        f'{COLOURS} RandomResizedCrop RandomErasing',
+        f'Resize CenterCrop {COLOURS} RandomErasing',
     ),
     'c_crop': (
         'ResNet 101', ADAMW, [WARM_UP, COSINE], 50, 32, 'Resize CenterCrop',
@@ -56,7 +56,7 @@ RECIPES = {
     ),
     'c_linear': (
         'ResNet 101', ADAMW, [WARM_UP], 50, 32,
-        f'{COLOURS} RandomResizedCrop RandomErasing',
+        f'Resize CenterCrop {COLOURS} RandomErasing',
     ),
     'd1_resnet50': (
         'ResNet 50', sgd(5e-3, weight_decay=1e-4),
@@ -74,7 +74,7 @@ RECIPES = {
     ),
     'e2_resnet18': (
         'ResNet 18', ADAM, [], 10, 32,
-        f'{COLOURS} RandomResizedCrop RandomErasing',
+        f'Resize CenterCrop {COLOURS} RandomErasing',
     ),
 }  # fmt: skip
 RECIPES['a2_resnet34'] = ('ResNet 34', *RECIPES['a1_resnet18'][1:])

@@ -86,9 +86,9 @@ optim_wrapper = dict(
     # Weight decay pulls scales and shifts to zero for nothing.
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
-# 'auto': bfloat16 where this machine computes faster in it, which is tried
-# once.
-precision = 'float32'
+# bfloat16 where this machine computes faster in it, which is tried once;
+# 'float32' for never.
+precision = 'auto'
 # Neither names the last epoch: MMEngine fills in train_cfg.max_epochs, so
 # that a shorter run keeps a whole schedule.
 param_scheduler = [

@@ -7,7 +7,6 @@ which would take longer than all else, for their maps are the largest.
 
 _base_ = './flower.py'
 
-precision = 'auto'
 # The training photos in the memory of a GPU, where they fit.
 train_dataloader = dict(on_device='auto')
 train_cfg = dict(max_epochs=4)

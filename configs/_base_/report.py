@@ -1,10 +1,13 @@
 """What the configs of the reference reports share.
 
-Plain training, as all of them did: one set of weights, no average, the best
-epoch on val. What a report leaves unsaid stands in its config.
+Plain training, as all of them did: one set of weights, no average, full
+precision, the best epoch on val. What a report leaves unsaid stands in its
+config.
 """
 
 _base_ = './flower.py'
+
+precision = 'float32'
 
 # ImageNet's own, which crops more than ours.
 test_pipeline = [

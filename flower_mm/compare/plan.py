@@ -17,6 +17,7 @@ from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
 from flower_mm.flags import add_training_flags
 from flower_mm.settings import data_root, read_config, require_epochs
+from flower_mm.weights.verify import sha256_of
 
 # Flags of train.py that are passed on as they stand.
 SWITCHES = ('from_scratch', 'head_only', 'amp')
@@ -88,10 +89,21 @@ def _settle(config: str, args: argparse.Namespace) -> tuple[list[str], Config]:
     return flags, cfg
 
 
+def _weights(cfg: Config) -> list[Path]:
+    """The files that training starts from."""
+    hook, load_from = cfg.default_hooks.get('pretrained'), cfg.get('load_from')
+    found = [find_weights(hook.weights)] if hook else []
+    if load_from:
+        found.append(Path(load_from))
+    return [path for path in found if path.is_file()]
+
+
 def _digest(cfg: Config) -> str:
     """Eight digits that tell trainings apart, but for their seed."""
     photos = lists_sha256(data_root(cfg))
-    text = json.dumps([_decisive(cfg.to_dict()), photos])
+    # A file of weights may be another one under the same name.
+    weights = [sha256_of(path) for path in _weights(cfg)]
+    text = json.dumps([_decisive(cfg.to_dict()), photos, weights])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

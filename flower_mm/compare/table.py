@@ -105,13 +105,14 @@ def lines(rows: list[dict]) -> list[Line]:
 def place(line: Line, among: list[Line]) -> str:
     """First to last place that its range leaves open, as `2 to 4`.
 
-    One is behind another for certain where all its runs are. Of one run
-    each, nothing is certain.
+    One is behind another for certain where all its runs are. Of a single
+    run, nothing is certain.
     """
-    if any(len(other.runs) < 2 for other in among):
+    if len(line.runs) < 2:
         return ''
-    ahead = sum(other.lowest > line.highest for other in among)
-    behind = sum(other.highest < line.lowest for other in among)
+    sure = [other for other in among if len(other.runs) > 1]
+    ahead = sum(other.lowest > line.highest for other in sure)
+    behind = sum(other.highest < line.lowest for other in sure)
     first, last = 1 + ahead, len(among) - behind
     return str(first) if first == last else f'{first} to {last}'
 
@@ -145,10 +146,11 @@ def markdown(rows: list[dict]) -> str:
     text = ''.join(f'| {" | ".join(one)} |\n' for one in table)
     text += '\nMean and range over the runs; of each run the best epoch, '
     text += 'which was chosen by\nthe val photos themselves. '
+    if any(len(line.runs) > 1 for line in found):
+        text += 'Configs whose ranges overlap share places. '
     if any(len(line.runs) < 2 for line in found):
-        text += 'Other seeds may turn the order around: no places.\n'
-    else:
-        text += 'Configs whose ranges overlap share places.\n'
+        text += 'Another seed may move those of one run: no place.'
+    text = f'{text.rstrip()}\n'
     for one in rows:
         name = f'{one["config"]}, seed {one["seed"]}'
         if one['status'] == 'failed':

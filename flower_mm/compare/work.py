@@ -14,6 +14,7 @@ from pathlib import Path
 from flower_mm import console
 from flower_mm.cli import Terminated
 from flower_mm.compare.trial import Trial
+from flower_mm.cores import cores
 
 LOOK_EVERY = 0.5  # seconds
 
@@ -43,7 +44,9 @@ def run_all(
     busy: set[Trial] = set()
     total = sum(trial.epochs for trial in trials)
     before = total - sum(trial.epochs for trial in waiting)
-    threads = (os.cpu_count() or 1) // max(1, min(jobs, len(waiting)))
+    at_once = max(1, min(jobs, len(waiting)))
+    # Each would take all cores, and wait for the others.
+    threads = max(1, cores() // at_once) if at_once > 1 else None
     with (
         console.progress(total, 'epochs', start=before) as advance,
         _told_to_stop() as told,
@@ -53,7 +56,7 @@ def run_all(
                 for slot in set(range(jobs)) - running.keys():
                     if trial := _next(waiting, busy):
                         device = devices[slot % len(devices)]
-                        running[slot] = _start(trial, device, max(1, threads))
+                        running[slot] = _start(trial, device, threads)
                 time.sleep(LOOK_EVERY)
                 for slot, one in list(running.items()):
                     code = one.process.poll()
@@ -114,10 +117,11 @@ def _next(waiting: deque[Trial], busy: set[Trial]) -> Trial | None:
     return None
 
 
-def _start(trial: Trial, device: str, threads: int) -> Running:
+def _start(trial: Trial, device: str, threads: int | None) -> Running:
     tool = Path(sys.argv[0]).with_name('train.py')
-    # Each would take all cores, and wait for the others.
-    environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
+    environment = dict(os.environ)
+    if threads:
+        environment.setdefault('OMP_NUM_THREADS', str(threads))
     with trial.begun(), trial.log.open('a', encoding='utf-8') as log:
         process = subprocess.Popen(
             [

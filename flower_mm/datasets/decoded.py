@@ -3,29 +3,32 @@
 The file holds the pixels of one photo behind the other, then a table of where
 each begins and how large it is, then where that table begins. It is mapped,
 so that all workers of all runs share its pages.
+
+A file goes when its photos have changed, or when another one needs its room
+and no other was unused for so long.
 """
 
 import hashlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from weakref import WeakSet
 
 import cv2
 import numpy as np
 
 from flower_mm import console
+from flower_mm.datasets.room import CannotHoldError, delete, make_room, touch
+from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
 from flower_mm.lock import one_at_a_time_in
 from flower_mm.prepare.dataset import DECODED
 
 VERSION = 1  # of the file; another one is written anew
-MOST_BYTES = 20e9  # of one file
-LEFT_FREE = 2e9  # bytes that stay free on the disk
 COLUMNS = 3  # of the table: first byte, height, width
 
 Load = Callable[[int], np.ndarray | None]
@@ -40,10 +43,16 @@ class DecodedPhotos:
         begin = int(whole[-8:].view(np.int64)[0])
         self.pixels = whole[:begin]
         self.table = whole[begin:-8].view(np.int64).reshape(-1, COLUMNS)
+        if not _fits(self.table, len(self.pixels)):
+            raise ValueError(f'{path} is damaged')
+        _in_use.add(self)
 
     def __reduce__(self) -> tuple:
-        """A worker that is started anew maps the file, too."""
-        return type(self), (self.path,)
+        """A worker that is started anew maps the file, too.
+
+        It decodes the photos where another run has deleted the file since.
+        """
+        return _open, (self.path, len(self))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -56,6 +65,22 @@ class DecodedPhotos:
         size = height * width * 3
         pixels = np.array(self.pixels[begin : begin + size])
         return pixels.reshape(height, width, 3)
+
+
+# A run that opens two files shall not delete one for the other.
+_in_use: WeakSet[DecodedPhotos] = WeakSet()
+
+
+def require_side(side: object) -> int:
+    """The shorter side in pixels, 0 for none; all else is refused."""
+    if side in (None, 0):
+        return 0
+    if not isinstance(side, int) or isinstance(side, bool) or side < 0:
+        raise UserError(
+            "a dataset's `decode_once` is a whole number of pixels, such as "
+            f'320, or 0 to decode photos each time, not {side!r}'
+        )
+    return side
 
 
 def decoded(
@@ -79,8 +104,10 @@ def decoded(
         None where it would be too large for the disk, or cannot hold these
         photos; they are then decoded each time, as ever.
     """
-    key = _key(folder, photos, f'{VERSION} {side} {how}')
-    path = folder / DECODED / f'{split}-{side}-{key}.photos'
+    names, state = _key(folder, photos, how)
+    # The split may lie deeper; its path is in all names.
+    mine = f'{Path(split).name}-{side}-{names}-'
+    path = folder / DECODED / f'{mine}{state}.photos'
     found = _open(path, len(photos))
     if found:
         return found
@@ -90,19 +117,20 @@ def decoded(
             found = _open(path, len(photos))
             if not found:
                 sweep(path.parent)
+                # Damaged, or of photos that have changed since.
+                for old in path.parent.iterdir():
+                    if old.name.startswith(mine):
+                        delete(old)
                 _write(path, len(photos), side, load, work)
                 found = DecodedPhotos(path)
-    except (OSError, _CannotHoldError) as error:
+    except (OSError, CannotHoldError) as error:
         print(
             f'{path.parent} cannot be used, photos are decoded each time: '
-            f'{error}',
+            f'{error}.\nNot to try it again: decode_once=0 in the dataset '
+            f'of {split}',
             flush=True,
         )
         return None
-    for old in path.parent.glob(f'{split}-{side}-*.photos'):
-        if old != path:
-            with suppress(OSError):
-                old.unlink()
     return found
 
 
@@ -111,25 +139,40 @@ def _open(path: Path, count: int) -> DecodedPhotos | None:
     with suppress(OSError, ValueError, IndexError):
         found = DecodedPhotos(path)
         if len(found) == count:
+            touch(path)
             return found
     return None
 
 
-class _CannotHoldError(Exception):
-    """There would be no room, or photos are of another kind."""
+def _fits(table: np.ndarray, end: int) -> bool:
+    """Whether the photos lie one behind the other and fill the file."""
+    if np.any(table < 0) or np.any(table > end):
+        return False
+    # As floats, exact up to 9 PB: products of damaged rows do not wrap.
+    first, height, width = table.T.astype(float)
+    sizes = height * width * 3
+    ends = np.cumsum(sizes)
+    last = ends[-1] if len(ends) else 0
+    # Rows of photos that could not be decoded are all zeros.
+    return np.array_equal(first, np.where(sizes > 0, ends - sizes, 0)) and (
+        end - 8 < last <= end and np.array_equal(height > 0, width > 0)
+    )
 
 
-def _key(folder: Path, photos: list[str], how: str) -> str:
-    """Of names, sizes and dates: reading all bytes would take as long."""
-    digest = hashlib.sha256(how.encode())
-    start = len(str(folder.absolute()))  # the dataset may be moved
+def _key(folder: Path, photos: list[str], how: str) -> tuple[str, str]:
+    """Of the names, and of sizes and dates: to read all takes as long."""
+    names = hashlib.sha256(how.encode())
+    state = hashlib.sha256(f'{VERSION}'.encode())
+    root = str(folder.absolute())  # the dataset may be moved
     for photo in photos:
-        line = f'\n{photo[start:]}'
+        name = f'\n{photo.removeprefix(root)}'
+        names.update(name.encode(errors='surrogatepass'))
+        line = '\n'
         with suppress(OSError):
             stat = os.stat(photo)  # noqa: PTH116, thousands of them
-            line += f' {stat.st_size} {stat.st_mtime_ns}'
-        digest.update(line.encode(errors='surrogatepass'))
-    return digest.hexdigest()[:16]
+            line += f'{stat.st_size} {stat.st_mtime_ns}'
+        state.update(line.encode())
+    return names.hexdigest()[:16], state.hexdigest()[:16]
 
 
 def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
@@ -141,31 +184,22 @@ def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
             if photo is None:
                 continue
             if photo.dtype != np.uint8 or photo.shape[2:] != (3,):
-                raise _CannotHoldError(
+                raise CannotHoldError(
                     'it holds photos of three colours of 8 bits'
                 )
             table[idx] = begin, *photo.shape[:2]
             file.write(np.ascontiguousarray(photo).data)
             begin += photo.size
             if idx % 256 == 255 or idx == count - 1:
-                _require_room(path.parent, begin, count / (idx + 1))
+                # The others are taken for as large as those so far.
+                whole = begin * count / (idx + 1)
+                used = {photos.path for photos in _in_use}
+                make_room(path.parent, begin, whole, used)
         # The table is mapped as numbers of eight bytes.
         file.write(bytes(-begin % 8))
         begin += -begin % 8
         file.write(table.tobytes())
         file.write(np.int64(begin).tobytes())
-
-
-def _require_room(folder: Path, written: int, times: float) -> None:
-    """Stop early: all photos are taken for as large as those so far."""
-    whole = written * times
-    free = shutil.disk_usage(folder).free
-    if whole > MOST_BYTES or whole - written > free - LEFT_FREE:
-        raise _CannotHoldError(
-            f'the file would have {whole / 1e9:.1f} GB, of '
-            f'{MOST_BYTES / 1e9:.0f} that it may have; {free / 1e9:.1f} GB '
-            'are free'
-        )
 
 
 def _shrink(photo: np.ndarray | None, side: int) -> np.ndarray | None:

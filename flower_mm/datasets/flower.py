@@ -15,7 +15,7 @@ from flower_mm.datasets.annotations import (
     read_annotations,
     read_classes,
 )
-from flower_mm.datasets.decoded import DecodedPhotos, decoded
+from flower_mm.datasets.decoded import DecodedPhotos, decoded, require_side
 from flower_mm.datasets.draws import drawing
 from flower_mm.errors import UserError
 from flower_mm.registry import DATASETS
@@ -50,7 +50,10 @@ class FlowerDataset(BaseDataset):
             in for it, and `skipped` has it.
         decode_once: Keep the photos decoded in a file beside the dataset,
             shrunk to this shorter side where they are larger; 0 decodes
-            them each time.
+            them each time. Photos that are not larger give the same pixels
+            bit for bit. Larger ones are averaged over areas first, and
+            differ then from bilinear resizing alone: those four times as
+            large, with grain of 8 grey levels, by 3.9 of 255 in the mean.
         kwargs: What MMPretrain's BaseDataset takes, `pipeline` above all.
     """
 
@@ -60,7 +63,7 @@ class FlowerDataset(BaseDataset):
         split: str = 'train',
         ann_file: str = '',
         broken: str = 'stop',
-        decode_once: int = 0,
+        decode_once: int | None = 0,
         **kwargs,
     ) -> None:
         if broken not in ('stop', 'skip'):
@@ -68,7 +71,7 @@ class FlowerDataset(BaseDataset):
                 f"a dataset's `broken` is 'stop' or 'skip', not {broken!r}"
             )
         self.split = split
-        self.decode_once = decode_once
+        self.decode_once = require_side(decode_once)
         self.skips = broken == 'skip' and not kwargs.get('test_mode')
         # Shared memory: workers that outlive an epoch see the next one.
         self._now = torch.zeros(3, dtype=torch.int64)
@@ -80,7 +83,7 @@ class FlowerDataset(BaseDataset):
             metainfo={'classes': read_classes(Path(data_root))},
             **kwargs,
         )
-        self.decoded = self._decode() if decode_once else None
+        self.decoded = self._decode() if self.decode_once else None
         # A byte a photo, 1 for those skipped; shared, for workers tell here.
         self.skipped = torch.zeros(len(self), dtype=torch.uint8)
         self.skipped.share_memory_()

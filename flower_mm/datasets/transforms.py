@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from mmpretrain.datasets.transforms import ColorJitter, RandomResizedCrop
 
+from flower_mm.errors import UserError
 from flower_mm.registry import TRANSFORMS
 
 
@@ -26,6 +27,10 @@ class GrowingCrop(RandomResizedCrop):
     """
 
     def __init__(self, scales: list[int], **kwargs) -> None:
+        if not scales:
+            raise UserError(
+                'GrowingCrop: `scales` needs a size, as [160, 224]'
+            )
         super().__init__(scale=scales[-1], **kwargs)
         self.scales = scales
 

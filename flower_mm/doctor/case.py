@@ -2,7 +2,7 @@
 
 import argparse
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -225,16 +225,8 @@ class Case:
             for step in dataset.get('pipeline') or []:
                 if 'edge' in step:
                     continue  # ResizeEdge leaves the other side open
-                if 'scales' in step:  # the last epochs'
-                    found = (step.scales[-1], step.scales[-1])
-                for key in ('scale', 'size', 'crop_size'):
-                    given = step.get(key)
-                    pair = (
-                        given if isinstance(given, (list, tuple)) else [given]
-                    )
-                    # Others have a range of ratios under this name.
-                    if pair and all(isinstance(side, int) for side in pair):
-                        found = pair[-1], pair[0]
+                for size in sizes_of(step):
+                    found = size[-1], size[0]
         return found
 
     @cached_property
@@ -263,3 +255,18 @@ class Case:
         if loader.get('drop_last'):
             return max(1, share // loader.batch_size)
         return max(1, -(-share // loader.batch_size))
+
+
+def sizes_of(step: ConfigDict) -> Iterator[Sequence[int]]:
+    """Sizes in pixels that a step names, width first, or one for both sides.
+
+    GrowingCrop has several; the last one is that of the last epochs.
+    """
+    for side in step.get('scales') or []:
+        yield [side]
+    for key in ('scale', 'size', 'crop_size'):
+        given = step.get(key)
+        size = given if isinstance(given, (list, tuple)) else [given]
+        # Others have a range of ratios under this name.
+        if size and all(isinstance(side, int) for side in size):
+            yield size

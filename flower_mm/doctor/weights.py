@@ -232,11 +232,18 @@ def _forged(path: Path, where: str) -> Iterator[Finding]:
 
 
 def _nothing(case: Case) -> Iterator[Finding]:
-    if case.args.from_scratch:
-        return
     parameters = parameters_of(case.model.backbone.state_dict())
     name = architecture_of(parameters)
     frozen = _frozen(case)
+    if case.args.from_scratch:
+        if frozen:
+            yield warn(
+                f'{frozen:,} random weights stay as they are drawn: their '
+                'stages are frozen.',
+                'model.backbone.frozen_stages',
+                '--cfg-options model.backbone.frozen_stages=-1',
+            )
+        return
     if not (frozen or name or parameters > LARGE):
         return
     kind = name or type(case.model.backbone).__name__

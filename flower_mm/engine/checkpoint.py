@@ -18,6 +18,7 @@ from flower_mm.engine.ema import METRIC
 from flower_mm.engine.environment import versions
 from flower_mm.engine.identity import identity
 from flower_mm.engine.model import unwrapped
+from flower_mm.engine.pretrained import PRETRAINED
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
 from flower_mm.registry import HOOKS
@@ -60,7 +61,7 @@ class CheckpointHook(Hook):
         self.identity = identity(runner.cfg, runner.world_size)
         here = f'epoch_{runner.epoch}.pth'
         if runner.epoch == 0:
-            self._save(runner, epoch=0)
+            self.save(runner, epoch=0)
         elif (Path(runner.work_dir) / here).exists():
             # The run may have been killed between a new one and the old.
             self._drop_old(runner, here)
@@ -116,9 +117,10 @@ class CheckpointHook(Hook):
 
     def _epoch_is_over(self, runner, epoch: int) -> None:
         if epoch % self.interval == 0 or epoch == runner.max_epochs:
-            self._save(runner, epoch)
+            self.save(runner, epoch)
 
-    def _save(self, runner, epoch: int) -> None:
+    def save(self, runner, epoch: int) -> None:
+        """Write what the run is now as that epoch's, and drop old ones."""
         name = f'epoch_{epoch}.pth'
         # Every process takes part in the first, the first writes.
         gradients = _unfinished_gradients(runner)
@@ -167,6 +169,8 @@ class CheckpointHook(Hook):
                 'weights': used,
                 'dataset_sha256': describe(Path(data.data_root)).get('sha256'),
                 'seed': runner.seed,
+                # Whose licence, perhaps, holds for what came of them.
+                PRETRAINED: runner.message_hub.get_info(PRETRAINED, None),
                 'versions': versions(),
                 'flower_mm': __version__,
             },

@@ -14,6 +14,7 @@ import argparse
 import copy
 import gc
 import json
+import shutil
 import statistics
 import warnings
 from pathlib import Path
@@ -37,6 +38,7 @@ from flower_mm.engine.train import configure, train
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
 from flower_mm.lock import only_run_in
+from flower_mm.prepare.dataset import DECODED
 from flower_mm.prepare.find import Photo
 from flower_mm.prepare.folds import Held, make_folds, read_list
 from flower_mm.report.predict import Predictor
@@ -77,6 +79,9 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             code = _train(cfg, args, folder, fold, mine)
             if code:
                 return code
+            # Nobody reads them again, and K folds have K times the photos.
+            kept = folder / 'folds' / str(fold) / DECODED
+            shutil.rmtree(kept, ignore_errors=True)
             found.append(read_predictions(_run(folder, fold) / HELD_OUT))
         summary = _conclude(folder, held, found, dataset)
         if not args.no_report:

@@ -15,6 +15,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from flower_mm.datasets.batched.plan import CannotError
 from flower_mm.datasets.draws import drawing
 from flower_mm.datasets.on_device import DeviceLoader
+from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.linear import fit
 from flower_mm.engine.model import unwrapped
 from flower_mm.errors import UserError
@@ -33,8 +34,9 @@ class HeadFirstHook(Hook):
         only: End the run there: photos to best.pth in one pass.
     """
 
-    # The first checkpoint is written before, and resuming from it comes here
-    # again: the same features, the same head.
+    # The first checkpoint is written before, and once more with the head;
+    # resuming from the former comes here again: the same features, the same
+    # head.
     comes_last = True
 
     def __init__(self, only: bool = False) -> None:
@@ -84,6 +86,11 @@ class HeadFirstHook(Hook):
         )
         if runner.val_loop:
             runner.val_loop.run()
+        else:
+            # The first checkpoint has the head of before.
+            for hook in runner.hooks:
+                if isinstance(hook, CheckpointHook):
+                    hook.save(runner, epoch=0)
         if self.only:
             runner.train_loop.stop_training = True
 
@@ -160,11 +167,16 @@ def _seen_by(dataset: Dataset, pipeline: Compose) -> Dataset:
 
 
 def _of_all(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of all processes, in the same order everywhere."""
-    if get_world_size() == 1:
+    """Those of all processes, in the order of one."""
+    count = get_world_size()
+    if count == 1:
         return features, labels
     shares = all_gather_object((features.cpu(), labels.cpu()))
+    total = sum(len(share[1]) for share in shares)
+    # The sampler deals the photos out like cards.
+    dealt = torch.cat([torch.arange(n, total, count) for n in range(count)])
+    place = dealt.argsort()
     return (
-        torch.cat([share[0] for share in shares]).to(features.device),
-        torch.cat([share[1] for share in shares]).to(labels.device),
+        torch.cat([share[0] for share in shares])[place].to(features.device),
+        torch.cat([share[1] for share in shares])[place].to(labels.device),
     )

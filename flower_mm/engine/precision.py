@@ -1,6 +1,7 @@
 """Does this machine compute faster in bfloat16? It is tried, and noted."""
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -23,7 +24,15 @@ def choose_precision(cfg: Config, device: str) -> None:
     A wrapper that the config or --amp names stays. So that best.pth was
     measured as it was trained, validation and testing follow.
     """
-    if cfg.get('precision') != 'auto' or cfg.optim_wrapper.get('type') not in (
+    wanted = cfg.get('precision')
+    if wanted not in (None, 'auto', 'float32'):
+        raise UserError(
+            f'precision={wanted!r}: there are auto, which is bfloat16 where '
+            'it is faster, and float32.\n'
+            'bfloat16 in any case: --cfg-options '
+            'optim_wrapper.type=flower_mm.Bf16OptimWrapper'
+        )
+    if wanted != 'auto' or cfg.optim_wrapper.get('type') not in (
         None,
         'OptimWrapper',
     ):
@@ -70,7 +79,7 @@ def speed_up(device: str) -> float:
         key += f', {limit}'
     kept = _kept()
     found = kept.get(key)
-    if not isinstance(found, (int, float)):
+    if type(found) is not float or not math.isfinite(found):
         found = kept[key] = round(_probe(device), 2)
         try:
             _file().parent.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from flower_mm.engine.model import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.weights.load import load_backbone
 from flower_mm.weights.table import require
+from flower_mm.weights.verify import sha256_of
+
+PRETRAINED = 'pretrained'  # where checkpoints and run.json note the file
 
 
 @HOOKS.register_module()
@@ -31,6 +35,10 @@ class PretrainedHook(Hook):
         model = unwrapped(runner.model)
         path = find_weights(self.weights)
         runner.say(f'weights: {load_backbone(model, path)} from {path.name}')
+        if is_main_process():
+            runner.message_hub.update_info(
+                PRETRAINED, {'file': path.name, 'sha256': sha256_of(path)}
+            )
 
 
 def find_weights(weights: str) -> Path:

@@ -21,6 +21,7 @@ from flower_mm.engine.head_first import HeadFirstHook, last_layer
 from flower_mm.engine.model import unwrapped
 from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.engine.precision import speed_up
+from flower_mm.engine.pretrained import PRETRAINED
 from flower_mm.files import replacing
 from flower_mm.registry import HOOKS
 from flower_mm.report.curves import draw_curves
@@ -135,6 +136,7 @@ class RunRecordHook(Hook):
                 'type', 'OptimWrapper'
             ),
             'bfloat16_speed_up': self.speed_up,
+            PRETRAINED: hub.get_info(PRETRAINED, None),
             'parameters': self.parameters,
             'photos_on_device': isinstance(
                 runner.train_dataloader, DeviceLoader

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -37,6 +38,10 @@ from flower_mm.settings import (
     settle,
     use_data_root,
 )
+
+# Where gradients are accumulated, the schedule's first step comes before the
+# optimizer's: it counts batches.
+warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
 
 
 def configure(cfg: Config, args: argparse.Namespace) -> None:
@@ -109,10 +114,11 @@ def _start_from(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def _fit_head_only(cfg: Config, args: argparse.Namespace) -> None:
-    if args.no_validate or args.folds:
+    if cfg.get('val_cfg') is None or args.folds:
         raise UserError(
             '--head-only leaves a best.pth, which validation chooses: use it '
-            'without --no-validate and --folds'
+            'without --no-validate and --folds, and with val_cfg, '
+            'val_dataloader and val_evaluator in the config'
         )
     # The last hook, as it has to be.
     cfg.default_hooks.pop('head_first', None)
@@ -178,6 +184,7 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
             ) from error
         if is_main_process() and not args.folds:
             _summary(runner, args)
+    _end_workers(runner)
     del runner  # its model holds on to the group
     leave_group()
     return None
@@ -205,6 +212,17 @@ def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
             error.while_training = built and runner.iter > 0
         raise
     return runner
+
+
+def _end_workers(runner: FlowerRunner) -> None:
+    """Let persistent workers go in torch's own order.
+
+    Where Python collects loaders and queues at once, it closes the queues
+    before the loaders have said goodbye through them.
+    """
+    for loop in (runner.train_loop, runner.val_loop):
+        if loop:
+            loop.dataloader._iterator = None
 
 
 def _record(runner: FlowerRunner, error: BaseException) -> None:
@@ -286,6 +304,8 @@ def _summary(runner, args: argparse.Namespace) -> None:
     if weights:
         data = ('--data-root', args.data_root) if args.data_root else ()
         print(f'  {command("test", args.config, weights, *data)}')
+        if weights.name == 'best.pth':  # a page to drop photos on
+            print(f'  {command("serve", weights)}')
     if events.exists():
         logs = shlex.quote(str(events))
         print(f'  {python()} -m tensorboard.main --logdir {logs}')

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from flower_mm import console
+from flower_mm.cores import cores
 from flower_mm.errors import UserError
 from flower_mm.prepare.find import Photo
 
@@ -96,7 +97,7 @@ def scan(photos: list[Photo], what: str = 'reading photos') -> None:
 
 
 def _looks(files: list[str]) -> Iterator[Look]:
-    processes = min(_cores(), len(files) // PHOTOS_PER_PROCESS)
+    processes = min(cores(), len(files) // PHOTOS_PER_PROCESS)
     if processes < 2:
         yield from map(look, files)
         return
@@ -125,12 +126,6 @@ def _looks(files: list[str]) -> Iterator[Look]:
         pool.shutdown(cancel_futures=True)
 
 
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _end_with_parent() -> None:
     """Let Ctrl-C to the parent, and die with it, even when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -147,20 +142,34 @@ def _look_at_all(files: list[str]) -> list[Look]:
     return [look(file) for file in files]
 
 
+class BadPhotoError(Exception):
+    """Why a photo cannot be used."""
+
+
+def read_bytes(file: str) -> bytes:
+    try:
+        info = Path(file).stat()
+        if stat.S_ISDIR(info.st_mode):
+            raise BadPhotoError('a folder')
+        if not stat.S_ISREG(info.st_mode):
+            # Reading a pipe would wait for ever.
+            raise BadPhotoError('not a file but a pipe or a device')
+        if info.st_size > MAX_BYTES:
+            raise BadPhotoError(f'larger than {MAX_BYTES // 1024**2} MB')
+        data = Path(file).read_bytes()
+    except OSError as error:
+        raise BadPhotoError(f'cannot be opened ({error.strerror})') from error
+    if not data:
+        raise BadPhotoError('empty file')
+    return data
+
+
 def look(file: str) -> Look:
     """Read one photo; whatever is wrong with it becomes `bad`."""
     try:
-        info = Path(file).stat()
-        if not stat.S_ISREG(info.st_mode):
-            # Reading a pipe would wait for ever.
-            return Look(bad='not a file but a pipe or a device')
-        if info.st_size > MAX_BYTES:
-            return Look(bad=f'larger than {MAX_BYTES // 1024**2} MB')
-        data = Path(file).read_bytes()
-    except OSError as error:
-        return Look(bad=f'cannot be opened ({error.strerror})')
-    if not data:
-        return Look(bad='empty file')
+        data = read_bytes(file)
+    except BadPhotoError as error:
+        return Look(bad=str(error))
     sha256 = hashlib.sha256(data).digest()
     with warnings.catch_warnings():
         # Pillow warns about damaged EXIF and large photos; neither matters.
@@ -172,7 +181,7 @@ def look(file: str) -> Look:
 def _decode(data: bytes) -> tuple[str, str, str, int, bytes]:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
-            bad = _unusable(image, data)
+            bad = unusable(image, data)
             if bad:
                 return bad, '', '', 0, b''
             turned = orientation(image) != 1
@@ -183,26 +192,31 @@ def _decode(data: bytes) -> tuple[str, str, str, int, bytes]:
             image.draft('RGB', (256, 256))
             grey = plain(image).convert('L')
             if image.format == 'PNG':
-                _check_sums(data)
-    except Image.DecompressionBombError:
-        return f'more than {MAX_PIXELS // 10**6} million pixels', *_NOTHING
-    except Image.UnidentifiedImageError:
-        if data[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1'):
-            return 'HEIC, which Pillow cannot read; export JPEG', *_NOTHING
-        return 'not a photo by its content', *_NOTHING
+                check_sums(data)
     except Exception as error:
-        # Decoders raise almost anything on damaged bytes: OSError,
-        # SyntaxError, struct.error, ValueError, IndexError...
-        if 'truncated' in str(error) or 'end of file' in str(error):
-            return 'truncated: its end is missing', *_NOTHING
-        return f'damaged ({error})', *_NOTHING
+        return what_broke(error, data), *_NOTHING
     return '', note, fix, *fingerprint(grey)
 
 
 _NOTHING = '', '', 0, b''
 
 
-def _check_sums(data: bytes) -> None:
+def what_broke(error: Exception, data: bytes) -> str:
+    """In words, what Pillow raised while it opened or decoded a photo."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f'more than {MAX_PIXELS // 10**6} million pixels'
+    if isinstance(error, Image.UnidentifiedImageError):
+        if data[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1'):
+            return 'HEIC, which Pillow cannot read; export JPEG'
+        return 'not a photo by its content'
+    # Decoders raise almost anything on damaged bytes: OSError,
+    # SyntaxError, struct.error, ValueError, IndexError...
+    if 'truncated' in str(error).lower() or 'end of file' in str(error):
+        return 'truncated: its end is missing'
+    return f'damaged ({error})'
+
+
+def check_sums(data: bytes) -> None:
     """Refuse what OpenCV, which training reads with, refuses.
 
     Pillow decodes a PNG without looking at its check sums.
@@ -211,7 +225,7 @@ def _check_sums(data: bytes) -> None:
         image.verify()
 
 
-def _unusable(image: Image.Image, data: bytes) -> str:
+def unusable(image: Image.Image, data: bytes) -> str:
     width, height = image.size
     if width * height > MAX_PIXELS:
         return f'more than {MAX_PIXELS // 10**6} million pixels'

@@ -17,8 +17,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flower_mm.report.predict import Predictor
-
 AT_A_TIME = 16  # photos whose gradients are in memory
 MOST_EXTRA = 8  # tokens that are no patch: class, distillation, registers
 # Colours that the colour-blind tell apart, brighter with more heat.
@@ -28,7 +26,7 @@ QUALITY = 80  # of a JPEG
 
 
 def heat_maps(
-    predictor: Predictor, photos: list[str], targets: list[int]
+    model: nn.Module, prepared: list[dict], targets: list[int]
 ) -> list[np.ndarray]:
     """For each photo and class, (h, w) in 0..1 over what the model saw.
 
@@ -36,16 +34,14 @@ def heat_maps(
     the model cannot be asked.
     """
     layer, maps = None, []
-    for start in range(0, len(photos), AT_A_TIME):
+    for start in range(0, len(prepared), AT_A_TIME):
         part = slice(start, start + AT_A_TIME)
-        batch = torch.stack(
-            [predictor.packed(photo)['inputs'] for photo in photos[part]]
-        )
-        inputs = predictor.model.data_preprocessor({'inputs': batch})['inputs']
+        batch = torch.stack([photo['inputs'] for photo in prepared[part]])
+        inputs = model.data_preprocessor({'inputs': batch})['inputs']
         if layer is None:
-            layer = last_map(predictor.model, inputs[:1])
+            layer = last_map(model, inputs[:1])
         chosen = torch.tensor(targets[part], device=inputs.device)
-        maps += heat_of(predictor.model, layer, inputs, chosen)
+        maps += heat_of(model, layer, inputs, chosen)
     return maps
 
 

@@ -139,19 +139,20 @@ def photograph(
         from flower_mm.report.heat import heat_maps, overlay, thumbnail
 
         predictor = load()
-        seen = {}
+        prepared = {}
         for i in wanted:
             # One that is gone since it was predicted is not shown.
             with suppress(UserError, OSError):
-                seen[i] = predictor.seen(photos[i])
-        hot = [i for i in seen if photos[i] in with_heat]
+                prepared[i] = predictor.packed(photos[i])
+        hot = [i for i in prepared if photos[i] in with_heat]
         said = measured.predictions.predicted[hot].tolist()
         heats = {}
         # A backbone may have no map of the photo to be asked.
         with suppress(ValueError):
-            maps = heat_maps(predictor, [photos[i] for i in hot], said)
+            maps = heat_maps(predictor.model, [prepared[i] for i in hot], said)
             heats = dict(zip(hot, maps, strict=True))
-        for i, pixels in seen.items():
+        for i, photo in prepared.items():
+            pixels = predictor.seen(photo)
             found[photos[i]] = Shown(
                 thumbnail(pixels, SIDE),
                 overlay(pixels, heats[i], SIDE) if i in heats else None,

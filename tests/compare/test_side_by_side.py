@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -282,6 +283,16 @@ def test_all_start_from_the_weights(finish, plain_run, tmp_path):
     finish('usual slow', '--weights', plain_run / 'best.pth')
     for run in runs_of(tmp_path / 'out'):
         assert '30 of 30 backbone tensors' in (run / 'train.log').read_text()
+
+
+def test_other_weights_under_the_same_name_are_another_run(
+    finish, plain_run, tmp_path
+):
+    weights = tmp_path / 'start.pth'
+    for name, count in (('best', 1), ('best', 1), ('epoch_1', 2)):
+        shutil.copy(plain_run / f'{name}.pth', weights)
+        finish('usual', '--weights', weights, '--epochs', '1')
+        assert len(runs_of(tmp_path / 'out')) == count
 
 
 def test_without_validation_there_are_weights_and_no_place(

@@ -58,7 +58,9 @@ def test_equal_ranges_share_their_places():
 
 
 def test_one_run_has_no_place():
-    assert places(rows('a', 90, 91), rows('b', 80)) == {'a': '', 'b': ''}
+    found = places(rows('a', 90, 91), rows('b', 80), rows('c', 70, 71))
+    assert found == {'a': '1 to 2', 'b': '', 'c': '2 to 3'}
+    assert places(rows('a', 90), rows('b', 80)) == {'a': '', 'b': ''}
 
 
 def test_mean_and_range_and_what_they_cost():

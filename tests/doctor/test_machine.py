@@ -91,21 +91,6 @@ def test_no_workers_and_a_gpu(examine):
     assert 'The GPU waits' in found.what
 
 
-def test_the_cores_of_a_container(monkeypatch, tmp_path):
-    there = limits.cores()
-    assert there >= 1
-    limit = tmp_path / 'cpu.max'
-    monkeypatch.setattr(limits, 'QUOTA', limit)
-    for text, count in (
-        ('100000 100000', 1),
-        ('max 100000', there),
-        ('99900000 100000', there),
-        ('nonsense', there),
-    ):
-        limit.write_text(f'{text}\n')
-        assert limits.cores() == count
-
-
 # --- shared memory -----------------------------------------------------------
 
 

@@ -40,7 +40,9 @@ def unwell(seen) -> list[str]:
     return [
         str(finding)
         for finding in seen.found
-        if finding.level > NOTE or 'could not be checked' in finding.what
+        if (finding.level > NOTE or 'could not be checked' in finding.what)
+        # For want of weights here; some stages are frozen.
+        and 'stay as they are drawn' not in finding.what
     ]
 
 

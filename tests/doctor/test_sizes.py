@@ -1,10 +1,10 @@
-"""Photos much smaller or larger than what the model sees."""
+"""Photos, or those kept, much smaller or larger than what the model sees."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from examining import NOTE, WARN, Examined, look_at, write
+from examining import NOTE, STOP, WARN, Examined, look_at, write
 from helpers import draw_photo
 from making import TINY_ON_BASE, make_dataset
 from PIL import Image
@@ -72,6 +72,69 @@ def test_usual_photos(examine):
     seen = examine(64)
     for saying in ('half as large', 'much larger', 'cannot be loaded'):
         assert seen.about(saying) == []
+
+
+KEPT = 'kept with a shorter side'
+
+
+def keep(place: str, **settings) -> str:
+    """Config text with settings of a loader's dataset."""
+    return f"{TINY_ON_BASE}\n{place}['dataset'].update({settings})\n"
+
+
+def test_photos_kept_smaller_than_the_crop(tmp_path, root):
+    text = keep('train_dataloader', decode_once=31)
+    text += keep('val_dataloader', decode_once=31).removeprefix(TINY_ON_BASE)
+    seen = look_at(write(tmp_path, text), '--data-root', root)
+    found = seen.one(KEPT, 'photos of train')
+    assert found.level == WARN
+    assert 'side of 31 pixels, and the pipeline makes 32' in found.what
+    assert found.where == 'train_dataloader.dataset.decode_once'
+    option = '--cfg-options train_dataloader.dataset.decode_once=320'
+    assert found.mend == option
+    assert seen.one(KEPT, 'photos of val').level == WARN
+    assert seen.about(KEPT, 'photos of test') == []
+    again = look_at(tmp_path / 'mine.py', '--data-root', root, *option.split())
+    assert again.about(KEPT, 'photos of train') == []
+
+
+@pytest.mark.parametrize(
+    ('step', 'wanted'),
+    [
+        ("dict(type='GrowingCrop', scales=[128, 336])", 336),
+        ("dict(type='RandomResizedCrop', scale=(400, 350))", 350),
+        ("dict(type='Resize', scale=(350, -1))", 350),
+        ("dict(type='ResizeEdge', scale=350, edge='long')", 0),
+        ("dict(type='RandomCrop', crop_size=320)", 0),
+        ("dict(type='RandomErasing', size=350)", 0),
+    ],
+)
+def test_what_a_step_asks_for(tmp_path, root, step, wanted):
+    text = f"""{keep('train_dataloader', decode_once=320)}
+train_pipeline[1] = {step}
+"""
+    seen = look_at(write(tmp_path, text), '--data-root', root)
+    if not wanted:
+        assert seen.about(KEPT) == []
+        return
+    found = seen.one(KEPT)
+    assert f'makes {wanted} of them' in found.what
+    assert found.mend.endswith(f'.decode_once={wanted}')
+
+
+def test_photos_on_the_device_are_kept_at_320(tmp_path, root):
+    text = TINY_ON_BASE.replace('scale=32', 'scale=336')
+    path = write(tmp_path, f'{text}\ntrain_dataloader.update(on_device=True)')
+    found = look_at(path, '--data-root', root).one(KEPT, 'photos of train')
+    assert 'side of 320 pixels' in found.what
+    assert found.mend.endswith('.decode_once=336')
+
+
+def test_a_side_to_keep_that_is_none(tmp_path, root):
+    path = write(tmp_path, keep('val_dataloader', decode_once='big'))
+    found = look_at(path, '--data-root', root).one('`decode_once`')
+    assert found.level == STOP
+    assert "not 'big'" in found.what
 
 
 def test_only_a_sample_is_looked_at(tmp_path):

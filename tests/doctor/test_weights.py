@@ -272,6 +272,11 @@ def test_random_weights_that_are_frozen(examine):
     text = TINY_ON_BASE + "model['backbone']['frozen_stages'] = 1\n"
     (found,) = bad(examine(text))
     assert ' of them stay so, frozen' in found.what
+    seen = examine(text, '--from-scratch')
+    (found,) = bad(seen)
+    assert found.level == WARN
+    assert 'stay as they are drawn' in found.what
+    assert bad(examine(text, '--from-scratch', *pasted(found))) == []
 
 
 @pytest.mark.parametrize(

@@ -431,6 +431,7 @@ def test_accumulation_is_the_same_total_batch(start, config, tmp_path):
             folder=folder,
         )
         assert scaled.wait() == 0, scaled.text
+        assert 'Warning' not in scaled.text
         last = read_checkpoint(folder / 'epoch_2.pth')
         rate[parts] = last['optimizer']['param_groups'][0]['initial_lr']
     assert rate['1'] == rate['2'] == pytest.approx(2 * 3e-3)

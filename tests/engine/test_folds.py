@@ -1,5 +1,6 @@
 """`--folds`: usual runs that share no photo, their doubles included."""
 
+import argparse
 import csv
 import json
 import shutil
@@ -12,8 +13,11 @@ import pytest
 import torch
 from helpers import CLASSES, ROOT, draw_photo, tool
 
+from flower_mm.engine import folds
+from flower_mm.flags import add_training_flags
 from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import read_predictions
+from flower_mm.settings import read_config
 
 FAULTS = ROOT / 'tests' / 'faults.py'
 
@@ -127,6 +131,27 @@ def test_a_fold_is_a_usual_run(run, config, tmp_path):
     assert all(torch.equal(one[key], two[key]) for key in one)
     record = json.loads((run / 'fold_2' / 'run.json').read_text())
     assert record['status'] == 'finished'
+
+
+def test_photos_kept_decoded_go_when_their_fold_ends(
+    config, data, tmp_path, monkeypatch
+):
+    def decode(cfg, args, folder: Path, fold: int, held) -> bool:
+        assert not list(folder.rglob('*.photos'))
+        kept = folder / 'folds' / str(fold) / 'decoded'
+        kept.mkdir()
+        (kept / 'train.photos').write_bytes(b'pixels')
+        return fold == 3  # it breaks off
+
+    monkeypatch.setattr(folds, '_train', decode)
+    monkeypatch.setattr(folds, 'read_predictions', lambda _: None)
+    parser = argparse.ArgumentParser()
+    add_training_flags(parser)
+    words = '--data-root', data, '--work-dir', tmp_path, '--folds', '3'
+    args = parser.parse_args([str(config), *map(str, words)])
+    assert folds.train_folds(read_config(args.config), args)
+    (left,) = tmp_path.rglob('*.photos')  # for --resume
+    assert left.parent == tmp_path / 'folds' / '3' / 'decoded'
 
 
 def test_the_figures_are_those_of_the_folds(run):

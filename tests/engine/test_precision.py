@@ -11,6 +11,7 @@ from mmengine.config import Config
 from benchmarks.kill_anywhere.same import differences
 from flower_mm.engine import precision
 from flower_mm.engine.precision import choose_precision, speed_up
+from flower_mm.errors import UserError
 
 
 @pytest.fixture
@@ -50,6 +51,14 @@ def test_it_is_tried_once_on_a_machine(home, monkeypatch):
     assert found > 0
     monkeypatch.setattr(precision, '_probe', lambda _: pytest.fail('again'))
     assert speed_up('cpu') == found
+
+
+@pytest.mark.parametrize('kept', ['NaN', 'true', '"2"', 'null'])
+def test_a_note_that_is_no_number(kept, home):
+    found = speed_up('cpu')
+    home.write_text(home.read_text().replace(str(found), kept))
+    assert speed_up('cpu') > 0
+    assert kept not in home.read_text()
 
 
 @pytest.mark.parametrize('text', ['', '[1]', '{"x": "y"}', '\0'])
@@ -101,6 +110,12 @@ def test_what_the_config_says_stays(given, home):
     assert cfg.optim_wrapper == made(**given).optim_wrapper
 
 
+@pytest.mark.parametrize('wanted', ['bfloat16', 'Auto', 16])
+def test_a_precision_that_is_none(wanted):
+    with pytest.raises(UserError, match='there are auto'):
+        choose_precision(made(precision=wanted), 'cpu')
+
+
 def test_on_a_device_without_autocast(home):
     cfg = made()
     choose_precision(cfg, 'mps')
@@ -111,12 +126,12 @@ def test_on_a_device_without_autocast(home):
 STOP = """
 import os, signal
 from flower_mm.engine.checkpoint import CheckpointHook
-save = CheckpointHook._save
+save = CheckpointHook.save
 def save_and_die(self, runner, epoch):
     save(self, runner, epoch)
     if epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-CheckpointHook._save = save_and_die
+CheckpointHook.save = save_and_die
 """
 
 

@@ -21,12 +21,12 @@ EPOCHS = 3
 STOP = """
 import os, signal
 from flower_mm.engine.checkpoint import CheckpointHook
-save = CheckpointHook._save
+save = CheckpointHook.save
 def save_and_die(self, runner, epoch):
     save(self, runner, epoch)
     if epoch == int(os.environ['STOP_AFTER']):
         os.kill(os.getpid(), signal.SIGKILL)
-CheckpointHook._save = save_and_die
+CheckpointHook.save = save_and_die
 """
 # Kills it in the third iteration of the second epoch.
 IN_MIDDLE = """

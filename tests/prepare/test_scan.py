@@ -158,7 +158,7 @@ def test_readers_die_with_the_run(tmp_path):
         'import sys\n'
         'from flower_mm.prepare import scan\n'
         'from flower_mm.prepare.find import Photo\n'
-        'scan._cores = lambda: 2\n'
+        'scan.cores = lambda: 2\n'
         'if __name__ == "__main__":\n'
         '    scan.scan([Photo("", f, 0) for f in sys.argv[1:] * 20])\n'
     )

@@ -153,10 +153,11 @@ def test_photos_of_a_run(plain_run, tmp_path):
         draw_photo(path, number % 3, number)
         photos.append(str(path))
     said = predictor.predict(photos, [0] * 20).predicted.tolist()
-    maps = heat_maps(predictor, photos, said)
+    prepared = [predictor.packed(photo) for photo in photos]
+    maps = heat_maps(predictor.model, prepared, said)
     assert [heat.shape for heat in maps] == [(32, 32)] * 20
     # The batch that a photo is in makes no difference.
-    (alone,) = heat_maps(predictor, photos[18:19], said[18:19])
+    (alone,) = heat_maps(predictor.model, prepared[18:19], said[18:19])
     assert np.allclose(alone, maps[18], atol=1e-4)
 
 

@@ -11,8 +11,9 @@ import torch
 from helpers import CLASSES
 
 from flower_mm.datasets.annotations import read_annotations
+from flower_mm.deploy.model import plain_weights
 from flower_mm.errors import UserError
-from flower_mm.report.predict import Predictor, plain_weights
+from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import read_predictions
 from flower_mm.weights.read import read_checkpoint
 
@@ -60,7 +61,7 @@ def test_scores_are_those_of_the_test_tool_to_the_bit(
 def test_the_model_saw_a_square_of_32_pixels_in_rgb(best, held_out):
     predictor = Predictor(best)
     for photo, label in zip(*held_out, strict=True):
-        seen = predictor.seen(photo)
+        seen = predictor.seen(predictor.packed(photo))
         assert seen.shape == (32, 32, 3)
         assert seen.dtype == np.uint8
         # The colour that draw_photo gives to the class.

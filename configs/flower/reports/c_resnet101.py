@@ -5,8 +5,7 @@ python tools/train.py configs/flower/reports/c_resnet101.py
 The report does not say which layers are frozen (here the stem and the first
 two of four stages), how long it warms up (here one epoch), where it clips
 (here at a norm of 1), nor how often it erases (here PyTorch's defaults). Its
-crop is taken for a random resized one with all five augmentations, and for a
-centre crop in table 2, which names that.
+five augmentations come after the centre crop that its table 2 begins with.
 """
 
 _base_ = [
@@ -27,7 +26,8 @@ model = dict(
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='NumpyToPIL', to_rgb=True),
-    dict(type='torchvision/RandomResizedCrop', size=224),
+    dict(type='torchvision/Resize', size=256),
+    dict(type='torchvision/CenterCrop', size=224),
     dict(
         type='torchvision/ColorJitter',
         brightness=0.2,
@@ -64,9 +64,7 @@ param_scheduler = [
         end=1,
         convert_to_iter_based=True,
     ),
-    # From the first step on as well: MMEngine refuses one that begins where a
-    # run of one epoch ends.
-    dict(type='CosineAnnealingLR', convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=50)
 default_hooks = dict(

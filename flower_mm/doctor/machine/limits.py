@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 
 from flower_mm.cli import python
+from flower_mm.cores import cores
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, note, stop, warn
 from flower_mm.doctor.remedy import value_at
 from flower_mm.engine.failures import SHARED_MEMORY
 from flower_mm.settings import walk
 
-QUOTA = Path('/sys/fs/cgroup/cpu.max')  # of a container
 # What writes a log elsewhere, and any one package that does it.
 BACKENDS = {
     'TensorboardVisBackend': ('tensorboard', 'tensorboardX'),
@@ -35,19 +35,6 @@ def check(case: Case) -> Iterator[Finding]:
     yield from _precision(case)
     yield from _devices(case)
     yield from _backends(case)
-
-
-def cores() -> int:
-    """Cores that this process may use; a container may have less than all."""
-    if hasattr(os, 'sched_getaffinity'):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    try:
-        quota, period = QUOTA.read_text().split()
-        return max(1, min(count, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return count
 
 
 def neighbours(launcher: str) -> int:

@@ -1,0 +1,146 @@
+"""What was aimed at, beside what results/ has of it."""
+
+from collections.abc import Iterator
+from statistics import median
+
+from benchmarks.record import recorded
+from benchmarks.time_to_accuracy.rows import seconds_to, validations_of
+from benchmarks.time_to_accuracy.table import stock_best
+
+Line = tuple[str, str, str, bool, str]  # what, target, measured, met, file
+
+
+def table() -> str:
+    lines = [
+        '| what | target | measured | | by |',
+        '| --- | --- | --- | --- | --- |',
+    ]
+    lines += [
+        f'| {what} | {target} | {measured} | {"" if met else "missed"} '
+        f'| [{name}](results/{name}.csv) |'
+        for what, target, measured, met, name in _lines()
+    ]
+    return '\n'.join(lines)
+
+
+def _lines() -> Iterator[Line]:
+    yield from _time_to_accuracy()
+    yield from _head_only()
+    yield from _throughput()
+    yield from _overhead()
+    yield from _growth()
+    yield from _prediction()
+
+
+def _at_most(
+    what: str, found: float, most: float, name: str, unit: str = ''
+) -> Line:
+    measured = f'{found:.2f}{unit}'
+    return what, f'at most {most:g}{unit}', measured, found <= most, name
+
+
+def _at_least(what: str, found: float, least: float, name: str) -> Line:
+    return what, f'at least {least:g}', f'{found:.2f}', found >= least, name
+
+
+def _time_to_accuracy() -> Iterator[Line]:
+    name = 'time_to_accuracy'
+    rows = {row['system']: row for row in recorded(name)}
+    best = stock_best(list(rows.values()))
+
+    def seconds(system: str) -> float:
+        runs = validations_of(rows[system])
+        return median(seconds_to(best, run) for run in runs)
+
+    stock = min(seconds(each) for each in rows if each.startswith('stock'))
+    yield _at_most(
+        f"the fast config's seconds to stock's best, {best:.2f} %, by stock's",
+        seconds('fast') / stock,
+        0.1,
+        name,
+    )
+
+
+def _head_only() -> Iterator[Line]:
+    for row in recorded('head_only'):
+        config = row['config'].rpartition('/')[2]
+        yield _at_most(
+            f'`--head-only` of {config} in {row["precision"]}, its seconds '
+            'by those of the bare passes',
+            float(row['ratio']),
+            1.5,
+            'head_only',
+        )
+
+
+def _throughput() -> Iterator[Line]:
+    for row in recorded('throughput'):
+        model = row['model']
+        for what, key, least in (
+            ("stock's", 'stock', 2.4 if 'ResNet' in model else 2.0),
+            ("a bare loop's", 'bare', 0.9),
+        ):
+            yield _at_least(
+                f'{model}, photos a second in training by {what}',
+                float(row[f'train_ours_to_{key}']),
+                least,
+                'throughput',
+            )
+
+
+def _overhead() -> Iterator[Line]:
+    for row in recorded('overhead'):
+        if row['threads'] != '2':
+            continue
+        share = float(row['share_of_clock'])
+        if (row['part'], row['what']) == ('start', 'first iteration'):
+            what = 'seconds to the first iteration by those of the imports'
+            yield _at_most(what, share, 1.3, 'overhead')
+        elif (row['part'], row['what']) == (
+            'epoch',
+            'outside forward and backward',
+        ):
+            what = 'of an epoch of MobileNetV2, outside forward and backward'
+            yield _at_most(what, 100 * share, 10, 'overhead', ' %')
+
+
+def _growth() -> Iterator[Line]:
+    rows = sorted(recorded('growth'), key=lambda row: int(row['photos']))
+    few, many = rows[0], rows[-1]
+    for part in ('prepare', 'decode', 'start', 'epoch'):
+        for what, key in (
+            ('milliseconds a photo', f'{part}_ms_per_photo'),
+            ('peak MB', f'{part}_peak_mb'),
+        ):
+            less, more = float(few[key]), float(many[key])
+            yield (
+                f'{part}: {what} of {few["photos"]} and of {many["photos"]} '
+                'photos',
+                'no more',
+                f'{less:g} and {more:g}',
+                more <= 1.1 * less,
+                'growth',
+            )
+
+
+def _prediction() -> Iterator[Line]:
+    ways = {
+        'eager': 'float32',
+        'bf16': 'bfloat16',
+        'onnx': 'ONNX',
+        'int8': 'ONNX int8',
+    }
+    for row in recorded('prediction'):
+        found = {
+            way: float(row[f'{key}_to_inferencer'])
+            for key, way in ways.items()
+        }
+        said = ', '.join(f'{way} {times:.2f}' for way, times in found.items())
+        yield (
+            f'{row["model"]}, prediction of {row["at_a_time"]} at a time by '
+            "MMPretrain's inferencer",
+            'at least 3',
+            said,
+            min(found.values()) >= 3,
+            'prediction',
+        )

@@ -1,5 +1,6 @@
 """What benchmarks share that let tools/compare.py do their work."""
 
+import argparse
 import csv
 import subprocess
 import sys
@@ -36,6 +37,15 @@ def by_config(rows: list[dict]) -> dict[str, list[dict]]:
     for row in rows:
         found.setdefault(row['config'], []).append(row)
     return found
+
+
+def command(benchmark: str, args: argparse.Namespace) -> str:
+    """What was typed, but for where things lie on this machine."""
+    return (
+        f'python -m benchmarks.{benchmark} --weights {Path(args.weights).name}'
+        f' --epochs {args.epochs} --seeds {" ".join(args.seeds)}'
+        f' --jobs {args.jobs}'
+    )
 
 
 def summary(runs: list[dict]) -> dict:

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.compared import ROOT, by_config, compare, summary
+from benchmarks.compared import ROOT, by_config, command, compare, summary
 from benchmarks.record import record
 
 BASE = ROOT / 'configs' / 'flower' / 'mobilenet_v2_flower.py'
@@ -87,6 +87,7 @@ def main() -> int:
     parser.add_argument('--epochs', type=int, default=3)
     parser.add_argument('--seeds', nargs='+', default=['0', '1'])
     parser.add_argument('--out', type=Path, default='work_dirs/recipes')
+    parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument(
         '--only', nargs='+', choices=CANDIDATES, default=CANDIDATES
     )
@@ -96,6 +97,7 @@ def main() -> int:
         args.out,
         *('--seeds', *args.seeds, '--epochs', str(args.epochs)),
         *('--weights', args.weights, '--data-root', args.data_root),
+        *('--jobs', str(args.jobs)),
     )
     record(
         'recipes',
@@ -104,8 +106,7 @@ def main() -> int:
                 'recipe': name,
                 'lines': ' '.join(CANDIDATES[name].split()),
                 **summary(runs),
-                'command': 'python -m benchmarks.recipes '
-                f'--epochs {args.epochs}',
+                'command': command('recipes', args),
             }
             for name, runs in by_config(rows).items()
         ],

@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.compared import ROOT, by_config, compare, summary
+from benchmarks.compared import ROOT, by_config, command, compare, summary
 from benchmarks.record import record
 from flower_mm.settings import read_config
 
@@ -72,8 +72,7 @@ def main() -> int:
             {
                 'recipe': name,
                 **summary(runs),
-                'command': 'python -m benchmarks.reports '
-                f'--epochs {args.epochs}',
+                'command': command('reports', args),
             }
             for name, runs in by_config(rows).items()
         ],

@@ -19,11 +19,19 @@ INTERRUPTED, TERMINATED = 130, 143  # as a shell tells SIGINT and SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, from a scheduler or `kill`: leave as after Ctrl-C."""
+    """SIGTERM, from a scheduler or `kill`: leave as after Ctrl-C.
 
-    @staticmethod
-    def on_signal(*_: object) -> None:
-        raise Terminated
+    `came` stays true: where all processes of a group are told to end, what
+    one of them misses of another may hide the signal.
+    """
+
+    came = False
+
+    @classmethod
+    def on_signal(cls, *_: object) -> None:
+        cls.came = True
+        let_children_end()
+        raise cls
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def plan(args: argparse.Namespace) -> list[Trial]:
         Trial(
             config=Path(config),
             seed=seed,
-            epochs=0 if args.head_only else cfg.train_cfg.max_epochs,
+            epochs=1 if args.head_only else cfg.train_cfg.max_epochs,
             folder=Path(args.out)
             / f'{Path(config).stem}-{_digest(cfg)}'
             / f'seed_{seed}',

@@ -32,7 +32,7 @@ def compare(args: argparse.Namespace) -> int | None:
             _tidy(trial)
             table()  # after each, so that no hour of them is lost
 
-        run_all(trials, args.jobs, args.device, ended)
+        run_all(trials, set(codes), args.jobs, args.device, ended)
         print(f'\n{table()}')
     print(f'  table  {folder / "compare.md"}')
     print(f'  runs   {folder / "compare.csv"}')

@@ -28,6 +28,7 @@ def row(trial: Trial, code: int) -> dict:
         'best_epoch': result.get('best_epoch'),
         'last_top1': _round(_last(trial.folder)),
         'seconds': round(trial.seconds(), 1),
+        'at_once': trial.at_once(),
         'parameters': parameters.get('all'),
         'trained_parameters': parameters.get('trained'),
         'train': photos.get('train'),
@@ -151,6 +152,8 @@ def markdown(rows: list[dict]) -> str:
     if any(len(line.runs) < 2 for line in found):
         text += 'Another seed may move those of one run: no place.'
     text = f'{text.rstrip()}\n'
+    if (most := max((one['at_once'] for one in rows), default=1)) > 1:
+        text += f'\nUp to {most} ran at a time: alone each takes less.\n'
     for one in rows:
         name = f'{one["config"]}, seed {one["seed"]}'
         if one['status'] == 'failed':

@@ -24,7 +24,7 @@ class Trial:
 
     config: Path
     seed: int
-    epochs: int
+    epochs: int  # that the progress bar counts
     folder: Path
     flags: tuple[str, ...]  # of tools/train.py
 
@@ -51,15 +51,16 @@ class Trial:
         return self.record().get('result', {}).get('epochs') or 0
 
     @contextmanager
-    def begun(self) -> Iterator[None]:
-        """Note that it runs from now on, unless starting it fails."""
+    def begun(self, at_once: int) -> Iterator[None]:
+        """Note that it runs from now on, unless starting it fails.
+
+        As one of `at_once`, who take the cores from each other.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         sessions = self._sessions()
         size = self.log.stat().st_size if self.log.is_file() else 0
-        self._write([
-            *sessions,
-            {'begun': time.time(), 'ended': None, 'log': size},
-        ])  # fmt: skip
+        now = {'begun': time.time(), 'ended': None}
+        self._write([*sessions, {**now, 'log': size, 'at_once': at_once}])
         try:
             yield
         except BaseException:
@@ -73,6 +74,10 @@ class Trial:
     def seconds(self) -> float:
         """From command to end, of all times that it ran."""
         return sum(one['ended'] - one['begun'] for one in self._sessions())
+
+    def at_once(self) -> int:
+        """How many ran at a time, the most of all times that it ran."""
+        return max(one.get('at_once', 1) for one in self._sessions())
 
     def started(self) -> float:
         return self._sessions()[0]['begun']

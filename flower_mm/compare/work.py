@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from flower_mm.compare.trial import Trial
 from flower_mm.cores import cores
 
 LOOK_EVERY = 0.5  # seconds
+PATIENCE = 60  # seconds, for one that was told to stop
 
 
 @dataclass
@@ -34,19 +35,18 @@ class Running:
 
 def run_all(
     trials: list[Trial],
+    done: Container[Trial],
     jobs: int,
     devices: list[str],
     ended: Callable[[Trial, int], None],
 ) -> None:
     """Train what is not done yet; tell `ended` of each exit code."""
-    waiting = deque(trial for trial in trials if not trial.done())
+    waiting = deque(trial for trial in trials if trial not in done)
     running: dict[int, Running] = {}
     busy: set[Trial] = set()
     total = sum(trial.epochs for trial in trials)
     before = total - sum(trial.epochs for trial in waiting)
     at_once = max(1, min(jobs, len(waiting)))
-    # Each would take all cores, and wait for the others.
-    threads = max(1, cores() // at_once) if at_once > 1 else None
     with (
         console.progress(total, 'epochs', start=before) as advance,
         _told_to_stop() as told,
@@ -56,7 +56,7 @@ def run_all(
                 for slot in set(range(jobs)) - running.keys():
                     if trial := _next(waiting, busy):
                         device = devices[slot % len(devices)]
-                        running[slot] = _start(trial, device, threads)
+                        running[slot] = _start(trial, device, at_once)
                 time.sleep(LOOK_EVERY)
                 for slot, one in list(running.items()):
                     code = one.process.poll()
@@ -117,12 +117,14 @@ def _next(waiting: deque[Trial], busy: set[Trial]) -> Trial | None:
     return None
 
 
-def _start(trial: Trial, device: str, threads: int | None) -> Running:
+def _start(trial: Trial, device: str, at_once: int) -> Running:
     tool = Path(sys.argv[0]).with_name('train.py')
     environment = dict(os.environ)
-    if threads:
+    if at_once > 1:
+        # Each would take all cores, and wait for the others.
+        threads = max(1, cores() // at_once)
         environment.setdefault('OMP_NUM_THREADS', str(threads))
-    with trial.begun(), trial.log.open('a', encoding='utf-8') as log:
+    with trial.begun(at_once), trial.log.open('a', encoding='utf-8') as log:
         process = subprocess.Popen(
             [
                 *(sys.executable, tool, *trial.flags, '--resume'),
@@ -141,6 +143,11 @@ def _stop(running: list[Running]) -> None:
     """Each keeps its whole epochs, as after Ctrl-C."""
     for one in running:
         one.process.terminate()
+    until = time.monotonic() + PATIENCE
     for one in running:
-        one.process.wait()
+        try:
+            one.process.wait(max(0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            one.process.kill()
+            one.process.wait()
         one.trial.end()

@@ -13,6 +13,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
 from flower_mm.cli import (
+    Terminated,
     command,
     interrupted,
     let_children_end,
@@ -202,15 +203,17 @@ def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
         with explained(Path(cfg.work_dir), batch_size, less):
             runner = RUNNERS.build(cfg)
             train_to_the_end(runner)
-    except BaseException as error:
+    except BaseException as ended:
         let_children_end()
+        # A worker that ended first, of the same signal, is no reason.
+        error = Terminated() if Terminated.came else ended
         if runner:
             _record(runner, error)
             # To go on is of use where it had begun; to ask a loop that is
             # not built yet would build it.
             built = isinstance(runner._train_loop, BaseLoop)
             error.while_training = built and runner.iter > 0
-        raise
+        raise error
     return runner
 
 

@@ -175,7 +175,10 @@ def _legacy(file: BinaryIO) -> object:
     for key in keys:
         places[key] = place + 8
         file.seek(place)
-        (numel,) = struct.unpack('<q', file.read(8))
+        count = file.read(8)
+        if len(count) < 8:
+            raise ValueError('it ends within its tensors')
+        (numel,) = struct.unpack('<q', count)
         if numel != storages[key].numel:
             raise ValueError('a tensor has another size than it says')
         place += 8 + storages[key].nbytes

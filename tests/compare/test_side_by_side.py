@@ -117,6 +117,7 @@ def test_rows_and_table_and_one_failed_run(start, tmp_path):
     text = (out / 'compare.md').read_text()
     assert text in run.text
     assert '| usual |' in text
+    assert {row['at_once'] for row in found} == {'2'}
     assert 'Failed: broken, seed 1' in text
     assert 'broken, seed 0: failed' in run.text
 
@@ -259,6 +260,22 @@ def test_an_error_of_its_own_leaves_no_training_behind(start, tmp_path):
     runs = runs_of(tmp_path / 'out')
     assert len(runs) == 2
     assert not any(map(is_taken, runs))
+
+
+def test_a_training_that_does_not_end_is_killed(start, tmp_path):
+    script = tmp_path / 'first.py'
+    script.write_text(
+        'import flower_mm.compare.work\nflower_mm.compare.work.PATIENCE = 1\n'
+    )
+    run = start('usual', '--epochs', '100', first=str(script))
+    wait_for_epoch(tmp_path / 'out', 1)
+    (folder,) = runs_of(tmp_path / 'out')
+    children = Path(f'/proc/{run.process.pid}/task/{run.process.pid}/children')
+    (training,) = map(int, children.read_text().split())
+    os.kill(training, signal.SIGSTOP)  # it hears nothing
+    os.kill(run.process.pid, signal.SIGTERM)
+    assert run.wait() == 143, run.text
+    assert not is_taken(folder)
 
 
 def test_flags_reach_the_trainings(finish, tmp_path):

@@ -13,6 +13,7 @@ def rows(config: str, *accuracies: float, **others: object) -> list[dict]:
             'best_top1': accuracy,
             'last_top1': accuracy - 1,
             'seconds': 10.0 + seed,
+            'at_once': 1,
             'parameters': 2_230_277,
             'trained_parameters': 6405,
             'folder': f'out/{config}/seed_{seed}',
@@ -74,6 +75,12 @@ def test_mean_and_range_and_what_they_cost():
         '1', 'a', '91.17 (90.00 to 92.00)', '90.17 (89.00 to 91.00)', '3',
         '3', '11 (10 to 12)', '2,230,277', '6,405',
     ]  # fmt: skip
+
+
+def test_seconds_that_others_took_a_part_of_are_told():
+    assert 'at a time' not in markdown(rows('a', 90))
+    text = markdown(rows('a', 90) + rows('b', 80, at_once=2))
+    assert 'Up to 2 ran at a time' in text
 
 
 def test_a_failed_run_is_named_and_not_counted():

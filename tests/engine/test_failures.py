@@ -100,10 +100,42 @@ def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
     assert len(processes_of(run.process.pid)) > 3
     to(run.process.pid, number)
     run.process.join(QUICK)
-    assert run.process.exitcode == code
+    assert run.process.exitcode == code, run.text
     assert processes_of(run.process.pid) == []
     assert 'Go on from there' in run.text
     assert 'Traceback' not in run.text
+
+
+# Where the reader and its workers are told at once.
+HIDDEN = """
+import os, signal
+from flower_mm.cli import Terminated
+from flower_mm.datasets import FlowerDataset
+load = FlowerDataset.prepare_data
+def told(self, index):
+    if os.path.exists({after!r}):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Terminated:
+            raise {error}
+    return load(self, index)
+FlowerDataset.prepare_data = told
+"""
+
+
+@pytest.mark.parametrize(
+    'error', ['BrokenPipeError', 'RuntimeError', 'SystemError']
+)
+def test_told_to_stop_behind_an_error_of_a_worker(error, start, tmp_path):
+    script = tmp_path / 'first.py'
+    after = str(tmp_path / 'run' / 'epoch_1.pth')
+    script.write_text(HIDDEN.format(after=after, error=error))
+    run = start(*LONG, 'train_dataloader.num_workers=0', first=str(script))
+    assert run.wait() == 143, run.text
+    assert 'Go on from there' in run.text
+    assert 'error' not in run.text
+    record = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert record['status'] == 'interrupted'
 
 
 # What a worker does whose reader is gone, seen in one of twenty runs stopped.

@@ -318,6 +318,14 @@ def test_a_file_that_is_cut_off(share, zipped, tmp_path):
         read_checkpoint(path)
 
 
+def test_an_old_file_that_ends_before_its_last_number(tmp_path):
+    """Within the eight bytes that say how many numbers follow."""
+    path = save({'x': torch.ones(1)}, tmp_path / 'x.pth', zipped=False)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(UserError, match='ends within its tensors'):
+        read_checkpoint(path)
+
+
 @pytest.mark.parametrize('kept', [b'\x05\x00', b''])
 def test_an_old_file_with_other_numbers_than_it_says(kept, tmp_path):
     path = save({'x': torch.rand(5)}, tmp_path / 'x.pth', zipped=False)

@@ -213,7 +213,9 @@ def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
             # not built yet would build it.
             built = isinstance(runner._train_loop, BaseLoop)
             error.while_training = built and runner.iter > 0
-        raise error
+        if error is ended:
+            raise
+        raise error from ended
     return runner
 
 

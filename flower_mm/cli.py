@@ -62,7 +62,8 @@ def wait_asleep() -> None:
 def let_children_end() -> None:
     """Keep torch from raising at the end of each worker while we end too."""
     if hasattr(signal, 'SIGCHLD'):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # Python would complain of SIG_DFL for one that is on its way.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
 
 
 def interrupted(stop: KeyboardInterrupt) -> int:

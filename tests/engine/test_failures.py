@@ -103,7 +103,7 @@ def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
     assert run.process.exitcode == code, run.text
     assert processes_of(run.process.pid) == []
     assert 'Go on from there' in run.text
-    assert 'Traceback' not in run.text
+    assert 'Traceback' not in run.text, run.text
 
 
 # Where the reader and its workers are told at once.
@@ -195,7 +195,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_word(
     assert run.process.exitcode == 2, run.text
     assert 'error: a worker that loads photos was ended' in run.text
     assert '--resume' in run.text
-    assert 'Traceback' not in run.text
+    assert 'Traceback' not in run.text, run.text
     assert processes_of(run.process.pid) == []
     record = json.loads((tmp_path / 'run' / 'run.json').read_text())
     assert record['status'] == 'failed'
@@ -229,7 +229,7 @@ def test_full_shared_memory_is_named(start, tmp_path):
     assert run.process.exitcode == 2, run.text
     assert 'out of shared memory' in run.text
     assert 'num_workers=0' in run.text
-    assert 'Traceback' not in run.text
+    assert 'Traceback' not in run.text, run.text
     assert processes_of(run.process.pid) == []
 
 
@@ -406,7 +406,7 @@ def test_full_memory_says_which_batch_and_what_helps(start, tmp_path):
     assert run.wait() == 2, run.text
     assert 'not enough for a batch of 32 photos' in run.text
     assert '--accumulate 2' in run.text
-    assert 'Traceback' not in run.text
+    assert 'Traceback' not in run.text, run.text
 
 
 # There is no GPU to fill here: torch's own exception stands for one.

@@ -49,6 +49,13 @@ GROWING = """train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='PackInputs'),
 ]))
 """
+LARGER = """val_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=264, edge='short'),
+    dict(type='CenterCrop', crop_size=256),
+    dict(type='PackInputs'),
+]))
+"""
 CANDIDATES = {
     'today': '',
     'head': HEAD,
@@ -67,6 +74,11 @@ CANDIDATES = {
     'head_smooth_0': HEAD + SMOOTH.format(0.0),
     'head_smooth_02': HEAD + SMOOTH.format(0.2),
     'head_no_average': NO_AVERAGE,
+    'head_shorter_average': HEAD.replace(
+        'dict(h', 'dict(ema=dict(momentum=0.05), h', 1
+    ),
+    # Photos look larger to a network that is tested as it was trained.
+    'head_tested_at_256': HEAD + LARGER,
     'head_growing': HEAD + GROWING,
     'head_erasing': HEAD
     + MORE.format("type='RandomErasing', erase_prob=0.25, mode='rand'"),

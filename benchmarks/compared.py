@@ -39,12 +39,13 @@ def by_config(rows: list[dict]) -> dict[str, list[dict]]:
     return found
 
 
-def command(benchmark: str, args: argparse.Namespace) -> str:
+def command(benchmark: str, args: argparse.Namespace, name: str) -> str:
     """What was typed, but for where things lie on this machine."""
+    length = f'--epochs {args.epochs}' if args.epochs else '--full-length'
     return (
         f'python -m benchmarks.{benchmark} --weights {Path(args.weights).name}'
-        f' --epochs {args.epochs} --seeds {" ".join(args.seeds)}'
-        f' --jobs {args.jobs}'
+        f' {length} --seeds {" ".join(args.seeds)} --jobs {args.jobs}'
+        f' --only {name}'
     )
 
 

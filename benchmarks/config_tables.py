@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from statistics import mean
 
 from benchmarks.record import recorded
 
@@ -41,10 +42,15 @@ def ours() -> str:
     return _table(heads, lines)
 
 
+def _theirs() -> dict[str, dict]:
+    """What each report got, with data and weights of its own."""
+    with (FLOWER / 'reports' / 'theirs.csv').open(encoding='utf-8') as file:
+        return {row['config']: row for row in csv.DictReader(file)}
+
+
 def reports() -> str:
     """A line a report: what it got, and how its own backbone begins."""
-    with (FLOWER / 'reports' / 'theirs.csv').open(encoding='utf-8') as file:
-        theirs = {row['config']: row for row in csv.DictReader(file)}
+    theirs = _theirs()
     own = {row['config']: row for row in recorded('own_backbones')}
     lines = []
     for path in sorted((FLOWER / 'reports').glob('*.py')):
@@ -59,29 +65,47 @@ def reports() -> str:
     return _table(heads, lines)
 
 
+def _spread(runs: list[dict], name: str, shape: str = '.2f') -> str:
+    values = [float(run[name]) for run in runs]
+    middle, low, high = (
+        format(value, shape)
+        for value in (mean(values), min(values), max(values))
+    )
+    return middle if low == high else f'{middle} ({low} to {high})'
+
+
 def on_one_backbone() -> str:
     """A table for each length; the best mean first."""
-    rows = recorded('reports')
-    rows.sort(key=lambda row: (int(row['epochs']), -float(row['top1_mean'])))
+    theirs = _theirs()
+    groups: dict[tuple, dict[str, list[dict]]] = {}
+    for row in recorded('reports'):
+        group = groups.setdefault((int(row['epochs']), row['device']), {})
+        group.setdefault(row['recipe'], []).append(row)
     text = []
-    for epochs in dict.fromkeys(row['epochs'] for row in rows):
-        those = [row for row in rows if row['epochs'] == epochs]
+    for (epochs, device), recipes in sorted(groups.items()):
         lines = [
             [
-                f'`{row["recipe"]}`',
-                _range(row, 'top1'),
-                _range(row, 'last_top1'),
-                str(len(row['seeds'].split())),
-                row['seconds'],
+                f'`{recipe}`',
+                _spread(runs, 'best_top1'),
+                _spread(runs, 'last_top1'),
+                str(len(runs)),
+                _spread(runs, 'seconds', '.0f'),
+                runs[0]['full_length'],
+                theirs.get(recipe, {}).get('top1', ''),
             ]
-            for row in those
+            for recipe, runs in sorted(
+                recipes.items(),
+                key=lambda item: -mean(float(r['best_top1']) for r in item[1]),
+            )
         ]
         heads = [
-            f'recipe, {epochs} epoch{"s" * (epochs != "1")}',
+            f'{epochs} epoch{"s" * (epochs != 1)}',
             'best epoch, %',
             'last epoch, %',
             'seeds',
             's',
+            'full length',
+            'theirs, %',
         ]
-        text.append(_table(heads, lines))
+        text.append(f'On {device}:\n\n{_table(heads, lines)}')
     return '\n\n'.join(text)

@@ -118,7 +118,7 @@ def main() -> int:
                 'recipe': name,
                 'lines': ' '.join(CANDIDATES[name].split()),
                 **summary(runs),
-                'command': command('recipes', args),
+                'command': command('recipes', args, name),
             }
             for name, runs in by_config(rows).items()
         ],

@@ -5,18 +5,18 @@ python -m benchmarks.reports --weights mobilenet_v2_in1k.pth
 
 The reports used backbones whose weights may not be at hand, and other splits
 of the photos. Here each recipe trains MobileNetV2 from the same weights on the
-same photos for the same number of epochs, in the precision that this machine
-is fastest in; all else is as in configs/flower/reports. A schedule that is
-counted in epochs stays what it was, so that a short run may end before it
-begins. tools/compare.py does the work, and goes on where it was stopped; the
-rows go to results/reports.csv.
+same photos for the same number of epochs, or with --full-length for its own,
+in the precision that this machine is fastest in; all else is as in
+configs/flower/reports. A schedule that is counted in epochs stays what it was,
+so that a short run may end before it begins. tools/compare.py does the work,
+and goes on where it was stopped; each run is a row of results/reports.csv.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.compared import ROOT, by_config, command, compare, summary
+from benchmarks.compared import ROOT, command, compare
 from benchmarks.record import record
 from flower_mm.settings import read_config
 
@@ -28,8 +28,14 @@ OURS = {
 # The same recipe as another, but for the backbone.
 TWINS = ('a2_resnet34', 'c_resnet152')
 # Where the maps have an eighth of the photo's side, and so as many stages of
-# MobileNetV2 stay frozen as of a ResNet two do.
+# MobileNetV2 stay frozen as of a ResNet two do. Only the statistics of its
+# first batch norm move, unlike a ResNet's: MMPretrain leaves them be.
 FROZEN = {-1: -1, 2: 3}
+COLUMNS = (
+    'epochs', 'seed', 'train', 'val', 'best_top1', 'best_epoch', 'last_top1',
+    'seconds', 'at_once', 'parameters', 'trained_parameters', 'optim_wrapper',
+    'device', 'lists_sha256',
+)  # fmt: skip
 ON_MOBILENET = """
 model = dict(
     backbone=dict(
@@ -49,6 +55,9 @@ def main() -> int:
     parser.add_argument('--weights', required=True)
     parser.add_argument('--data-root', default='data/flower_dataset')
     parser.add_argument('--epochs', type=int, default=3)
+    parser.add_argument(
+        '--full-length', action='store_true', help="each report's own epochs"
+    )
     parser.add_argument('--seeds', nargs='+', default=['0', '1', '2'])
     parser.add_argument('--out', type=Path, default='work_dirs/reports')
     parser.add_argument('--jobs', type=int, default=1)
@@ -59,10 +68,16 @@ def main() -> int:
     }
     parser.add_argument('--only', nargs='+', choices=recipes, default=recipes)
     args = parser.parse_args()
+    if args.full_length:
+        args.epochs = None
     rows, code = compare(
-        [write_config(name, recipes[name], args.out) for name in args.only],
+        [
+            write_config(name, recipes[name], args.epochs, args.out)
+            for name in args.only
+        ],
         args.out,
-        *('--seeds', *args.seeds, '--epochs', str(args.epochs)),
+        *(('--epochs', str(args.epochs)) if args.epochs else ()),
+        *('--seeds', *args.seeds),
         *('--weights', args.weights, '--data-root', args.data_root),
         *('--jobs', str(args.jobs)),
     )
@@ -70,24 +85,35 @@ def main() -> int:
         'reports',
         [
             {
-                'recipe': name,
-                **summary(runs),
-                'command': command('reports', args),
+                'recipe': run['config'],
+                'full_length': full_length(recipes[run['config']]),
+                **{name: run[name] for name in COLUMNS},
+                'command': command('reports', args, run['config']),
             }
-            for name, runs in by_config(rows).items()
+            for run in rows
         ],
-        key=('recipe', 'epochs', 'train', 'val'),
+        key=('recipe', 'epochs', 'seed', 'train', 'val', 'device'),
     )
     return code
 
 
-def write_config(name: str, path: Path, out: Path) -> Path:
+def full_length(path: Path) -> int:
+    return read_config(str(path)).train_cfg.max_epochs
+
+
+def write_config(name: str, path: Path, epochs: int | None, out: Path) -> Path:
     """The config that trains the recipe on MobileNetV2."""
     text = f"_base_ = {str(path)!r}\nprecision = 'auto'\n"
     if name not in OURS:
-        backbone = read_config(str(path)).model.backbone
-        frozen = FROZEN[backbone.get('frozen_stages', -1)]
+        cfg = read_config(str(path))
+        frozen = FROZEN[cfg.model.backbone.get('frozen_stages', -1)]
         text += ON_MOBILENET.format(frozen=frozen)
+        whole = [one.to_dict() for one in cfg.param_scheduler or []]
+        begun = [
+            one for one in whole if not epochs or one.get('begin', 0) < epochs
+        ]
+        if begun != whole:  # one that begins where the run ends is refused
+            text += f'param_scheduler = {begun}\n'
     config = out.resolve() / 'configs' / f'{name}.py'
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(text)

@@ -168,7 +168,7 @@ def test_on_one_backbone_all_else_is_the_report(path, tmp_path):
     """But for the layers that stay frozen, which have the same stride."""
     report = read_config(str(path))
     other = read_config(
-        str(benchmarks_reports.write_config(path.stem, path, tmp_path))
+        str(benchmarks_reports.write_config(path.stem, path, 3, tmp_path))
     )
     backbone = other.model.backbone
     assert backbone.type == 'MobileNetV2'
@@ -190,6 +190,13 @@ def test_on_one_backbone_all_else_is_the_report(path, tmp_path):
         if not weight.requires_grad
     ]
     assert bool(frozen) == (path.stem[:2] == 'c_')
+
+
+def test_in_one_epoch_the_warm_up_is_all_of_the_schedule(tmp_path):
+    path = FOLDER / 'c_resnet101.py'
+    written = benchmarks_reports.write_config(path.stem, path, 1, tmp_path)
+    (warm_up,) = read_config(str(written)).param_scheduler
+    assert warm_up.type == 'LinearLR'
 
 
 @pytest.mark.parametrize('name', recipes.CANDIDATES)

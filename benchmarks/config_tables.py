@@ -58,10 +58,17 @@ def reports() -> str:
         lines.append([
             told.get('top1', ''),
             told.get('epochs', ''),
+            told.get('seconds', ''),
             f'{falls["first_loss"]} to {falls["last_loss"]}' if falls else '',
             f'`python tools/train.py configs/flower/reports/{path.name}`',
         ])  # fmt: skip
-    heads = ['theirs, %', 'epochs', 'loss here, from scratch', 'command']
+    heads = [
+        'theirs, %',
+        'epochs',
+        'their s',
+        'loss here, from scratch',
+        'command',
+    ]
     return _table(heads, lines)
 
 

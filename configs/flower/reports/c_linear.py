@@ -2,7 +2,8 @@
 
 python tools/train.py configs/flower/reports/c_linear.py
 
-The report does not say how long the rate rises (here one epoch).
+The report does not say how long the rate rises (here one epoch) nor whether it
+falls again (here it stays).
 """
 
 _base_ = './c_resnet101.py'

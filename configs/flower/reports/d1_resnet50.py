@@ -3,7 +3,8 @@
 python tools/train.py configs/flower/reports/d1_resnet50.py
 
 As it was logged: ImageNet's milestones are kept, and twenty epochs come to
-none of them.
+none of them. The report names no augmentations: here those of MMPretrain's
+own config, a random resized crop and a flip.
 """
 
 _base_ = [

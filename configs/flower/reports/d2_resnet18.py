@@ -2,9 +2,9 @@
 
 python tools/train.py configs/flower/reports/d2_resnet18.py
 
-The report does not say the momentum (here 0.9), the number of epochs (here
-25, with that schedule PyTorch's tutorial), the batch (here 32), nor how strong
-the augmentations are.
+The report does not say the momentum (here 0.9), by how much the rate falls
+(here to a tenth), the number of epochs (here 25, with that schedule PyTorch's
+tutorial), the batch (here 32), nor how strong the augmentations are.
 """
 
 _base_ = [

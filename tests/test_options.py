@@ -56,6 +56,19 @@ def rates(runner: FlowerRunner) -> list[float]:
     return list(runner.message_hub.log_scalars['train/lr'].data[0])
 
 
+CONFIGS = sorted((ROOT / 'configs' / 'flower').rglob('*.py'))
+
+
+@pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
+def test_the_lines_fit_every_config(config, tmp_path):
+    for option, line in OPTIONS.items():
+        if not line.startswith('_base_'):
+            line = f'_base_ = {str(config)!r}\n{line}'
+        path = tmp_path / 'mine.py'
+        path.write_text(f'{line}\n')
+        assert read_config(str(path)).model.type == 'ImageClassifier', option
+
+
 @pytest.mark.parametrize(
     ('name', 'kind'), [('Mixup', Mixup), ('CutMix', CutMix)]
 )

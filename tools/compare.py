@@ -9,6 +9,7 @@ The same command goes on where it was stopped.
 import argparse
 
 from flower_mm import cli
+from flower_mm.flags import Options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,9 +48,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--jobs',
         type=cli.count,
-        default=1,
         metavar='N',
-        help='trainings at a time; 1 by default',
+        help='trainings at a time; one a device by default',
     )
     parser.add_argument(
         '--device',
@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
+        action=Options,
         metavar='KEY=VALUE',
         help='as for tools/train.py, for all configs',
     )

@@ -18,7 +18,7 @@ model = dict(
         cal_acc=True,
     ),
     # ImageNet's Mixup makes up for long schedules, not short ones.
-    train_cfg=None,
+    train_cfg=dict(_delete_=True),
 )
 # A usual rate for attention and layer norm; not measured here, for want of
 # weights.

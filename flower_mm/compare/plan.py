@@ -26,10 +26,14 @@ SWITCHES = ('from_scratch', 'head_only', 'amp')
 def plan(args: argparse.Namespace) -> list[Trial]:
     """Every config with every seed; seeds in turn, so that early rows tell.
 
-    All configs are read before the first training begins.
+    All configs are read before the first training begins, and as they are
+    then each of their trainings has them.
     """
     _refuse(args)
-    settled = [(config, *_settle(config, args)) for config in args.configs]
+    flags = _flags(args)
+    read = {config: _read(config, args) for config in args.configs}
+    settled = {config: _settled(config, args, flags) for config in read}
+    _require_same_photos(settled)
     return [
         Trial(
             config=Path(config),
@@ -38,10 +42,11 @@ def plan(args: argparse.Namespace) -> list[Trial]:
             folder=Path(args.out)
             / f'{Path(config).stem}-{_digest(cfg)}'
             / f'seed_{seed}',
+            text=read[config].pretty_text,
             flags=(*flags, '--seed', str(seed)),
         )
         for seed in args.seeds
-        for config, flags, cfg in settled
+        for config, cfg in settled.items()
     ]
 
 
@@ -56,24 +61,37 @@ def _refuse(args: argparse.Namespace) -> None:
                 )
     for device in args.device:
         use_device(device, launcher='none')
+    if args.head_only and args.epochs:
+        raise UserError(
+            '--head-only fits the last layer in one pass: without --epochs'
+        )
 
 
-def _settle(config: str, args: argparse.Namespace) -> tuple[list[str], Config]:
-    """The flags that train.py gets, and the config that it makes of them."""
-    flags = [config, '--no-report']
+def _flags(args: argparse.Namespace) -> list[str]:
+    """What train.py gets besides a config."""
+    flags = ['--no-report']
     flags += [f'--{s.replace("_", "-")}' for s in SWITCHES if getattr(args, s)]
     for flag in ('data_root', 'weights'):
         if value := getattr(args, flag):
             flags += [f'--{flag.replace("_", "-")}', value]
-    options = list(args.cfg_options or [])
+    return flags
+
+
+def _read(config: str, args: argparse.Namespace) -> Config:
+    options = dict(args.cfg_options or {})
     if args.epochs:
-        options.append(f'train_cfg.max_epochs={args.epochs}')
-    if options:
-        flags += ['--cfg-options', *options]
+        options['train_cfg.max_epochs'] = args.epochs
+    return read_config(config, options)
+
+
+def _settled(
+    config: str, args: argparse.Namespace, flags: list[str]
+) -> Config:
+    """What train.py makes of a config."""
     parser = argparse.ArgumentParser()
     add_training_flags(parser)
-    read = parser.parse_args([*flags, '--device', args.device[0]])
-    cfg = read_config(config, read.cfg_options)
+    read = parser.parse_args([config, *flags, '--device', args.device[0]])
+    cfg = _read(config, args)
     require_epochs(cfg)
     if cfg.get('runner_type') != 'FlowerRunner':
         raise UserError(
@@ -86,7 +104,19 @@ def _settle(config: str, args: argparse.Namespace) -> tuple[list[str], Config]:
         weights = find_weights(hook.weights)
         if not weights.is_file():
             raise UserError(f'{config}: there are no weights {weights}')
-    return flags, cfg
+    return cfg
+
+
+def _require_same_photos(settled: dict[str, Config]) -> None:
+    (first, cfg), *others = settled.items()
+    photos = lists_sha256(data_root(cfg))
+    for config, other in others:
+        if lists_sha256(data_root(other)) != photos:
+            raise UserError(
+                f'{first} is about the photos in {data_root(cfg)}, {config} '
+                f'about those in {data_root(other)}: for one dataset, '
+                '--data-root FOLDER'
+            )
 
 
 def _weights(cfg: Config) -> list[Path]:
@@ -101,9 +131,14 @@ def _weights(cfg: Config) -> list[Path]:
 def _digest(cfg: Config) -> str:
     """Eight digits that tell trainings apart, but for their seed."""
     photos = lists_sha256(data_root(cfg))
-    # A file of weights may be another one under the same name.
+    # By their bytes: not another file under the same name, but the same one
+    # under another.
     weights = [sha256_of(path) for path in _weights(cfg)]
-    text = json.dumps([_decisive(cfg.to_dict()), photos, weights])
+    whole = cfg.to_dict()
+    whole['load_from'] = None
+    if hook := whole['default_hooks'].get('pretrained'):
+        hook['weights'] = None
+    text = json.dumps([_decisive(whole), photos, weights])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

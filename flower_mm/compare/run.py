@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from flower_mm.cli import OURS, YOURS
+from flower_mm.cli import OURS, YOURS, interrupted
 from flower_mm.compare.plan import plan
-from flower_mm.compare.table import failure, row, write
+from flower_mm.compare.table import CSV, failure, other_runs, row, write
 from flower_mm.compare.trial import Trial
 from flower_mm.compare.work import run_all
 from flower_mm.engine.checkpoint import checkpoints
@@ -17,6 +17,11 @@ def compare(args: argparse.Namespace) -> int | None:
     trials, folder = plan(args), Path(args.out)
     with only_run_in(folder, '--out'):
         codes = {trial: 0 for trial in trials if trial.done()}
+        if others := other_runs(folder, trials):
+            print(
+                f'{others} rows of {folder / CSV} are of other runs, and '
+                'leave it; what they trained stays'
+            )
         if codes:
             print(f'{len(codes)} of {len(trials)} runs are done; kept')
         for trial in codes:
@@ -32,10 +37,15 @@ def compare(args: argparse.Namespace) -> int | None:
             _tidy(trial)
             table()  # after each, so that no hour of them is lost
 
-        run_all(trials, set(codes), args.jobs, args.device, ended)
+        jobs = args.jobs or len(args.device)
+        try:
+            run_all(trials, set(codes), jobs, args.device, ended)
+        except KeyboardInterrupt as stop:
+            print('\nstopped; the same command goes on from there', flush=True)
+            return interrupted(stop)
         print(f'\n{table()}')
     print(f'  table  {folder / "compare.md"}')
-    print(f'  runs   {folder / "compare.csv"}')
+    print(f'  runs   {folder / CSV}')
     failed = {code for trial, code in codes.items() if failure(trial, code)}
     return (YOURS if failed == {YOURS} else OURS) if failed else None
 

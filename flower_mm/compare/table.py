@@ -7,9 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from statistics import mean
 
+from flower_mm.cli import INTERRUPTED, TERMINATED
 from flower_mm.compare.trial import LOG, Trial
 from flower_mm.files import replacing
 from flower_mm.report.curves import phases, read_scalars
+
+CSV = 'compare.csv'
 
 
 def row(trial: Trial, code: int) -> dict:
@@ -50,11 +53,13 @@ def failure(trial: Trial, code: int) -> str | None:
     if code == 0 and trial.done():
         return None
     said = trial.said()
-    errors = [line for line in said if line.startswith('error: ')]
-    if code and errors:
-        return errors[-1].removeprefix('error: ')
     if code < 0:
         return f'killed by {signal.Signals(-code).name}'
+    if code in (INTERRUPTED, TERMINATED):
+        return 'told to stop; the same comparison goes on with it'
+    errors = [n for n, line in enumerate(said) if line.startswith('error: ')]
+    if code and errors:
+        return ' '.join(said[errors[-1] :]).removeprefix('error: ')
     return (said or ['it said nothing'])[-1]
 
 
@@ -119,8 +124,22 @@ def place(line: Line, among: list[Line]) -> str:
 
 
 def markdown(rows: list[dict]) -> str:
-    """The table of compare.md."""
+    """What compare.md says."""
     found = lines(rows)
+    text = _table(found) if found else 'There are no accuracies to compare.\n'
+    if (most := max((one['at_once'] for one in rows), default=1)) > 1:
+        text += f'\nUp to {most} ran at a time: alone each takes less.\n'
+    for one in rows:
+        name = f'{one["config"]}, seed {one["seed"]}'
+        if one['status'] == 'failed':
+            log = Path(one['folder']) / LOG
+            text += f'\nFailed: {name}: {one["error"]} (`{log}`)\n'
+        elif one['best_top1'] is None:
+            text += f'\nNo accuracy, for want of validation: {name}\n'
+    return text
+
+
+def _table(found: list[Line]) -> str:
     heads = (
         'place', 'config', 'best top-1, %', 'of the last epoch', 'runs',
         'epochs', 's a run', 'parameters', 'trained',
@@ -151,17 +170,7 @@ def markdown(rows: list[dict]) -> str:
         text += 'Configs whose ranges overlap share places. '
     if any(len(line.runs) < 2 for line in found):
         text += 'Another seed may move those of one run: no place.'
-    text = f'{text.rstrip()}\n'
-    if (most := max((one['at_once'] for one in rows), default=1)) > 1:
-        text += f'\nUp to {most} ran at a time: alone each takes less.\n'
-    for one in rows:
-        name = f'{one["config"]}, seed {one["seed"]}'
-        if one['status'] == 'failed':
-            log = Path(one['folder']) / LOG
-            text += f'\nFailed: {name}: {one["error"]} (`{log}`)\n'
-        elif one['best_top1'] is None:
-            text += f'\nNo accuracy, for want of validation: {name}\n'
-    return text
+    return f'{text.rstrip()}\n'
 
 
 def _range(values: list[float], shape: str = '{:.2f}') -> str:
@@ -172,10 +181,20 @@ def _range(values: list[float], shape: str = '{:.2f}') -> str:
     return middle if ends[0] == ends[1] else f'{middle} ({" to ".join(ends)})'
 
 
+def other_runs(folder: Path, trials: list[Trial]) -> int:
+    """How many rows of an earlier comparison the new table will not have."""
+    path, planned = folder / CSV, {str(trial.folder) for trial in trials}
+    if not path.is_file():
+        return 0
+    with path.open(newline='', encoding='utf-8', errors='replace') as file:
+        rows = list(csv.DictReader(file))
+    return sum(row.get('folder') not in planned for row in rows)
+
+
 def write(folder: Path, rows: list[dict]) -> str:
     """Replace compare.csv and compare.md; return what the latter says."""
     text = markdown(rows)
-    with replacing(folder / 'compare.csv', 'w') as file:
+    with replacing(folder / CSV, 'w') as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
         writer.writeheader()
         writer.writerows(rows)

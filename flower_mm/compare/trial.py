@@ -26,11 +26,17 @@ class Trial:
     seed: int
     epochs: int  # that the progress bar counts
     folder: Path
+    text: str  # of the config, as it was planned
     flags: tuple[str, ...]  # of tools/train.py
 
     @property
     def name(self) -> str:
         return f'{self.config.stem}, seed {self.seed}'
+
+    @property
+    def planned(self) -> Path:
+        """The config that is trained from, whatever becomes of the other."""
+        return self.folder.parent / self.config.name
 
     @property
     def log(self) -> Path:
@@ -57,6 +63,8 @@ class Trial:
         As one of `at_once`, who take the cores from each other.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self.planned, 'w') as file:
+            file.write(self.text)
         sessions = self._sessions()
         size = self.log.stat().st_size if self.log.is_file() else 0
         now = {'begun': time.time(), 'ended': None}

@@ -127,7 +127,8 @@ def _start(trial: Trial, device: str, at_once: int) -> Running:
     with trial.begun(at_once), trial.log.open('a', encoding='utf-8') as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, tool, *trial.flags, '--resume'),
+                *(sys.executable, tool, trial.planned, *trial.flags),
+                '--resume',
                 *('--device', device, '--work-dir', trial.folder),
             ],
             stdin=subprocess.DEVNULL,

@@ -50,6 +50,8 @@ def changes(cfg: Config) -> dict:
             path, _ = Config._get_cfg_path(name, cfg.filename)
         base |= read_config(path).to_dict()
         bases.append(name)
+    if not bases:
+        return {'bases': [], 'settings': []}
     base, run = (_chosen(plain(whole)) for whole in (base, cfg.to_dict()))
     if cfg.get('resume'):
         run['load_from'] = base.get('load_from')  # its own checkpoint

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import forked
 import pytest
-from helpers import ROOT, train_tiny
+from helpers import ROOT, tool, train_tiny
 
 from flower_mm.lock import is_taken
+from flower_mm.settings import read_config
 
 BROKEN = """
 _base_ = [{base!r}]
@@ -118,6 +119,8 @@ def test_rows_and_table_and_one_failed_run(start, tmp_path):
     assert text in run.text
     assert '| usual |' in text
     assert {row['at_once'] for row in found} == {'2'}
+    # forked.py's own OMP_NUM_THREADS, which is respected
+    assert {row['device'][-8:] for row in found} == {'1 thread', ''}
     assert 'Failed: broken, seed 1' in text
     assert 'broken, seed 0: failed' in run.text
 
@@ -282,18 +285,53 @@ def test_flags_reach_the_trainings(finish, tmp_path):
     finish(
         'usual', '--from-scratch', '--amp', '--epochs', '1',
         '--cfg-options', 'train_dataloader.batch_size=4',
+        '--cfg-options', 'optim_wrapper.optimizer.lr=1e-4',
     )  # fmt: skip
     (row,) = rows(tmp_path / 'out')
     assert row['optim_wrapper'] == 'Bf16OptimWrapper'
     command = record_of(row['folder'])['command']
-    for flag in ('--from-scratch', '--amp', 'train_dataloader.batch_size=4'):
-        assert flag in command
+    assert '--from-scratch' in command
+    assert '--amp' in command
+    resolved = read_config(str(Path(row['folder'], 'usual.py')))
+    assert resolved.train_dataloader.batch_size == 4
+    assert resolved.optim_wrapper.optimizer.lr == 1e-4
 
 
 def test_a_fitted_head_has_few_trained_parameters(finish, tmp_path):
     finish('usual', '--head-only')
     (row,) = rows(tmp_path / 'out')
     assert (row['epochs'], row['trained_parameters']) == ('0', str(33 * 3))
+
+
+def test_a_config_is_what_it_was_when_the_comparison_began(
+    start, finish, configs, tmp_path
+):
+    before = (configs / 'usual.py').read_text()
+    edited = configs / 'edited.py'
+    edited.write_text(before)
+    run = start('edited', '--seeds', '0', '1', '--epochs', '2')
+    wait_for_epoch(tmp_path / 'out', 1)
+    edited.write_text(before.replace('lr=0.003', 'lr=0.0'))
+    assert run.wait() == 0, run.text
+    rates = {
+        read_config(str(folder / 'edited.py')).optim_wrapper.optimizer.lr
+        for folder in runs_of(tmp_path / 'out')
+    }
+    assert rates == {0.003}
+
+    said = finish('edited', '--seeds', '0', '1', '--epochs', '2')
+    assert 'are done' not in said  # it is another one now
+    assert '2 rows of' in said
+    assert 'are of other runs, and leave it' in said
+
+
+def test_the_same_weights_under_another_name_are_the_same_run(
+    finish, plain_run, tmp_path
+):
+    for name in ('one.pth', 'two.pth'):
+        shutil.copy(plain_run / 'best.pth', tmp_path / name)
+        said = finish('usual', '--weights', tmp_path / name, '--epochs', '1')
+    assert '1 of 1 runs are done; kept' in said
 
 
 def test_all_start_from_the_weights(finish, plain_run, tmp_path):
@@ -310,6 +348,30 @@ def test_other_weights_under_the_same_name_are_another_run(
         shutil.copy(plain_run / f'{name}.pth', weights)
         finish('usual', '--weights', weights, '--epochs', '1')
         assert len(runs_of(tmp_path / 'out')) == count
+
+
+def test_configs_of_different_photos_are_not_compared(
+    configs, photos, dataset, tmp_path
+):
+    other = tmp_path / 'other'
+    tool('prepare_dataset', photos, '--out', other, '--val', '0.4')
+    for name, folder in (('here', dataset), ('there', other)):
+        base = str(configs / 'usual.py')
+        (configs / f'{name}.py').write_text(
+            f'_base_ = [{base!r}]\n'
+            + ''.join(
+                f'{part}_dataloader = dict('
+                f'dataset=dict(data_root={str(folder)!r}))\n'
+                for part in ('train', 'val', 'test')
+            )
+        )
+    run = forked.start(
+        tmp_path / 'log', 'compare', configs / 'here.py',
+        configs / 'there.py', '--out', tmp_path / 'out', '--device', 'cpu',
+    )  # fmt: skip
+    assert run.wait() == 2
+    assert 'for one dataset, --data-root FOLDER' in run.text
+    assert not (tmp_path / 'out').exists()
 
 
 def test_without_validation_there_are_weights_and_no_place(
@@ -337,6 +399,7 @@ def test_without_validation_there_are_weights_and_no_place(
         ('usual', ['--cfg-options', 'train_cfg.max_iters=9'], 'iterations'),
         ('usual', ['--cfg-options', 'runner_type=Runner'], 'FlowerRunner'),
         ('usual', ['--device', 'cpu', 'cuda:77'], 'no device cuda:77'),
+        ('usual', ['--head-only', '--epochs', '2'], 'without --epochs'),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_trained(

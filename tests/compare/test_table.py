@@ -94,4 +94,6 @@ def test_a_failed_run_is_named_and_not_counted():
 
 
 def test_a_run_without_validation_has_no_place():
-    assert lines(rows('a', 0.0, best_top1=None)) == []
+    found = rows('a', 0.0, best_top1=None)
+    assert lines(found) == []
+    assert markdown(found).startswith('There are no accuracies to compare.')

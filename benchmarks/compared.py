@@ -17,19 +17,25 @@ def compare(
 ) -> tuple[list[dict], int]:
     """The rows of the runs that came to their end, and the exit code."""
     begun = time.time()
-    done = subprocess.run(
+    # Not by subprocess.run, which kills it on Ctrl-C before it has stopped
+    # its trainings.
+    process = subprocess.Popen(
         [
             *(sys.executable, ROOT / 'tools' / 'compare.py', *configs),
             *('--out', out, *flags),
         ]
     )
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        code = process.wait()
     path = out / 'compare.csv'
     if not path.is_file() or path.stat().st_mtime < begun:
-        return [], done.returncode
+        return [], code
     with path.open(encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     rows = [row for row in rows if row['status'] == 'finished']
-    return rows, done.returncode
+    return rows, code
 
 
 def by_config(rows: list[dict]) -> dict[str, list[dict]]:

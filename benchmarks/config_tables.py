@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.record import recorded
+from benchmarks.reports import GROUP
 
 FLOWER = Path(__file__).parent.parent / 'configs' / 'flower'
 
@@ -86,10 +87,11 @@ def on_one_backbone() -> str:
     theirs = _theirs()
     groups: dict[tuple, dict[str, list[dict]]] = {}
     for row in recorded('reports'):
-        group = groups.setdefault((int(row['epochs']), row['device']), {})
+        row['epochs'] = int(row['epochs'])
+        group = groups.setdefault(tuple(row[name] for name in GROUP), {})
         group.setdefault(row['recipe'], []).append(row)
     text = []
-    for (epochs, device), recipes in sorted(groups.items()):
+    for (epochs, machine, *_), recipes in sorted(groups.items()):
         lines = [
             [
                 f'`{recipe}`',
@@ -114,5 +116,5 @@ def on_one_backbone() -> str:
             'full length',
             'theirs, %',
         ]
-        text.append(f'On {device}:\n\n{_table(heads, lines)}')
+        text.append(f'On {machine}:\n\n{_table(heads, lines)}')
     return '\n\n'.join(text)

@@ -27,13 +27,12 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--data-root', default='data/demo')
-    parser.add_argument('--epochs', type=int, default=3)
     parser.add_argument('--out', type=Path, default='work_dirs/own_backbones')
     args = parser.parse_args()
     rows, code = compare(
         sorted(REPORTS.glob('*.py')),
         args.out,
-        *('--epochs', str(args.epochs), '--data-root', args.data_root),
+        *('--epochs', '3', '--data-root', args.data_root),
         *('--from-scratch', '--cfg-options', 'precision=auto'),
     )
     record('own_backbones', [_row(run) for run in rows], key=('config',))

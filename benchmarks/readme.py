@@ -121,9 +121,8 @@ def on_one_backbone() -> list[str]:
         'weights on the same photos, in the same precision. The twins of '
         '`a1_resnet18` and `c_resnet101` with another backbone are left out. '
         'A schedule keeps its epochs, so that in three of them the rates of '
-        'A, B, D1 and D2 never fall; E2 has none. Seconds are those from the '
-        'command to its end, of two at a time on two cores where the table '
-        'below was measured so (`at_once`). Val was looked at once a row.',
+        'A, B, D1 and D2 never fall; E2 has none. Seconds are from a command '
+        'to its end; `at_once` says how many shared the cores.',
         '',
         found,
         '',

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.compared import ROOT, by_config, command, compare, summary
 from benchmarks.record import record
+from flower_mm.cli import count
 
 BASE = ROOT / 'configs' / 'flower' / 'mobilenet_v2_flower.py'
 
@@ -96,7 +97,7 @@ def main() -> int:
     )
     parser.add_argument('--weights', required=True)
     parser.add_argument('--data-root', default='data/cv')
-    parser.add_argument('--epochs', type=int, default=3)
+    parser.add_argument('--epochs', type=count, default=3)
     parser.add_argument('--seeds', nargs='+', default=['0', '1'])
     parser.add_argument('--out', type=Path, default='work_dirs/recipes')
     parser.add_argument('--jobs', type=int, default=1)

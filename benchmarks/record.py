@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 from flower_mm.files import replacing
 
 RESULTS = Path(__file__).parent / 'results'
@@ -22,7 +24,10 @@ def machine() -> str:
             if line.startswith('model name'):
                 name = line.split(':', 1)[1].strip()
                 break
-    return f'{name}, {os.cpu_count()} cores'
+    found = f'{name}, {os.cpu_count()} cores'
+    if torch.cuda.is_available():
+        found += f', {torch.cuda.get_device_name()}'
+    return found
 
 
 def versions() -> str:

@@ -18,7 +18,10 @@ from pathlib import Path
 
 from benchmarks.compared import ROOT, command, compare
 from benchmarks.record import record
+from flower_mm.cli import count
+from flower_mm.engine.pretrained import find_weights
 from flower_mm.settings import read_config
+from flower_mm.weights.verify import sha256_of
 
 REPORTS = ROOT / 'configs' / 'flower' / 'reports'
 OURS = {
@@ -34,8 +37,11 @@ FROZEN = {-1: -1, 2: 3}
 COLUMNS = (
     'epochs', 'seed', 'train', 'val', 'best_top1', 'best_epoch', 'last_top1',
     'seconds', 'at_once', 'parameters', 'trained_parameters', 'optim_wrapper',
-    'device', 'lists_sha256',
+    'lists_sha256',
 )  # fmt: skip
+# Rows that differ in any of these are of different measurements.
+GROUP = ('epochs', 'machine', 'lists_sha256', 'weights_sha256')
+KEY = ('recipe', 'seed', *GROUP)
 ON_MOBILENET = """
 model = dict(
     backbone=dict(
@@ -54,9 +60,14 @@ def main() -> int:
     )
     parser.add_argument('--weights', required=True)
     parser.add_argument('--data-root', default='data/flower_dataset')
-    parser.add_argument('--epochs', type=int, default=3)
-    parser.add_argument(
-        '--full-length', action='store_true', help="each report's own epochs"
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument('--epochs', type=count, default=3)
+    length.add_argument(
+        '--full-length',
+        action='store_const',
+        const=None,
+        dest='epochs',
+        help="each report's own",
     )
     parser.add_argument('--seeds', nargs='+', default=['0', '1', '2'])
     parser.add_argument('--out', type=Path, default='work_dirs/reports')
@@ -68,8 +79,6 @@ def main() -> int:
     }
     parser.add_argument('--only', nargs='+', choices=recipes, default=recipes)
     args = parser.parse_args()
-    if args.full_length:
-        args.epochs = None
     rows, code = compare(
         [
             write_config(name, recipes[name], args.epochs, args.out)
@@ -81,6 +90,7 @@ def main() -> int:
         *('--weights', args.weights, '--data-root', args.data_root),
         *('--jobs', str(args.jobs)),
     )
+    weights = sha256_of(find_weights(args.weights))
     record(
         'reports',
         [
@@ -88,11 +98,12 @@ def main() -> int:
                 'recipe': run['config'],
                 'full_length': full_length(recipes[run['config']]),
                 **{name: run[name] for name in COLUMNS},
+                'weights_sha256': weights,
                 'command': command('reports', args, run['config']),
             }
             for run in rows
         ],
-        key=('recipe', 'epochs', 'seed', 'train', 'val', 'device'),
+        key=KEY,
     )
     return code
 

@@ -133,6 +133,34 @@ def test_a_report_is_the_recipe_that_was_reported(path):
     )
 
 
+@pytest.mark.parametrize('name', ['c_resnet101', 'c_linear', 'c_resnet152'])
+def test_report_c_augments_as_strongly_as_it_says(name):
+    cfg = read_config(str(FOLDER / f'{name}.py'))
+    steps = cfg.train_dataloader.dataset.pipeline
+    found = {step.type.removeprefix('torchvision/'): step for step in steps}
+    assert list(found) == [
+        'LoadImageFromFile', 'NumpyToPIL', 'Resize', 'CenterCrop',
+        'ColorJitter', 'RandomHorizontalFlip', 'RandomRotation',
+        'RandomAffine', 'PILToNumpy', 'RandomErasing', 'PackInputs',
+    ]  # fmt: skip
+    jitter = found['ColorJitter']
+    strengths = ('brightness', 'contrast', 'saturation', 'hue')
+    assert [jitter[key] for key in strengths] == [0.2, 0.2, 0.2, 0.1]
+    assert found['RandomRotation'].degrees == 30
+    assert found['RandomAffine'].degrees == 0
+    assert found['RandomAffine'].translate == (0.1, 0.1)
+    # What it does not say is PyTorch's.
+    erasing = found['RandomErasing']
+    assert erasing.erase_prob == 0.5
+    assert (erasing.min_area_ratio, erasing.max_area_ratio) == (0.02, 0.33)
+
+
+@pytest.mark.parametrize('name', ['a1_resnet18', 'a2_resnet34'])
+def test_report_a_waits_as_pytorch_does(name):
+    (plateau,) = read_config(str(FOLDER / f'{name}.py')).param_scheduler
+    assert (plateau.patience, plateau.factor) == (10, 0.1)
+
+
 @pytest.mark.parametrize('path', REPORTS, ids=lambda path: path.stem)
 def test_report_c_freezes_clips_and_has_two_layers(path):
     cfg = read_config(str(path))

@@ -281,6 +281,35 @@ def test_a_training_that_does_not_end_is_killed(start, tmp_path):
     assert not is_taken(folder)
 
 
+BENCHMARK = """
+from pathlib import Path
+from benchmarks.compared import compare
+flags = ('--epochs', '100', '--device', 'cpu', '--data-root', {data!r})
+print(compare([Path({config!r})], Path({out!r}), *flags))
+"""
+
+
+def test_a_benchmark_that_is_stopped_leaves_no_training(
+    configs, dataset, tmp_path
+):
+    out = tmp_path / 'out'
+    code = BENCHMARK.format(
+        data=str(dataset), config=str(configs / 'usual.py'), out=str(out)
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_epoch(out, 1)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    said, _ = process.communicate()
+    assert '([], 130)' in said
+    assert not any(map(is_taken, runs_of(out)))
+
+
 def test_flags_reach_the_trainings(finish, tmp_path):
     finish(
         'usual', '--from-scratch', '--amp', '--epochs', '1',

@@ -1,46 +1,58 @@
-"""The tables of configs/flower/README.md, from results/."""
+"""The table of configs/flower/README.md, from results/."""
 
 import csv
 from pathlib import Path
 from statistics import mean
 
 from benchmarks.record import recorded
-from benchmarks.reports import GROUP
+from benchmarks.reports import GROUP, OURS
 
 FLOWER = Path(__file__).parent.parent / 'configs' / 'flower'
+RECIPES = {path.stem: name for name, path in OURS.items()}
 
 
-def _table(heads: list[str], lines: list[list[str]]) -> str:
+def table() -> str:
+    """A line for each config, and each command of it that was measured."""
+    theirs, own, lengths = _theirs(), _own_backbones(), _on_one_backbone()
+    lines = []
+    for path in [
+        *sorted(FLOWER.glob('*_flower*.py')),
+        *sorted((FLOWER / 'reports').glob('*.py')),
+    ]:
+        name = f'configs/flower/{path.relative_to(FLOWER).as_posix()}'
+        told, recipe = theirs.get(path.stem, {}), RECIPES.get(path.stem)
+        beside = [
+            _reached(recipes.get(recipe or path.stem, []))
+            for recipes in lengths.values()
+        ]
+        beside += [told.get(key, '') for key in ('top1', 'epochs', 'seconds')]
+        beside.append(own.get(path.stem, ''))
+        # What was measured at full length, with weights of its own.
+        for reached, flags in _at_length(name) or [([''] * 3, '')]:
+            command = f'python tools/train.py {name} {flags}'.strip()
+            lines.append([*reached, *beside, f'`{command}`'])
+            beside = [''] * len(beside)
+    heads = ['val top-1, %', 'epochs', 's']
+    heads += [f'MobileNetV2, {epochs} epochs, %' for epochs, *_ in lengths]
+    heads += ['theirs, %', 'their epochs', 'their s', 'loss', 'command']
     every = [heads, ['---'] * len(heads), *lines]
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in every)
 
 
-def _range(row: dict, name: str) -> str:
-    mean, low, high = (row[f'{name}_{end}'] for end in ('mean', 'min', 'max'))
-    return mean if low == high else f'{mean} ({low} to {high})'
-
-
-def ours() -> str:
-    """A line for each command that was measured, and each config."""
-    rows = recorded('accuracy')
-    lines = []
-    for path in sorted(FLOWER.glob('*_flower*.py')):
-        name = f'configs/flower/{path.name}'
-        command = f'python tools/train.py {name}'
-        measured = [
+def _at_length(config: str) -> list[tuple[list[str], str]]:
+    return [
+        (
             [
-                _range(row, 'top1'),
+                _range(*(row[f'top1_{end}'] for end in ('mean', 'min', 'max')))
+                + _seeds(len(row['seeds'].split())),
                 row['epochs'],
-                str(len(row['seeds'].split())),
                 row['seconds'],
-                f'`{" ".join([command, row["flags"]]).strip()}`',
-            ]
-            for row in rows
-            if row['config'] == name and 'at commit' not in row['name']
-        ]
-        lines += measured or [['', '', '', '', f'`{command}`']]
-    heads = ['val top-1, %', 'epochs', 'seeds', 's', 'command']
-    return _table(heads, lines)
+            ],
+            row['flags'],
+        )
+        for row in recorded('accuracy')
+        if row['config'] == config and 'at commit' not in row['name']
+    ]
 
 
 def _theirs() -> dict[str, dict]:
@@ -49,72 +61,37 @@ def _theirs() -> dict[str, dict]:
         return {row['config']: row for row in csv.DictReader(file)}
 
 
-def reports() -> str:
-    """A line a report: what it got, and how its own backbone begins."""
-    theirs = _theirs()
-    own = {row['config']: row for row in recorded('own_backbones')}
-    lines = []
-    for path in sorted((FLOWER / 'reports').glob('*.py')):
-        told, falls = theirs.get(path.stem, {}), own.get(path.stem)
-        lines.append([
-            told.get('top1', ''),
-            told.get('epochs', ''),
-            told.get('seconds', ''),
-            f'{falls["first_loss"]} to {falls["last_loss"]}' if falls else '',
-            f'`python tools/train.py configs/flower/reports/{path.name}`',
-        ])  # fmt: skip
-    heads = [
-        'theirs, %',
-        'epochs',
-        'their s',
-        'loss here, from scratch',
-        'command',
-    ]
-    return _table(heads, lines)
+def _own_backbones() -> dict[str, str]:
+    """How the loss of each report falls with its own backbone."""
+    return {
+        row['config']: f'{row["first_loss"]} to {row["last_loss"]}'
+        for row in recorded('own_backbones')
+    }
 
 
-def _spread(runs: list[dict], name: str, shape: str = '.2f') -> str:
-    values = [float(run[name]) for run in runs]
-    middle, low, high = (
-        format(value, shape)
-        for value in (mean(values), min(values), max(values))
-    )
+def _on_one_backbone() -> dict[tuple, dict[str, list[dict]]]:
+    """The runs of each recipe, by length and what else tells runs apart."""
+    found: dict[tuple, dict[str, list[dict]]] = {}
+    for row in recorded('reports'):
+        row['epochs'] = int(row['epochs'])
+        group = found.setdefault(tuple(row[name] for name in GROUP), {})
+        group.setdefault(row['recipe'], []).append(row)
+    return dict(sorted(found.items()))
+
+
+def _reached(runs: list[dict]) -> str:
+    """The best epochs, and what they took."""
+    if not runs:
+        return ''
+    values = [float(run['best_top1']) for run in runs]
+    ends = (f'{end(values):.2f}' for end in (mean, min, max))
+    seconds = mean(float(run['seconds']) for run in runs)
+    return f'{_range(*ends)}{_seeds(len(runs))}, {seconds:.0f} s'
+
+
+def _range(middle: str, low: str, high: str) -> str:
     return middle if low == high else f'{middle} ({low} to {high})'
 
 
-def on_one_backbone() -> str:
-    """A table for each length; the best mean first."""
-    theirs = _theirs()
-    groups: dict[tuple, dict[str, list[dict]]] = {}
-    for row in recorded('reports'):
-        row['epochs'] = int(row['epochs'])
-        group = groups.setdefault(tuple(row[name] for name in GROUP), {})
-        group.setdefault(row['recipe'], []).append(row)
-    text = []
-    for (epochs, machine, *_), recipes in sorted(groups.items()):
-        lines = [
-            [
-                f'`{recipe}`',
-                _spread(runs, 'best_top1'),
-                _spread(runs, 'last_top1'),
-                str(len(runs)),
-                _spread(runs, 'seconds', '.0f'),
-                runs[0]['full_length'],
-                theirs.get(recipe, {}).get('top1', ''),
-            ]
-            for recipe, runs in sorted(
-                recipes.items(),
-                key=lambda item: -mean(float(r['best_top1']) for r in item[1]),
-            )
-        ]
-        heads = [
-            f'{epochs} epoch{"s" * (epochs != 1)}',
-            'best epoch, %',
-            'last epoch, %',
-            'seeds',
-            's',
-            'full length',
-            'theirs, %',
-        ]
-        text.append(f'On {machine}:\n\n{_table(heads, lines)}')
-    return '\n\n'.join(text)
+def _seeds(number: int) -> str:
+    return f', {number} seeds' if number > 1 else ', 1 seed'

@@ -88,49 +88,37 @@ def prediction() -> list[str]:
 
 
 def configs() -> str:
+    machines = sorted({
+        row['machine']
+        for name in ('accuracy', 'reports', 'own_backbones')
+        for row in recorded(name)
+    })  # fmt: skip
     return '\n'.join([
-        config_tables.ours(),
+        config_tables.table(),
         '',
-        'The best epoch on val, on the machine and with the split in '
-        '[accuracy.csv](../../benchmarks/results/accuracy.csv). No figures '
-        "where the backbone's ImageNet weights were not at hand.",
+        f'Measured on {" and ".join(machines)}; empty is what was not.',
         '',
-        '## The reference reports',
-        '',
-        config_tables.reports(),
-        '',
-        'Theirs is what each report got, with weights and a split of its '
-        'own. The loss, where it is measured, is that of a few epochs from '
-        'scratch on the drawn photos, by `python -m '
-        'benchmarks.own_backbones`: a sign that the config trains, no more.',
-        '',
-        '## Their recipes and ours, on one backbone',
-        '',
-        *on_one_backbone(),
+        '- **val top-1**: of the best epoch, by the command in that line, '
+        'with `--seed` 0, 1 and so on, the demo\'s on the drawn photos; splits and versions are in '
+        '[accuracy.csv](../../benchmarks/results/accuracy.csv). None where '
+        "the backbone's ImageNet weights were not at hand.",
+        '- **MobileNetV2**: the recipes side by side, by `python -m '
+        'benchmarks.reports`. The backbone of each report is replaced by '
+        'MobileNetV2, for the one set of ImageNet weights that was at hand; '
+        'photos, batch, augmentations, optimizer, schedule and head are as '
+        'reported, and the precision is the same for all. A schedule that '
+        'is counted in epochs is not shortened: in three of them the rates '
+        'of A, B, D1 and D2 never fall. `a2_resnet34` and `c_resnet152` '
+        'would be the same as `a1_resnet18` and `c_resnet101`. Of each run '
+        'the best epoch, chosen by the val photos themselves; each is in '
+        '[reports.csv](../../benchmarks/results/reports.csv), with the last '
+        'epoch, the full length, and how many shared the cores (`at_once`).',
+        '- **theirs**: what each report got, with weights and a split of '
+        'its own.',
+        '- **loss**: at the beginning and at the end of three epochs from '
+        'scratch on the drawn photos, with its own backbone, by `python -m '
+        'benchmarks.own_backbones`: a sign that it trains, no more.',
     ])  # fmt: skip
-
-
-def on_one_backbone() -> list[str]:
-    found = config_tables.on_one_backbone()
-    if not found:
-        return ['Not measured yet: `python -m benchmarks.reports`.']
-    return [
-        'Each report has its backbone replaced by MobileNetV2, for the one '
-        'set of ImageNet weights that was at hand, and all else as reported: '
-        'photos, batch, optimizer, schedule, head. All train from the same '
-        'weights on the same photos, in the same precision. The twins of '
-        '`a1_resnet18` and `c_resnet101` with another backbone are left out. '
-        'A schedule keeps its epochs, so that in three of them the rates of '
-        'A, B, D1 and D2 never fall; E2 has none. Seconds are from a command '
-        'to its end; `at_once` says how many shared the cores.',
-        '',
-        found,
-        '',
-        'Measured by `python -m benchmarks.reports`; each run is in '
-        '[reports.csv](../../benchmarks/results/reports.csv). The best epoch '
-        'was chosen by the val photos themselves, of ours, too. Theirs is of '
-        'another backbone, with data and weights of their own.',
-    ]
 
 
 PAGES = {

@@ -99,7 +99,8 @@ def configs() -> str:
         f'Measured on {" and ".join(machines)}; empty is what was not.',
         '',
         '- **val top-1**: of the best epoch, by the command in that line, '
-        'with `--seed` 0, 1 and so on, the demo\'s on the drawn photos; splits and versions are in '
+        "with `--seed` 0, 1 and so on, the demo's on the drawn photos; splits "
+        'and versions are in '
         '[accuracy.csv](../../benchmarks/results/accuracy.csv). None where '
         "the backbone's ImageNet weights were not at hand.",
         '- **MobileNetV2**: the recipes side by side, by `python -m '

@@ -73,6 +73,6 @@ def summary(runs: list[dict]) -> dict:
     seconds = mean(float(run['seconds']) for run in runs)
     return row | {
         'seconds': f'{seconds:.0f}',
-        'at_once': runs[0]['at_once'],
+        'at_once': max(int(run['at_once']) for run in runs),
         'optim_wrapper': runs[0]['optim_wrapper'],
     }

@@ -17,8 +17,6 @@ model = dict(
         loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),
         cal_acc=True,
     ),
-    # ImageNet's Mixup makes up for long schedules, not short ones.
-    train_cfg=dict(_delete_=True),
 )
 # A usual rate for attention and layer norm; not measured here, for want of
 # weights.

@@ -31,9 +31,11 @@ def plan(args: argparse.Namespace) -> list[Trial]:
     """
     _refuse(args)
     flags = _flags(args)
-    read = {config: _read(config, args) for config in args.configs}
-    settled = {config: _settled(config, args, flags) for config in read}
-    _require_same_photos(settled)
+    configs = {config: _read(config, args) for config in args.configs}
+    texts = {config: cfg.pretty_text for config, cfg in configs.items()}
+    for config, cfg in configs.items():
+        _settle(cfg, config, flags, args.device[0])
+    _require_same_photos(configs)
     return [
         Trial(
             config=Path(config),
@@ -42,11 +44,11 @@ def plan(args: argparse.Namespace) -> list[Trial]:
             folder=Path(args.out)
             / f'{Path(config).stem}-{_digest(cfg)}'
             / f'seed_{seed}',
-            text=read[config].pretty_text,
+            text=texts[config],
             flags=(*flags, '--seed', str(seed)),
         )
         for seed in args.seeds
-        for config, cfg in settled.items()
+        for config, cfg in configs.items()
     ]
 
 
@@ -84,31 +86,26 @@ def _read(config: str, args: argparse.Namespace) -> Config:
     return read_config(config, options)
 
 
-def _settled(
-    config: str, args: argparse.Namespace, flags: list[str]
-) -> Config:
-    """What train.py makes of a config."""
-    parser = argparse.ArgumentParser()
-    add_training_flags(parser)
-    read = parser.parse_args([config, *flags, '--device', args.device[0]])
-    cfg = _read(config, args)
+def _settle(cfg: Config, config: str, flags: list[str], device: str) -> None:
+    """Make of a config what train.py does."""
     require_epochs(cfg)
     if cfg.get('runner_type') != 'FlowerRunner':
         raise UserError(
             f"{config} is for MMEngine's own Runner, which writes no "
             "run.json: runner_type = 'FlowerRunner'"
         )
-    configure(cfg, read)
+    parser = argparse.ArgumentParser()
+    add_training_flags(parser)
+    configure(cfg, parser.parse_args([config, *flags, '--device', device]))
     hook = cfg.default_hooks.get('pretrained')
     if hook:
         weights = find_weights(hook.weights)
         if not weights.is_file():
             raise UserError(f'{config}: there are no weights {weights}')
-    return cfg
 
 
-def _require_same_photos(settled: dict[str, Config]) -> None:
-    (first, cfg), *others = settled.items()
+def _require_same_photos(configs: dict[str, Config]) -> None:
+    (first, cfg), *others = configs.items()
     photos = lists_sha256(data_root(cfg))
     for config, other in others:
         if lists_sha256(data_root(other)) != photos:

@@ -43,7 +43,8 @@ class Trial:
         return self.folder / LOG
 
     def done(self) -> bool:
-        return self.record().get('status') == 'finished'
+        finished = self.record().get('status') == 'finished'
+        return finished and bool(self._sessions())
 
     def busy(self) -> bool:
         """Whether a training goes on there that nobody waits for any more."""

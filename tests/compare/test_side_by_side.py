@@ -165,6 +165,14 @@ def test_what_changes_nothing_is_the_same_training(finish, dataset, tmp_path):
     assert '1 of 1 runs are done; kept' in said
 
 
+def test_a_run_whose_note_is_gone_runs_again(finish, tmp_path):
+    finish('usual', '--epochs', '1')
+    (run,) = runs_of(tmp_path / 'out')
+    (run / 'trial.json').unlink()
+    assert 'are done; kept' not in finish('usual', '--epochs', '1')
+    assert len(rows(tmp_path / 'out')) == 1
+
+
 def test_a_stopped_comparison_goes_on(start, finish, tmp_path):
     """Into the same figures, and with the seconds of both times."""
     out = tmp_path / 'out'

@@ -33,7 +33,10 @@ def table() -> str:
             lines.append([*reached, *beside, f'`{command}`'])
             beside = [''] * len(beside)
     heads = ['val top-1, %', 'epochs', 's']
-    heads += [f'MobileNetV2, {epochs} epochs, %' for epochs, *_ in lengths]
+    heads += [
+        f'MobileNetV2, {epochs} epoch{"s" * (epochs > 1)}, %'
+        for epochs, *_ in lengths
+    ]
     heads += ['theirs, %', 'their epochs', 'their s', 'loss', 'command']
     every = [heads, ['---'] * len(heads), *lines]
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in every)

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.record import recorded
-from benchmarks.reports import GROUP, OURS
+from benchmarks.reports import GROUP, LOWER_RATES, OURS
 
 FLOWER = Path(__file__).parent.parent / 'configs' / 'flower'
 RECIPES = {path.stem: name for name, path in OURS.items()}
@@ -32,6 +32,16 @@ def table() -> str:
             command = f'python tools/train.py {name} {flags}'.strip()
             lines.append([*reached, *beside, f'`{command}`'])
             beside = [''] * len(beside)
+        for variant, (report, rate) in LOWER_RATES.items():
+            if report == path.stem:
+                beside = [
+                    _reached(recipes.get(variant, []))
+                    for recipes in lengths.values()
+                ]
+                command = f'python tools/train.py {name} --cfg-options '
+                command += f'optim_wrapper.optimizer.lr={rate}'
+                cells = [*[''] * 3, *beside, *[''] * 4, f'`{command}`']
+                lines.append(cells)
     heads = ['val top-1, %', 'epochs', 's']
     heads += [
         f'MobileNetV2, {epochs} epoch{"s" * (epochs > 1)}, %'

@@ -110,10 +110,12 @@ def configs() -> str:
         'reported, and the precision is the same for all. A schedule that '
         'is counted in epochs is not shortened: in three of them the rates '
         'of A, B, D1 and D2 never fall. `a2_resnet34` and `c_resnet152` '
-        'would be the same as `a1_resnet18` and `c_resnet101`. Of each run '
-        'the best epoch, chosen by the val photos themselves; each is in '
-        '[reports.csv](../../benchmarks/results/reports.csv), with the last '
-        'epoch, the full length, and how many shared the cores (`at_once`).',
+        'would be the same as `a1_resnet18` and `c_resnet101`. These weights '
+        "do not bear D1's rate for long: the line below it has one that they "
+        'do. Of each run the best epoch, chosen by the val photos themselves; '
+        'each is in [reports.csv](../../benchmarks/results/reports.csv), with '
+        'the last epoch, the full length, and how many shared the cores '
+        '(`at_once`).',
         '- **theirs**: what each report got, with weights and a split of '
         'its own.',
         '- **loss**: at the beginning and at the end of three epochs from '

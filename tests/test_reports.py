@@ -227,6 +227,20 @@ def test_in_one_epoch_the_warm_up_is_all_of_the_schedule(tmp_path):
     assert warm_up.type == 'LinearLR'
 
 
+def test_a_lower_rate_is_all_that_is_changed(tmp_path):
+    path = FOLDER / 'd1_resnet50.py'
+    report, other = (
+        read_config(str(benchmarks_reports.write_config(name, path, 3, out)))
+        for name, out in (
+            ('d1_resnet50', tmp_path / 'report'),
+            ('d1_resnet50_1e3', tmp_path / 'other'),
+        )
+    )
+    assert other.optim_wrapper.optimizer == sgd(1e-3, weight_decay=1e-4)
+    report.optim_wrapper.optimizer.lr = 1e-3
+    assert other.to_dict() == report.to_dict()
+
+
 @pytest.mark.parametrize('name', recipes.CANDIDATES)
 def test_a_candidate_is_a_config(name, dataset, tmp_path):
     cfg = read_config(str(recipes.write_config(name, tmp_path)))

@@ -61,8 +61,12 @@ def _refuse(args: argparse.Namespace) -> None:
                     f'{number} times the {what} {name}: a run is told by the '
                     "name of its config's file and its seed"
                 )
-    for device in args.device:
-        use_device(device, launcher='none')
+    kinds = {use_device(device, launcher='none') for device in args.device}
+    if len(kinds) > 1:
+        raise UserError(
+            f'{" and ".join(args.device)} differ in speed and precision: '
+            'devices of one kind'
+        )
     if args.head_only and args.epochs:
         raise UserError(
             '--head-only fits the last layer in one pass: without --epochs'

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import forked
 import pytest
 from helpers import ROOT, tool, train_tiny
 
+from flower_mm.compare import plan
+from flower_mm.errors import UserError
 from flower_mm.lock import is_taken
 from flower_mm.settings import read_config
 
@@ -447,3 +450,11 @@ def test_a_mistake_is_told_before_anything_is_trained(
     assert run.wait() == 2
     assert said in run.text
     assert not (tmp_path / 'out').exists()
+
+
+def test_devices_of_two_kinds_are_refused(monkeypatch):
+    """A GPU, as this machine may have none, is only said to be there."""
+    monkeypatch.setattr(plan, 'use_device', lambda device, launcher: device)
+    args = Namespace(configs=['usual.py'], seeds=[0], device=['cpu', 'cuda'])
+    with pytest.raises(UserError, match='cpu and cuda differ'):
+        plan.plan(args)

@@ -6,8 +6,9 @@ python -m benchmarks.recipes --weights mobilenet_v2_in1k.pth \
     --only today head head_1e4 head_6e4
 
 On a split of the train photos, so that val has no part in the choice. Each
-candidate is a line or two on top of the config; the rows go to
-results/recipes.csv.
+candidate is a line or two on top of the config as it was when the search
+began, `today`: it had an average of the weights, and no head first. The rows
+go to results/recipes.csv.
 """
 
 import argparse
@@ -19,17 +20,34 @@ from benchmarks.record import record
 from flower_mm.cli import count
 
 BASE = ROOT / 'configs' / 'flower' / 'mobilenet_v2_flower.py'
+TODAY = f"""_base_ = {str(BASE)!r}
+precision = 'auto'
+default_hooks = dict(
+    head_first=None,
+    ema=dict(
+        _delete_=True, type='EMAHook', momentum=0.01, update_buffers=True,
+        ema_type='ExponentialMovingAverage',
+    ),
+)
+"""
 
 
 def _rate(lr: float) -> str:
     return f'optim_wrapper = dict(optimizer=dict(lr={lr}))\n'
 
 
-HEAD = "default_hooks = dict(head_first=dict(type='HeadFirstHook'))\n"
+HEAD = (
+    'default_hooks = dict('
+    "head_first=dict(_delete_=True, type='HeadFirstHook'))\n"
+)
 NO_AVERAGE = HEAD.replace('dict(h', 'dict(ema=None, h')
 MORE = 'more_augments = [dict({})]\n'
 MODEL = 'model = dict({})\n'
 SMOOTH = MODEL.format('head=dict(loss=dict(label_smooth_val={}))')
+SGD = (
+    "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=2e-3, "
+    'momentum=0.9, nesterov=True, weight_decay=1e-4))\n'
+)
 # The lower a stage, the lower its rate: 0.7 times that of the next.
 STAGES = ('conv1', *(f'layer{number}' for number in range(1, 8)), 'conv2')
 RATES = ', '.join(
@@ -67,11 +85,15 @@ CANDIDATES = {
     'head_1e3': HEAD + _rate(1e-3),
     'head_layerwise_6e4': HEAD + LAYERWISE,
     'head_frozen_8e4': HEAD + _rate(8e-4) + FROZEN,
+    'head_sgd': HEAD + SGD,
     # The fast config.
     'head_frozen_8e4_no_average': NO_AVERAGE + _rate(8e-4) + FROZEN,
     'head_frozen_8e4_norm_eval': HEAD
     + _rate(8e-4)
     + MODEL.format('backbone=dict(frozen_stages=4, norm_eval=True)'),
+    # Statistics of the last hundred batches, not ten.
+    'head_slower_norm_no_average': NO_AVERAGE
+    + MODEL.format("backbone=dict(norm_cfg=dict(type='BN', momentum=0.01))"),
     'head_smooth_0': HEAD + SMOOTH.format(0.0),
     'head_smooth_02': HEAD + SMOOTH.format(0.2),
     'head_no_average': NO_AVERAGE,
@@ -129,11 +151,11 @@ def main() -> int:
 
 
 def write_config(name: str, out: Path) -> Path:
-    config = out.resolve() / 'configs' / f'{name}.py'
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(
-        f"_base_ = {str(BASE)!r}\nprecision = 'auto'\n{CANDIDATES[name]}"
-    )
+    folder = out.resolve() / 'configs'
+    folder.mkdir(parents=True, exist_ok=True)
+    base, config = folder / 'base.py', folder / f'{name}.py'
+    base.write_text(TODAY)
+    config.write_text(f"_base_ = './base.py'\n{CANDIDATES[name]}")
     return config
 
 

@@ -127,11 +127,14 @@ def test_rows_and_table_and_one_failed_run(start, tmp_path):
         assert row['status'] == 'failed' or f', {threads} ' in row['device']
     assert 'Failed: broken, seed 1' in text
     assert 'broken, seed 0: failed' in run.text
+    # Two of each, and a failed one leaves none to wait for.
+    assert 'epochs: 12 of 12' in run.text
 
     before = {path: record_of(path) for path in runs_of(out)}
     again = start('slow usual', '--seeds', '0', '1')
     assert again.wait() == 0
     assert '4 of 4 runs are done; kept' in again.text
+    assert 'epochs: 8 of 8' in again.text
     assert {path: record_of(path) for path in runs_of(out)} == before
     assert len(rows(out)) == 4
 

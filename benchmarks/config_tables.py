@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.record import recorded
+from benchmarks.record import recorded, seeds, spread
 from benchmarks.reports import GROUP, LOWER_RATES, OURS
 
 FLOWER = Path(__file__).parent.parent / 'configs' / 'flower'
@@ -56,8 +56,8 @@ def _at_length(config: str) -> list[tuple[list[str], str]]:
     return [
         (
             [
-                _range(*(row[f'top1_{end}'] for end in ('mean', 'min', 'max')))
-                + _seeds(len(row['seeds'].split())),
+                spread(*(row[f'top1_{end}'] for end in ('mean', 'min', 'max')))
+                + seeds(len(row['seeds'].split())),
                 row['epochs'],
                 row['seconds'],
             ],
@@ -99,12 +99,4 @@ def _reached(runs: list[dict]) -> str:
     values = [float(run['best_top1']) for run in runs]
     ends = (f'{end(values):.2f}' for end in (mean, min, max))
     seconds = mean(float(run['seconds']) for run in runs)
-    return f'{_range(*ends)}{_seeds(len(runs))}, {seconds:.0f} s'
-
-
-def _range(middle: str, low: str, high: str) -> str:
-    return middle if low == high else f'{middle} ({low} to {high})'
-
-
-def _seeds(number: int) -> str:
-    return f', {number} seeds' if number > 1 else ', 1 seed'
+    return f'{spread(*ends)}{seeds(len(runs))}, {seconds:.0f} s'

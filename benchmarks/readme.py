@@ -6,7 +6,8 @@ python -m benchmarks.readme
 from pathlib import Path
 
 from benchmarks import config_tables, targets
-from benchmarks.record import RESULTS, recorded
+from benchmarks.recipes import CANDIDATES
+from benchmarks.record import RESULTS, recorded, seeds, spread
 from benchmarks.time_to_accuracy.table import table as seconds_to_accuracy
 from flower_mm.files import replacing
 
@@ -16,6 +17,7 @@ BEGIN = (
     'from benchmarks/results -->'
 )
 END = '<!-- end of results -->'
+ENDS = ('mean', 'min', 'max')
 COLUMNS = '| what | data | epochs | seeds | top-1, % | seconds |'
 
 
@@ -23,15 +25,12 @@ def table() -> str:
     rows = recorded('accuracy')
     lines = [COLUMNS, '| --- | --- | ---: | --- | --- | ---: |']
     for row in rows:
-        top1 = row['top1_mean']
-        if row['top1_min'] != row['top1_max']:
-            top1 += f' ({row["top1_min"]} to {row["top1_max"]})'
         cells = [
             row['name'],
             row['data'],
             row['epochs'],
             row['seeds'],
-            top1,
+            spread(*(row[f'top1_{end}'] for end in ENDS)),
             row['seconds'],
         ]
         lines.append(f'| {" | ".join(cells)} |')
@@ -124,10 +123,43 @@ def configs() -> str:
     ])  # fmt: skip
 
 
+def measurements() -> str:
+    return '\n'.join([targets.table(), '', *search()])
+
+
+def search() -> list[str]:
+    """What was tried for mobilenet_v2_flower.py, and what it reached."""
+    found: dict[str, dict[int, str]] = {}
+    photos = set()
+    for row in recorded('recipes'):
+        reached = spread(*(row[f'top1_{end}'] for end in ENDS))
+        reached += seeds(len(row['seeds'].split()))
+        found.setdefault(row['recipe'], {})[int(row['epochs'])] = reached
+        photos.add(f'{row["train"]} and {row["val"]}')
+    lengths = sorted({epochs for one in found.values() for epochs in one})
+    lines = [
+        'What was tried for mobilenet_v2_flower.py, on a split of the train '
+        f'photos ({" or ".join(sorted(photos))}): best top-1, %, of so many '
+        'epochs. `today` is the config as the search found it, with an '
+        'average of the weights and no head first; the lines behind each '
+        'name are in [recipes.csv](results/recipes.csv), by `python -m '
+        'benchmarks.recipes`.',
+        '',
+        f'| | {" | ".join(map(str, lengths))} |',
+        f'| --- {"| --- " * len(lengths)}|',
+    ]
+    return lines + [
+        f'| {name} | {" | ".join(one.get(n, "") for n in lengths)} |'
+        for name, one in sorted(
+            found.items(), key=lambda item: [*CANDIDATES].index(item[0])
+        )
+    ]
+
+
 PAGES = {
     README: table,
     README.parent / 'configs/flower/README.md': configs,
-    README.parent / 'benchmarks/README.md': targets.table,
+    README.parent / 'benchmarks/README.md': measurements,
 }
 
 

@@ -74,3 +74,11 @@ def record(table: str, rows: list[dict], key: tuple[str, ...]) -> Path:
         writer.writeheader()
         writer.writerows(old + new)
     return path
+
+
+def spread(middle: str, low: str, high: str) -> str:
+    return middle if low == high else f'{middle} ({low} to {high})'
+
+
+def seeds(number: int) -> str:
+    return f', {number} seeds' if number > 1 else ', 1 seed'

@@ -1,9 +1,10 @@
 """What was aimed at, beside what results/ has of it."""
 
 from collections.abc import Iterator
-from statistics import median
+from statistics import mean, median
 
 from benchmarks.record import recorded
+from benchmarks.reports import GROUP, OURS
 from benchmarks.time_to_accuracy.rows import seconds_to, validations_of
 from benchmarks.time_to_accuracy.table import stock_best
 
@@ -30,6 +31,7 @@ def _lines() -> Iterator[Line]:
     yield from _overhead()
     yield from _growth()
     yield from _prediction()
+    yield from _recipes()
 
 
 def _at_most(
@@ -144,3 +146,36 @@ def _prediction() -> Iterator[Line]:
             min(found.values()) >= 3,
             'prediction',
         )
+
+
+def _recipes() -> Iterator[Line]:
+    """Our recipe beside the best of the reports', at each length."""
+    lengths: dict[tuple, dict[str, list[float]]] = {}
+    for row in recorded('reports'):
+        group = lengths.setdefault(tuple(row[name] for name in GROUP), {})
+        reached = group.setdefault(row['recipe'], [])
+        reached.append(float(row['best_top1']))
+    for (epochs, *_), found in sorted(
+        lengths.items(), key=lambda item: int(item[0][0])
+    ):
+        ours = found.get('ours')
+        theirs = {
+            name: runs for name, runs in found.items() if name not in OURS
+        }
+        if not ours or not theirs:
+            continue
+        best = max(theirs, key=lambda name: mean(theirs[name]))
+        ahead = mean(ours) - mean(theirs[best])
+        least = 2 if epochs == '3' else 0
+        yield (
+            f'points of top-1 over the best report, {best}, both of {epochs} '
+            'epochs',
+            f'at least {least}, all runs ahead',
+            f'{ahead:.2f} ({_range(ours)} and {_range(theirs[best])})',
+            ahead >= least and min(ours) > max(theirs[best]),
+            'reports',
+        )
+
+
+def _range(runs: list[float]) -> str:
+    return f'{min(runs):.2f} to {max(runs):.2f}'

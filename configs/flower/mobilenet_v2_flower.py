@@ -23,7 +23,7 @@ train_cfg = dict(max_epochs=5)
 default_hooks = dict(
     # Begin where a linear probe ends, which one epoch alone does not come to.
     head_first=dict(type='HeadFirstHook'),
-    # The average ends where the weights do, and takes a validation of its own.
+    # An average came to no more, and takes a validation of its own.
     ema=None,
-    pretrained=dict(type='PretrainedHook', weights='mobilenet_v2')
+    pretrained=dict(type='PretrainedHook', weights='mobilenet_v2'),
 )

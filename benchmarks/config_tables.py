@@ -6,14 +6,24 @@ from statistics import mean
 
 from benchmarks.record import recorded, seeds, spread
 from benchmarks.reports import GROUP, LOWER_RATES, OURS
+from benchmarks.time_to_accuracy.rows import validations_of
+from benchmarks.time_to_accuracy.systems import SYSTEMS
 
 FLOWER = Path(__file__).parent.parent / 'configs' / 'flower'
+MOBILENET = 'configs/flower/mobilenet_v2_flower'
+COMMANDS = {  # of the systems in time_to_accuracy: config and flags
+    'ours': (f'{MOBILENET}.py', ''),
+    'head_only': (f'{MOBILENET}.py', '--head-only'),
+    'fast': (f'{MOBILENET}_fast.py', ''),
+}
+ENDS = {'mean': mean, 'min': min, 'max': max}
 RECIPES = {path.stem: name for name, path in OURS.items()}
 
 
 def table() -> str:
     """A line for each config, and each command of it that was measured."""
     theirs, own, lengths = _theirs(), _own_backbones(), _on_one_backbone()
+    measured = at_length()
     lines = []
     for path in [
         *sorted(FLOWER.glob('*_flower*.py')),
@@ -28,9 +38,12 @@ def table() -> str:
         beside += [told.get(key, '') for key in ('top1', 'epochs', 'seconds')]
         beside.append(own.get(path.stem, ''))
         # What was measured at full length, with weights of its own.
-        for reached, flags in _at_length(name) or [([''] * 3, '')]:
+        rows = [row for row in measured if row['config'] == name]
+        for row in rows or [{}]:
+            reached = [row.get(key, '') for key in ('epochs', 'seconds')]
+            flags = row.get('flags', '')
             command = f'python tools/train.py {name} {flags}'.strip()
-            lines.append([*reached, *beside, f'`{command}`'])
+            lines.append([_best(row), *reached, *beside, f'`{command}`'])
             beside = [''] * len(beside)
         for variant, (report, rate) in LOWER_RATES.items():
             if report == path.stem:
@@ -52,20 +65,30 @@ def table() -> str:
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in every)
 
 
-def _at_length(config: str) -> list[tuple[list[str], str]]:
-    return [
-        (
-            [
-                spread(*(row[f'top1_{end}'] for end in ('mean', 'min', 'max')))
-                + seeds(len(row['seeds'].split())),
-                row['epochs'],
-                row['seconds'],
-            ],
-            row['flags'],
-        )
+def at_length() -> list[dict]:
+    """What configs reach by the commands that they are meant for."""
+    found = [
+        row | {'runs': len(row['seeds'].split())}
         for row in recorded('accuracy')
-        if row['config'] == config and 'at commit' not in row['name']
+        if 'at commit' not in row['name']
     ]
+    for row in recorded('time_to_accuracy'):
+        command = COMMANDS.get(row['system'])
+        if command and row['epochs'] == str(SYSTEMS[row['system']].epochs):
+            config, flags = command
+            best = [
+                max(top1 for _, top1 in run) for run in validations_of(row)
+            ]
+            ends = {f'top1_{end}': of(best) for end, of in ENDS.items()}
+            found.append(
+                {'config': config, 'flags': flags, 'runs': len(best)}
+                | {end: f'{value:.2f}' for end, value in ends.items()}
+                | {
+                    'epochs': row['epochs'],
+                    'seconds': f'{float(row["seconds"]):.0f}',
+                }
+            )
+    return sorted(found, key=lambda row: row['flags'])
 
 
 def _theirs() -> dict[str, dict]:
@@ -92,11 +115,17 @@ def _on_one_backbone() -> dict[tuple, dict[str, list[dict]]]:
     return dict(sorted(found.items()))
 
 
+def _best(row: dict) -> str:
+    if not row:
+        return ''
+    return spread(*(row[f'top1_{end}'] for end in ENDS)) + seeds(row['runs'])
+
+
 def _reached(runs: list[dict]) -> str:
     """The best epochs, and what they took."""
     if not runs:
         return ''
     values = [float(run['best_top1']) for run in runs]
-    ends = (f'{end(values):.2f}' for end in (mean, min, max))
+    ends = (f'{of(values):.2f}' for of in ENDS.values())
     seconds = mean(float(run['seconds']) for run in runs)
     return f'{spread(*ends)}{seeds(len(runs))}, {seconds:.0f} s'

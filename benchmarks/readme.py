@@ -6,6 +6,7 @@ python -m benchmarks.readme
 from pathlib import Path
 
 from benchmarks import config_tables, targets
+from benchmarks.config_tables import ENDS
 from benchmarks.recipes import CANDIDATES
 from benchmarks.record import RESULTS, recorded, seeds, spread
 from benchmarks.time_to_accuracy.table import table as seconds_to_accuracy
@@ -17,7 +18,6 @@ BEGIN = (
     'from benchmarks/results -->'
 )
 END = '<!-- end of results -->'
-ENDS = ('mean', 'min', 'max')
 COLUMNS = '| what | data | epochs | seeds | top-1, % | seconds |'
 
 
@@ -89,7 +89,9 @@ def prediction() -> list[str]:
 def configs() -> str:
     machines = sorted({
         row['machine']
-        for name in ('accuracy', 'reports', 'own_backbones')
+        for name in (
+            'accuracy', 'time_to_accuracy', 'reports', 'own_backbones',
+        )
         for row in recorded(name)
     })  # fmt: skip
     return '\n'.join([
@@ -100,7 +102,9 @@ def configs() -> str:
         '- **val top-1**: of the best epoch, by the command in that line, '
         "with `--seed` 0, 1 and so on, the demo's on the drawn photos; splits "
         'and versions are in '
-        '[accuracy.csv](../../benchmarks/results/accuracy.csv). None where '
+        "[accuracy.csv](../../benchmarks/results/accuracy.csv), MobileNetV2's "
+        'in [time_to_accuracy.csv]'
+        '(../../benchmarks/results/time_to_accuracy.csv). None where '
         "the backbone's ImageNet weights were not at hand.",
         '- **MobileNetV2**: the recipes side by side, by `python -m '
         'benchmarks.reports`. The backbone of each report is replaced by '

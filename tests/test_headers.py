@@ -1,15 +1,15 @@
 """A figure in a config's header stands in the committed results."""
 
 import ast
-import csv
 import re
 
 import pytest
 from helpers import ROOT
 
+from benchmarks import config_tables
+
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower*.py'))
-with (ROOT / 'benchmarks/results/accuracy.csv').open() as file:
-    ROWS = list(csv.DictReader(file))
+ROWS = config_tables.at_length()
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

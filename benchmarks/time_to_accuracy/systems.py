@@ -121,6 +121,7 @@ SYSTEMS = {
     'stock_adamw': System(
         'stock MMPretrain, AdamW 3e-4', 10, _stock('stock_adamw')
     ),
+    'stock_sgd': System('stock MMPretrain, SGD 1e-3', 10, _stock('stock_sgd')),
     'stock_d1': System(
         "stock MMPretrain, report D1's SGD 5e-3", 10, _stock('stock_d1')
     ),

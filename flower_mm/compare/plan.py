@@ -1,8 +1,10 @@
 """Which trainings a comparison consists of."""
 
 import argparse
+import ast
 import hashlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def plan(args: argparse.Namespace) -> list[Trial]:
     _refuse(args)
     flags = _flags(args)
     configs = {config: _read(config, args) for config in args.configs}
-    texts = {config: cfg.pretty_text for config, cfg in configs.items()}
+    texts = {config: _text(cfg) for config, cfg in configs.items()}
     for config, cfg in configs.items():
         _settle(cfg, config, flags, args.device[0])
     _require_same_photos(configs)
@@ -88,6 +90,22 @@ def _read(config: str, args: argparse.Namespace) -> Config:
     if args.epochs:
         options['train_cfg.max_epochs'] = args.epochs
     return read_config(config, options)
+
+
+class _Spelled(ast.NodeTransformer):
+    """Infinities and NaN as Python can read them, which repr() does not."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in ('inf', 'nan'):
+            return node
+        return ast.parse(f'float({node.id!r})', mode='eval').body
+
+
+def _text(cfg: Config) -> str:
+    """The config as a file that reads as the same config."""
+    text = cfg.pretty_text
+    names = {'inf', 'nan'} & set(re.findall(r'\w+', text))
+    return ast.unparse(_Spelled().visit(ast.parse(text))) if names else text
 
 
 def _settle(cfg: Config, config: str, flags: list[str], device: str) -> None:

@@ -169,7 +169,8 @@ def _table(found: list[Line]) -> str:
     if any(len(line.runs) > 1 for line in found):
         text += 'Configs whose ranges overlap share places. '
     if any(len(line.runs) < 2 for line in found):
-        text += 'Another seed may move those of one run: no place.'
+        text += 'Another seed may move\nthose of one run: they have no place, '
+        text += 'and leave open that of others.'
     return f'{text.rstrip()}\n'
 
 
@@ -183,12 +184,14 @@ def _range(values: list[float], shape: str = '{:.2f}') -> str:
 
 def other_runs(folder: Path, trials: list[Trial]) -> int:
     """How many rows of an earlier comparison the new table will not have."""
-    path, planned = folder / CSV, {str(trial.folder) for trial in trials}
+    # The config's folder and the seed's, however --out was spelled.
+    path, planned = folder / CSV, {trial.folder.parts[-2:] for trial in trials}
     if not path.is_file():
         return 0
     with path.open(newline='', encoding='utf-8', errors='replace') as file:
         rows = list(csv.DictReader(file))
-    return sum(row.get('folder') not in planned for row in rows)
+    folders = [Path(row.get('folder') or '').parts[-2:] for row in rows]
+    return sum(folder not in planned for folder in folders)
 
 
 def write(folder: Path, rows: list[dict]) -> str:

@@ -47,8 +47,8 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
     named = bool(cfg.get('load_from'))
     if named and not Path(cfg.load_from).is_file():
         raise UserError(f'there is no checkpoint {cfg.load_from}')
-    asked = cfg.resume
-    if asked:
+    asked = cfg.resume or args.resume or args.resume_anyway
+    if cfg.resume:
         if named:
             found = Path(cfg.load_from), read_run(Path(cfg.load_from))
         else:

@@ -67,8 +67,7 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume == '':
         raise UserError('--resume names a checkpoint, or nothing at all')
     if args.resume or args.resume_anyway:
-        cfg.resume = True
-        cfg.load_from = None if args.resume in (None, 'auto') else args.resume
+        _resume_from(cfg, args.resume)
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', ConfigDict()).enable = True
     if args.seed is not None:
@@ -99,6 +98,17 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
         loader = cfg.get(name)
         if loader:
             _complete_loader(loader, args, device)
+
+
+def _resume_from(cfg: Config, named: str | None) -> None:
+    """Where nothing is named: the newest that there is, or a new start."""
+    cfg.resume = True
+    if named not in (None, 'auto'):
+        cfg.load_from = named
+    elif checkpoints(Path(cfg.work_dir)):
+        cfg.load_from = None
+    else:
+        cfg.resume = False  # what the config loads is for the new start
 
 
 def _start_from(cfg: Config, args: argparse.Namespace) -> None:

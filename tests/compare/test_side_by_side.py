@@ -374,14 +374,47 @@ def test_the_same_weights_under_another_name_are_the_same_run(
 ):
     for name in ('one.pth', 'two.pth'):
         shutil.copy(plain_run / 'best.pth', tmp_path / name)
-        said = finish('usual', '--weights', tmp_path / name, '--epochs', '1')
+        (tmp_path / f'{name[:3]}_link').symlink_to(tmp_path)
+        said = finish(
+            'usual', '--weights', tmp_path / name, '--epochs', '1',
+            # The same folder, by another name.
+            *('--out', tmp_path / f'{name[:3]}_link' / 'out'),
+        )  # fmt: skip
     assert '1 of 1 runs are done; kept' in said
+    assert 'of other runs' not in said
 
 
 def test_all_start_from_the_weights(finish, plain_run, tmp_path):
     finish('usual slow', '--weights', plain_run / 'best.pth')
     for run in runs_of(tmp_path / 'out'):
         assert '30 of 30 backbone tensors' in (run / 'train.log').read_text()
+
+
+def test_a_config_may_name_what_it_loads(
+    finish, configs, config, plain_run, tmp_path
+):
+    weights = plain_run / 'best.pth'
+    (configs / 'loaded.py').write_text(
+        f'_base_ = [{str(config)!r}]\nload_from = {str(weights)!r}\n'
+    )
+    finish('loaded', '--epochs', '1')
+    (run,) = runs_of(tmp_path / 'out')
+    said = (run / 'train.log').read_text()
+    assert '30 of 30 backbone tensors' in said
+    assert f'from {weights}' in said
+
+
+def test_a_config_may_hold_an_infinity(finish, configs, config, tmp_path):
+    """Which Python writes as a name that it does not know."""
+    (configs / 'infinite.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        'optim_wrapper = dict('
+        "clip_grad=dict(max_norm=1.0, norm_type=float('inf')))\n"
+    )
+    finish('infinite', '--epochs', '1')
+    (planned,) = (tmp_path / 'out').glob('*/infinite.py')
+    clip = read_config(str(planned)).optim_wrapper.clip_grad
+    assert clip == {'max_norm': 1.0, 'norm_type': float('inf')}
 
 
 def test_other_weights_under_the_same_name_are_another_run(

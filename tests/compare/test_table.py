@@ -64,6 +64,12 @@ def test_one_run_has_no_place():
     assert places(rows('a', 90), rows('b', 80)) == {'a': '', 'b': ''}
 
 
+def test_an_open_place_is_explained():
+    text = markdown([*rows('a', 90, 91), *rows('b', 80)])
+    assert 'leave open that of others' in text
+    assert 'of one run' not in markdown(rows('a', 90, 91))
+
+
 def test_mean_and_range_and_what_they_cost():
     (line,) = (
         text

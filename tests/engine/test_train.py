@@ -288,6 +288,23 @@ def test_weights_of_ones_own_are_named_by_a_flag(
     assert '30 of 30 backbone tensors' in run.text
 
 
+def test_with_nothing_to_resume_it_begins_with_what_the_config_loads(
+    config, dataset, plain_run, tmp_path
+):
+    weights = plain_run / 'best.pth'
+    words = (
+        'train', config, '--data-root', dataset, '--work-dir',
+        tmp_path / 'run', '--resume', '--cfg-options', f'load_from={weights}',
+    )  # fmt: skip
+    run = forked.finish(tmp_path / 'log', *words, 'train_cfg.max_epochs=1')
+    assert 'nothing to resume' in run.text
+    assert '30 of 30 backbone tensors' in run.text
+    assert f'from {weights}' in run.text
+    again = forked.finish(tmp_path / 'again', *words, 'train_cfg.max_epochs=1')
+    assert 'nothing to resume' not in again.text
+    assert 'backbone tensors' not in again.text
+
+
 @pytest.mark.parametrize(
     ('words', 'said'),
     [

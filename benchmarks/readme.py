@@ -107,18 +107,20 @@ def configs() -> str:
         '(../../benchmarks/results/time_to_accuracy.csv). None where '
         "the backbone's ImageNet weights were not at hand.",
         '- **MobileNetV2**: the recipes side by side, by `python -m '
-        'benchmarks.reports`. The backbone of each report is replaced by '
-        'MobileNetV2, for the one set of ImageNet weights that was at hand; '
-        'photos, batch, augmentations, optimizer, schedule and head are as '
-        'reported, and the precision is the same for all. A schedule that '
-        'is counted in epochs is not shortened: in three of them the rates '
-        'of A, B, D1 and D2 never fall. `a2_resnet34` and `c_resnet152` '
-        'would be the same as `a1_resnet18` and `c_resnet101`. These weights '
-        "do not bear D1's rate for long: the line below it has one that they "
-        'do. Of each run the best epoch, chosen by the val photos themselves; '
-        'each is in [reports.csv](../../benchmarks/results/reports.csv), with '
-        'the last epoch, the full length, and how many shared the cores '
-        '(`at_once`).',
+        'benchmarks.reports --weights FILE --epochs 3 --seeds 0 1 2`. The '
+        'backbone of each report is replaced by MobileNetV2, for the one set '
+        'of ImageNet weights that was at hand; photos, batch, augmentations, '
+        'optimizer, schedule and head are as reported, and the precision is '
+        'the same for all. A schedule that is counted in epochs is not '
+        'shortened: in three of them the rates of A, B, D1 and D2 never '
+        'fall. `a2_resnet34` and `c_resnet152` would be the same as '
+        '`a1_resnet18` and `c_resnet101`. These weights do not bear '
+        "D1's rate for long: the line below it has one that they do. Of each "
+        'run the best epoch, chosen by the val photos themselves; ours are '
+        'asked once more, of the head that is fitted before the first. Each '
+        'run is in [reports.csv](../../benchmarks/results/reports.csv), with '
+        'its command, the best and the last epoch, the full length, and how '
+        'many shared the cores (`at_once`).',
         '- **theirs**: what each report got, with weights and a split of '
         'its own.',
         '- **loss**: at the beginning and at the end of three epochs from '
@@ -142,12 +144,11 @@ def search() -> list[str]:
         photos.add(f'{row["train"]} and {row["val"]}')
     lengths = sorted({epochs for one in found.values() for epochs in one})
     lines = [
-        'What was tried for mobilenet_v2_flower.py, on a split of the train '
-        f'photos ({" or ".join(sorted(photos))}): best top-1, %, of so many '
-        'epochs. `today` is the config as the search found it, with an '
+        'What was tried for mobilenet_v2_flower.py, on one split of the train '
+        f'photos ({" or ".join(sorted(photos))}; no cross-validation): best '
+        'top-1, %, of so many epochs. `today` is the config as the search found it, with an '
         'average of the weights and no head first; the lines behind each '
-        'name are in [recipes.csv](results/recipes.csv), by `python -m '
-        'benchmarks.recipes`.',
+        'name and the commands are in [recipes.csv](results/recipes.csv).',
         '',
         f'| | {" | ".join(map(str, lengths))} |',
         f'| --- {"| --- " * len(lengths)}|',

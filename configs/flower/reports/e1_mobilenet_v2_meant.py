@@ -3,7 +3,8 @@
 python tools/train.py configs/flower/reports/e1_mobilenet_v2_meant.py
 
 The rate falls as in MMPretrain's own config, by 2 % an epoch. The report names
-no augmentations: here that config's, a random resized crop and a flip.
+no augmentations: here that config's, a random resized crop and a flip, but
+for OpenCV's resizing in place of Pillow's.
 """
 
 _base_ = [

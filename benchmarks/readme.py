@@ -146,9 +146,10 @@ def search() -> list[str]:
     lines = [
         'What was tried for mobilenet_v2_flower.py, on one split of the train '
         f'photos ({" or ".join(sorted(photos))}; no cross-validation): best '
-        'top-1, %, of so many epochs. `today` is the config as the search found it, with an '
-        'average of the weights and no head first; the lines behind each '
-        'name and the commands are in [recipes.csv](results/recipes.csv).',
+        'top-1, %, of so many epochs. `today` is the config as the search '
+        'found it, with an average of the weights and no head first; the '
+        'lines behind each name and the commands are in '
+        '[recipes.csv](results/recipes.csv).',
         '',
         f'| | {" | ".join(map(str, lengths))} |',
         f'| --- {"| --- " * len(lengths)}|',

@@ -31,10 +31,11 @@ class ProgressHook(Hook):
                 'base: --cfg-options runner_type=FlowerRunner'
             )
         dataset = runner.train_dataloader.dataset
+        left = runner.max_epochs - runner.epoch
         runner.say(
             f'{len(dataset)} photos of {len(dataset.metainfo["classes"])} '
-            f'classes to learn from, {runner.max_epochs - runner.epoch} '
-            f'epochs of {len(runner.train_dataloader)} iterations; '
+            f'classes to learn from, {left} epoch{"s" * (left != 1)} of '
+            f'{len(runner.train_dataloader)} iterations; '
             f'results go to {runner.cfg.work_dir}'
         )
         if sys.stdout.isatty():

@@ -118,8 +118,12 @@ def test_the_command_line_is_in_it(rows, tmp_path):
     assert '32 photos a step, in 4 parts' in found['batch']
     assert found['weights'] == str(weights)
     assert rows(ours(), '--from-scratch')['weights'] == 'none: from scratch'
-    resumed = rows(ours(), '--resume')['weights']
-    assert resumed.startswith('a checkpoint to go on from')
+    anew = rows(ours(), '--work-dir', tmp_path)['weights']
+    resume = (ours(), '--resume', '--work-dir', tmp_path)
+    assert rows(*resume)['weights'] == anew  # there is nothing to resume
+    (tmp_path / 'epoch_1.pth').touch()
+    found = rows(*resume)['weights']
+    assert found == f'a checkpoint to go on from: the newest in {tmp_path}'
 
 
 def test_more_classes_than_fit_a_line(rows, dataset, tmp_path):

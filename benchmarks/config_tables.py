@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.record import recorded, seeds, spread
+from benchmarks.record import ends, recorded, seeds, spread
 from benchmarks.reports import GROUP, LOWER_RATES, OURS
 from benchmarks.time_to_accuracy.rows import validations_of
 from benchmarks.time_to_accuracy.systems import SYSTEMS
@@ -16,13 +16,12 @@ COMMANDS = {  # of the systems in time_to_accuracy: config and flags
     'head_only': (f'{MOBILENET}.py', '--head-only'),
     'fast': (f'{MOBILENET}_fast.py', ''),
 }
-ENDS = {'mean': mean, 'min': min, 'max': max}
 RECIPES = {path.stem: name for name, path in OURS.items()}
 
 
 def table() -> str:
     """A line for each config, and each command of it that was measured."""
-    theirs, own, lengths = _theirs(), _own_backbones(), _on_one_backbone()
+    theirs, own, lengths = _theirs(), _own_backbones(), on_one_backbone()
     measured = at_length()
     lines = []
     for path in [
@@ -79,10 +78,9 @@ def at_length() -> list[dict]:
             best = [
                 max(top1 for _, top1 in run) for run in validations_of(row)
             ]
-            ends = {f'top1_{end}': of(best) for end, of in ENDS.items()}
             found.append(
                 {'config': config, 'flags': flags, 'runs': len(best)}
-                | {end: f'{value:.2f}' for end, value in ends.items()}
+                | ends(best)
                 | {
                     'epochs': row['epochs'],
                     'seconds': f'{float(row["seconds"]):.0f}',
@@ -105,7 +103,7 @@ def _own_backbones() -> dict[str, str]:
     }
 
 
-def _on_one_backbone() -> dict[tuple, dict[str, list[dict]]]:
+def on_one_backbone() -> dict[tuple, dict[str, list[dict]]]:
     """The runs of each recipe, by length and what else tells runs apart."""
     found: dict[tuple, dict[str, list[dict]]] = {}
     for row in recorded('reports'):
@@ -118,7 +116,7 @@ def _on_one_backbone() -> dict[tuple, dict[str, list[dict]]]:
 def _best(row: dict) -> str:
     if not row:
         return ''
-    return spread(*(row[f'top1_{end}'] for end in ENDS)) + seeds(row['runs'])
+    return spread(row) + seeds(row['runs'])
 
 
 def _reached(runs: list[dict]) -> str:
@@ -126,6 +124,5 @@ def _reached(runs: list[dict]) -> str:
     if not runs:
         return ''
     values = [float(run['best_top1']) for run in runs]
-    ends = (f'{of(values):.2f}' for of in ENDS.values())
     seconds = mean(float(run['seconds']) for run in runs)
-    return f'{spread(*ends)}{seeds(len(runs))}, {seconds:.0f} s'
+    return f'{spread(ends(values))}{seeds(len(runs))}, {seconds:.0f} s'

@@ -6,7 +6,6 @@ python -m benchmarks.readme
 from pathlib import Path
 
 from benchmarks import config_tables, targets
-from benchmarks.config_tables import ENDS
 from benchmarks.recipes import CANDIDATES
 from benchmarks.record import RESULTS, recorded, seeds, spread
 from benchmarks.time_to_accuracy.table import table as seconds_to_accuracy
@@ -30,7 +29,7 @@ def table() -> str:
             row['data'],
             row['epochs'],
             row['seeds'],
-            spread(*(row[f'top1_{end}'] for end in ENDS)),
+            spread(row),
             row['seconds'],
         ]
         lines.append(f'| {" | ".join(cells)} |')
@@ -114,8 +113,8 @@ def configs() -> str:
         'the same for all. A schedule that is counted in epochs is not '
         'shortened: in three of them the rates of A, B, D1 and D2 never '
         'fall. `a2_resnet34` and `c_resnet152` would be the same as '
-        '`a1_resnet18` and `c_resnet101`. These weights do not bear '
-        "D1's rate for long: the line below it has one that they do. Of each "
+        '`a1_resnet18` and `c_resnet101`. On these weights '
+        "D1 does better at a lower rate: the line below it has it. Of each "
         'run the best epoch, chosen by the val photos themselves; ours are '
         'asked once more, of the head that is fitted before the first. Each '
         'run is in [reports.csv](../../benchmarks/results/reports.csv), with '
@@ -138,8 +137,7 @@ def search() -> list[str]:
     found: dict[str, dict[int, str]] = {}
     photos = set()
     for row in recorded('recipes'):
-        reached = spread(*(row[f'top1_{end}'] for end in ENDS))
-        reached += seeds(len(row['seeds'].split()))
+        reached = spread(row) + seeds(len(row['seeds'].split()))
         found.setdefault(row['recipe'], {})[int(row['epochs'])] = reached
         photos.add(f'{row["train"]} and {row["val"]}')
     lengths = sorted({epochs for one in found.values() for epochs in one})

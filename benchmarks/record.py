@@ -6,6 +6,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -76,7 +77,14 @@ def record(table: str, rows: list[dict], key: tuple[str, ...]) -> Path:
     return path
 
 
-def spread(middle: str, low: str, high: str) -> str:
+def ends(best: list[float]) -> dict[str, str]:
+    """The columns of several runs' top-1."""
+    of = {'mean': mean, 'min': min, 'max': max}
+    return {f'top1_{end}': f'{of[end](best):.2f}' for end in of}
+
+
+def spread(row: dict) -> str:
+    middle, low, high = (row[f'top1_{end}'] for end in ('mean', 'min', 'max'))
     return middle if low == high else f'{middle} ({low} to {high})'
 
 

@@ -30,8 +30,8 @@ OURS = {
 }
 # The same recipe as another, but for the backbone.
 TWINS = ('a2_resnet34', 'c_resnet152')
-# The weights at hand do not bear every rate: by D1's own they came to 27 % in
-# a sixth epoch. So it stands beside itself at a rate that they do bear.
+# D1's own rate is high for these weights. For a fair rival, it stands beside
+# itself at a lower one.
 LOWER_RATES = {'d1_resnet50_1e3': ('d1_resnet50', 1e-3)}
 # Where the maps have an eighth of the photo's side, and so as many stages of
 # MobileNetV2 stay frozen as of a ResNet two do. Only the statistics of its

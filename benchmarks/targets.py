@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from statistics import mean, median
 
+from benchmarks.config_tables import on_one_backbone
 from benchmarks.record import recorded
-from benchmarks.reports import GROUP, OURS
+from benchmarks.reports import OURS
 from benchmarks.time_to_accuracy.rows import seconds_to, validations_of
 from benchmarks.time_to_accuracy.table import stock_best
 
@@ -150,14 +151,11 @@ def _prediction() -> Iterator[Line]:
 
 def _recipes() -> Iterator[Line]:
     """Our recipe beside the best of the reports', at each length."""
-    lengths: dict[tuple, dict[str, list[float]]] = {}
-    for row in recorded('reports'):
-        group = lengths.setdefault(tuple(row[name] for name in GROUP), {})
-        reached = group.setdefault(row['recipe'], [])
-        reached.append(float(row['best_top1']))
-    for (epochs, *_), found in sorted(
-        lengths.items(), key=lambda item: int(item[0][0])
-    ):
+    for (epochs, *_), recipes in on_one_backbone().items():
+        found = {
+            name: [float(run['best_top1']) for run in runs]
+            for name, runs in recipes.items()
+        }
         ours = found.get('ours')
         theirs = {
             name: runs for name, runs in found.items() if name not in OURS
@@ -166,7 +164,7 @@ def _recipes() -> Iterator[Line]:
             continue
         best = max(theirs, key=lambda name: mean(theirs[name]))
         ahead = mean(ours) - mean(theirs[best])
-        least = 2 if epochs == '3' else 0
+        least = 2 if epochs == 3 else 0
         yield (
             f'points of top-1 over the best report, {best}; epochs: {epochs}',
             f'at least {least}, all runs ahead',

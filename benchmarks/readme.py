@@ -106,13 +106,15 @@ def configs() -> str:
         '(../../benchmarks/results/time_to_accuracy.csv). None where '
         "the backbone's ImageNet weights were not at hand.",
         '- **MobileNetV2**: the recipes side by side, by `python -m '
-        'benchmarks.reports --weights FILE --epochs 3 --seeds 0 1 2`. The '
+        'benchmarks.reports --weights FILE --epochs 3 --seeds 0 1 2` and for '
+        'other lengths. The '
         'backbone of each report is replaced by MobileNetV2, for the one set '
         'of ImageNet weights that was at hand; photos, batch, augmentations, '
         'optimizer, schedule and head are as reported, and the precision is '
         'the same for all. A schedule that is counted in epochs is not '
-        'shortened: in three of them the rates of A, B, D1 and D2 never '
-        'fall. `a2_resnet34` and `c_resnet152` would be the same as '
+        "shortened: the rates of B and D2 fall after seven of them, D1's "
+        "never do, A's only after ten without gain, and C's first epoch is "
+        'its warm-up. `a2_resnet34` and `c_resnet152` would be the same as '
         '`a1_resnet18` and `c_resnet101`. On these weights '
         "D1 does better at a lower rate: the line below it has it. Of each "
         'run the best epoch, chosen by the val photos themselves; ours are '

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import mean, median
 
 from benchmarks.config_tables import on_one_backbone
-from benchmarks.record import recorded
+from benchmarks.record import ends, recorded, seeds, spread
 from benchmarks.reports import OURS
 from benchmarks.time_to_accuracy.rows import seconds_to, validations_of
 from benchmarks.time_to_accuracy.table import stock_best
@@ -168,11 +168,11 @@ def _recipes() -> Iterator[Line]:
         yield (
             f'points of top-1 over the best report, {best}; epochs: {epochs}',
             f'at least {least}, all runs ahead',
-            f'{ahead:.2f} ({_range(ours)} and {_range(theirs[best])})',
+            f'{ahead:.2f}: {_reached(ours)}; {_reached(theirs[best])}',
             ahead >= least and min(ours) > max(theirs[best]),
             'reports',
         )
 
 
-def _range(runs: list[float]) -> str:
-    return f'{min(runs):.2f} to {max(runs):.2f}'
+def _reached(runs: list[float]) -> str:
+    return spread(ends(runs)) + seeds(len(runs))

@@ -136,26 +136,32 @@ def measurements() -> str:
 
 def search() -> list[str]:
     """What was tried for mobilenet_v2_flower.py, and what it reached."""
-    found: dict[str, dict[int, str]] = {}
+    found: dict[str, dict[tuple, str]] = {}
     photos = set()
     for row in recorded('recipes'):
+        column = int(row['epochs']), ''
         reached = spread(row) + seeds(len(row['seeds'].split()))
-        found.setdefault(row['recipe'], {})[int(row['epochs'])] = reached
+        found.setdefault(row['recipe'], {})[column] = reached
         photos.add(f'{row["train"]} and {row["val"]}')
-    lengths = sorted({epochs for one in found.values() for epochs in one})
+    for row in recorded('cross_validation'):
+        column = int(row['epochs']), f', {row["folds"]} folds'
+        found.setdefault(row['recipe'], {})[column] = spread(row)
+    columns = sorted({column for one in found.values() for column in one})
+    heads = [f'{epochs}{folds}' for epochs, folds in columns]
     lines = [
         'What was tried for mobilenet_v2_flower.py, on one split of the train '
-        f'photos ({" or ".join(sorted(photos))}; no cross-validation): best '
-        'top-1, %, of so many epochs. `today` is the config as the search '
-        'found it, with an average of the weights and no head first; the '
-        'lines behind each name and the commands are in '
-        '[recipes.csv](results/recipes.csv).',
+        f'photos ({" or ".join(sorted(photos))}): best top-1, %, of so many '
+        'epochs; with folds, by cross-validation of them all: that of the '
+        'last epoch. `today` is the config as the search found it, with an '
+        'average of the weights and no head first; the lines behind each name '
+        'and the commands are in [recipes.csv](results/recipes.csv) and '
+        '[cross_validation.csv](results/cross_validation.csv).',
         '',
-        f'| | {" | ".join(map(str, lengths))} |',
-        f'| --- {"| --- " * len(lengths)}|',
+        f'| | {" | ".join(heads)} |',
+        f'| --- {"| --- " * len(heads)}|',
     ]
     return lines + [
-        f'| {name} | {" | ".join(one.get(n, "") for n in lengths)} |'
+        f'| {name} | {" | ".join(one.get(n, "") for n in columns)} |'
         for name, one in sorted(
             found.items(), key=lambda item: [*CANDIDATES].index(item[0])
         )

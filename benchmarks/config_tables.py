@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.record import ends, recorded, seeds, spread
-from benchmarks.reports import GROUP, LOWER_RATES, OURS
+from benchmarks.reports import GROUP, LOWER_RATES, OURS, full_length
 from benchmarks.time_to_accuracy.rows import validations_of
 from benchmarks.time_to_accuracy.systems import SYSTEMS
 
@@ -29,6 +29,7 @@ def table() -> str:
         *sorted((FLOWER / 'reports').glob('*.py')),
     ]:
         name = f'configs/flower/{path.relative_to(FLOWER).as_posix()}'
+        own_length = str(full_length(path))
         told, recipe = theirs.get(path.stem, {}), RECIPES.get(path.stem)
         beside = [
             _reached(recipes.get(recipe or path.stem, []))
@@ -39,29 +40,42 @@ def table() -> str:
         # What was measured at full length, with weights of its own.
         rows = [row for row in measured if row['config'] == name]
         for row in rows or [{}]:
-            reached = [row.get(key, '') for key in ('epochs', 'seconds')]
+            reached = [row.get('epochs') or own_length]
+            reached.append(row.get('seconds', ''))
             flags = row.get('flags', '')
             command = f'python tools/train.py {name} {flags}'.strip()
             lines.append([_best(row), *reached, *beside, f'`{command}`'])
             beside = [''] * len(beside)
-        for variant, (report, rate) in LOWER_RATES.items():
+        for variant, (report, _) in LOWER_RATES.items():
             if report == path.stem:
                 beside = [
                     _reached(recipes.get(variant, []))
                     for recipes in lengths.values()
                 ]
-                command = f'python tools/train.py {name} --cfg-options '
-                command += f'optim_wrapper.optimizer.lr={rate}'
-                cells = [*[''] * 3, *beside, *[''] * 4, f'`{command}`']
-                lines.append(cells)
-    heads = ['val top-1, %', 'epochs', 's']
-    heads += [
-        f'MobileNetV2, {epochs} epoch{"s" * (epochs > 1)}, %'
-        for epochs, *_ in lengths
-    ]
+                command = (
+                    'python -m benchmarks.reports --weights FILE '
+                    f'--only {variant}'
+                )
+                cells = ['', own_length, '', *beside, *[''] * 4]
+                lines.append([*cells, f'`{command}`'])
+    heads = ['val top-1, %', 'epochs', 's', *_heads(list(lengths))]
     heads += ['theirs, %', 'their epochs', 'their s', 'loss', 'command']
     every = [heads, ['---'] * len(heads), *lines]
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in every)
+
+
+def _heads(groups: list[tuple]) -> list[str]:
+    """The lengths, and whatever else tells the groups apart."""
+    told = [
+        place
+        for place in range(1, len(GROUP))
+        if len({group[place] for group in groups}) > 1
+    ]
+    return [
+        f'MobileNetV2, {group[0]} epoch{"s" * (group[0] > 1)}, %'
+        + ''.join(f', {GROUP[place]} {group[place]}' for place in told)
+        for group in groups
+    ]
 
 
 def at_length() -> list[dict]:

@@ -105,9 +105,10 @@ def configs() -> str:
         'in [time_to_accuracy.csv]'
         '(../../benchmarks/results/time_to_accuracy.csv). None where '
         "the backbone's ImageNet weights were not at hand.",
+        '- **epochs**: as many as the command trains for.',
         '- **MobileNetV2**: the recipes side by side, by `python -m '
-        'benchmarks.reports --weights FILE --epochs 3 --seeds 0 1 2` and for '
-        'other lengths. The '
+        'benchmarks.reports --weights FILE --epochs 3 --seeds 0 1 2 --jobs 2 '
+        '--only NAME`, and the like with other epochs and seeds. The '
         'backbone of each report is replaced by MobileNetV2, for the one set '
         'of ImageNet weights that was at hand; photos, batch, augmentations, '
         'optimizer, schedule and head are as reported, and the precision is '
@@ -118,16 +119,21 @@ def configs() -> str:
         '`a1_resnet18` and `c_resnet101`. On these weights '
         "D1 does better at a lower rate: the line below it has it. Of each "
         'run the best epoch, chosen by the val photos themselves; ours are '
-        'asked once more, of the head that is fitted before the first. Each '
-        'run is in [reports.csv](../../benchmarks/results/reports.csv), with '
-        'its command, the best and the last epoch, the full length, and how '
-        'many shared the cores (`at_once`).',
+        'asked once more, of the head that is fitted before the first. The '
+        f'seconds are {_at_once()}, beside other work. Each run is in '
+        '[reports.csv](../../benchmarks/results/reports.csv), with its '
+        'command, the best and the last epoch, and which photos.',
         '- **theirs**: what each report got, with weights and a split of '
         'its own.',
         '- **loss**: at the beginning and at the end of three epochs from '
         'scratch on the drawn photos, with its own backbone, by `python -m '
         'benchmarks.own_backbones`: a sign that it trains, no more.',
     ])  # fmt: skip
+
+
+def _at_once() -> str:
+    found = {int(row['at_once']) for row in recorded('reports')}
+    return ' or '.join(f'of {number} at a time' for number in sorted(found))
 
 
 def measurements() -> str:
@@ -152,9 +158,9 @@ def search() -> list[str]:
         'What was tried for mobilenet_v2_flower.py, on one split of the train '
         f'photos ({" or ".join(sorted(photos))}): best top-1, %, of so many '
         'epochs; with folds, by cross-validation of them all: that of the '
-        'last epoch. `today` is the config as the search found it, with an '
-        'average of the weights and no head first; the lines behind each name '
-        'and the commands are in [recipes.csv](results/recipes.csv) and '
+        'last epoch. Val had no part in it. `today` is the config as the '
+        'search found it, with an average of the weights and no head first; '
+        'the lines behind each name and the commands are in [recipes.csv](results/recipes.csv) and '
         '[cross_validation.csv](results/cross_validation.csv).',
         '',
         f'| | {" | ".join(heads)} |',

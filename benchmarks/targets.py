@@ -166,7 +166,8 @@ def _recipes() -> Iterator[Line]:
         ahead = mean(ours) - mean(theirs[best])
         least = 2 if epochs == 3 else 0
         yield (
-            f'points of top-1 over the best report, {best}; epochs: {epochs}',
+            f'points of top-1 over the best of {len(theirs)} other recipes, '
+            f'{best}; epochs: {epochs}',
             f'at least {least}, all runs ahead',
             f'{ahead:.2f}: {_reached(ours)}; {_reached(theirs[best])}',
             ahead >= least and min(ours) > max(theirs[best]),

@@ -160,7 +160,8 @@ def search() -> list[str]:
         'epochs; with folds, by cross-validation of them all: that of the '
         'last epoch. Val had no part in it. `today` is the config as the '
         'search found it, with an average of the weights and no head first; '
-        'the lines behind each name and the commands are in [recipes.csv](results/recipes.csv) and '
+        'the lines behind each name and the commands are in '
+        '[recipes.csv](results/recipes.csv) and '
         '[cross_validation.csv](results/cross_validation.csv).',
         '',
         f'| | {" | ".join(heads)} |',

@@ -20,6 +20,8 @@ def only_run_in(folder: Path, flag: str = '--work-dir') -> Iterator[None]:
 
     `flag` is the one that names another folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f'{folder} is a file; name a folder: {flag} FOLDER')
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open('a+', encoding='utf-8') as file:
         if not taken(file):

@@ -477,6 +477,7 @@ def test_without_validation_there_are_weights_and_no_place(
         ('usual', ['--cfg-options', 'runner_type=Runner'], 'FlowerRunner'),
         ('usual', ['--device', 'cpu', 'cuda:77'], 'no device cuda:77'),
         ('usual', ['--head-only', '--epochs', '2'], 'without --epochs'),
+        ('usual', ['--out', __file__], 'is a file; name a folder: --out'),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_trained(

@@ -75,6 +75,17 @@ LARGER = """val_dataloader = dict(dataset=dict(pipeline=[
     dict(type='PackInputs'),
 ]))
 """
+AT_256 = (
+    LARGER
+    + """train_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=256, crop_ratio_range=(0.35, 1.0)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='QuickJitter', brightness=0.2, contrast=0.2, saturation=0.2),
+    dict(type='PackInputs'),
+]))
+"""
+)
 CANDIDATES = {
     'today': '',
     'head': HEAD,
@@ -104,6 +115,7 @@ CANDIDATES = {
     ),
     # Photos look larger to a network that is tested as it was trained.
     'head_tested_at_256': HEAD + LARGER,
+    'head_at_256': HEAD + AT_256,
     'head_growing': HEAD + GROWING,
     'head_erasing': HEAD
     + MORE.format("type='RandomErasing', erase_prob=0.25, mode='rand'"),

@@ -139,4 +139,8 @@ def _reached(runs: list[dict]) -> str:
         return ''
     values = [float(run['best_top1']) for run in runs]
     seconds = mean(float(run['seconds']) for run in runs)
-    return f'{spread(ends(values))}{seeds(len(runs))}, {seconds:.0f} s'
+    untrained = all(run['best_epoch'] == '0' for run in runs)
+    return (
+        f'{spread(ends(values))}{seeds(len(runs))}, {seconds:.0f} s'
+        + ', of the fitted head' * untrained
+    )

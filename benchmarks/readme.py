@@ -159,10 +159,10 @@ def search() -> list[str]:
         'What was tried for mobilenet_v2_flower.py, on one split of the train '
         f'photos ({" or ".join(sorted(photos))}): best top-1, %, of so many '
         'epochs; with folds, by cross-validation of them all: that of the '
-        'last epoch. Val had no part in it. `today` is the config as the '
-        'search found it, with an average of the weights and no head first; '
-        'the lines behind each name and the commands are in '
-        '[recipes.csv](results/recipes.csv) and '
+        'last epoch. Val had a part in the number of epochs only. `today` is '
+        'the config as the search found it, with an average of the weights '
+        'and no head first; the lines behind each name and the commands '
+        'are in [recipes.csv](results/recipes.csv) and '
         '[cross_validation.csv](results/cross_validation.csv).',
         '',
         f'| | {" | ".join(heads)} |',

@@ -32,7 +32,7 @@ def table() -> str:
         own_length = str(full_length(path))
         told, recipe = theirs.get(path.stem, {}), RECIPES.get(path.stem)
         beside = [
-            _reached(recipes.get(recipe or path.stem, []))
+            _with_seconds(recipes.get(recipe or path.stem, []))
             for recipes in lengths.values()
         ]
         beside += [told.get(key, '') for key in ('top1', 'epochs', 'seconds')]
@@ -49,12 +49,12 @@ def table() -> str:
         for variant, (report, _) in LOWER_RATES.items():
             if report == path.stem:
                 beside = [
-                    _reached(recipes.get(variant, []))
+                    _with_seconds(recipes.get(variant, []))
                     for recipes in lengths.values()
                 ]
                 command = (
                     'python -m benchmarks.reports --weights FILE '
-                    f'--only {variant}'
+                    f'--full-length --only {variant}'
                 )
                 cells = ['', own_length, '', *beside, *[''] * 4]
                 lines.append([*cells, f'`{command}`'])
@@ -133,14 +133,16 @@ def _best(row: dict) -> str:
     return spread(row) + seeds(row['runs'])
 
 
-def _reached(runs: list[dict]) -> str:
-    """The best epochs, and what they took."""
+def _with_seconds(runs: list[dict]) -> str:
     if not runs:
         return ''
-    values = [float(run['best_top1']) for run in runs]
     seconds = mean(float(run['seconds']) for run in runs)
+    return f'{reached(runs)}, {seconds:.0f} s'
+
+
+def reached(runs: list[dict]) -> str:
+    """The best epochs, and whether anything was trained by then."""
+    values = [float(run['best_top1']) for run in runs]
     untrained = all(run['best_epoch'] == '0' for run in runs)
-    return (
-        f'{spread(ends(values))}{seeds(len(runs))}, {seconds:.0f} s'
-        + ', of the fitted head' * untrained
-    )
+    head = ', of the fitted head' * untrained
+    return f'{spread(ends(values))}{seeds(len(runs))}{head}'

@@ -1,6 +1,7 @@
-"""The last candidates for mobilenet_v2_flower.py, by cross-validation.
+r"""The last candidates for mobilenet_v2_flower.py, by cross-validation.
 
-python tools/prepare_dataset.py data/flower_dataset/train --out data/cv
+python tools/prepare_dataset.py data/flower_dataset/train --out data/cv \
+    --val 0.2 --seed 1
 python -m benchmarks.cross_validation --weights mobilenet_v2_in1k.pth
 
 Each train photo is judged by a run that learned without it, with the plain
@@ -20,6 +21,8 @@ from benchmarks.compared import ROOT
 from benchmarks.recipes import CANDIDATES, write_config
 from benchmarks.record import ends, record
 from flower_mm.cli import count
+from flower_mm.engine.pretrained import find_weights
+from flower_mm.weights.verify import sha256_of
 
 # What is shipped, the fast config, and what was best of all at ten epochs.
 FINALISTS = ('head_no_average', 'head_frozen_8e4_no_average', 'head_mixup')
@@ -41,8 +44,9 @@ def main() -> int:
         '--only', nargs='+', choices=CANDIDATES, default=FINALISTS
     )
     args = parser.parse_args()
+    weights = sha256_of(find_weights(args.weights))
     for name in args.only:
-        folder = args.out / f'{name}_{args.epochs}'
+        folder = args.out / f'{name}_{args.epochs}_{weights[:8]}'
         code = subprocess.call(
             [
                 *(sys.executable, ROOT / 'tools' / 'train.py'),
@@ -58,7 +62,7 @@ def main() -> int:
         record(
             'cross_validation',
             [_row(name, folder, args)],
-            key=('recipe', 'epochs', 'folds', 'photos'),
+            key=('recipe', 'epochs', 'folds', 'photos', 'machine'),
         )
     return 0
 
@@ -69,6 +73,8 @@ def _row(name: str, folder: Path, args: argparse.Namespace) -> dict:
         json.loads((folder / one['run'] / 'run.json').read_text('utf-8'))
         for one in found['folds']
     ]
+    # A run counts from where it was resumed.
+    whole = not any(run['resumed_at_epoch'] for run in runs)
     seconds = sum(sum(run['seconds'].values()) for run in runs)
     return {
         'recipe': name,
@@ -78,7 +84,7 @@ def _row(name: str, folder: Path, args: argparse.Namespace) -> dict:
         'seed': runs[0]['seed'],
         'photos': found['photos'],
         **ends([one['top1'] for one in found['folds']]),
-        'seconds': f'{seconds:.0f}',
+        'seconds': f'{seconds:.0f}' if whole else '',
         'device': runs[0]['device'],
         'optim_wrapper': runs[0]['optim_wrapper'],
         'command': (

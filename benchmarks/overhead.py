@@ -76,7 +76,9 @@ def main() -> None:
             'options': ' '.join(args.options),
         }
         print(*row.values(), sep='\t')
-    record('overhead', rows, key=('part', 'what', 'threads', 'options'))
+    record(
+        'overhead', rows, key=('part', 'what', 'threads', 'options', 'machine')
+    )
 
 
 def _photos(args: argparse.Namespace) -> str:
@@ -163,7 +165,8 @@ def _train(
             f'--work-dir={folder}',
             '--amp',
             f'--weights={Path(args.weights).resolve()}',
-            *(['--cfg-options'] if options or args.options else []),
+            # Its pass over all photos is not of the start.
+            *('--cfg-options', 'default_hooks.head_first=None'),
             *options,
             *args.options,
         )

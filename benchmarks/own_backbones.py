@@ -35,7 +35,9 @@ def main() -> int:
         *('--epochs', '3', '--data-root', args.data_root),
         *('--from-scratch', '--cfg-options', 'precision=auto'),
     )
-    record('own_backbones', [_row(run) for run in rows], key=('config',))
+    record(
+        'own_backbones', [_row(run) for run in rows], key=('config', 'machine')
+    )
     return code
 
 

@@ -48,7 +48,7 @@ def table() -> str:
         + seconds_to_accuracy(RESULTS / 'time_to_accuracy.csv', (90, 92)),
         '',
         'Measured by `python -m benchmarks.time_to_accuracy`, from the '
-        'command on; each epoch is in '
+        'command on, medians of the runs; each epoch is in '
         '[time_to_accuracy.csv](benchmarks/results/time_to_accuracy.csv). '
         'The validation photos were looked at to tell the best epoch.',
     ]

@@ -158,8 +158,9 @@ def main() -> int:
                 'command': command('recipes', args, name),
             }
             for name, runs in by_config(rows).items()
+            if len(runs) == len(args.seeds)  # not of some, in their place
         ],
-        key=('recipe', 'epochs', 'train', 'val'),
+        key=('recipe', 'epochs', 'train', 'val', 'machine'),
     )
     return code
 

@@ -31,7 +31,7 @@ def plan(args: argparse.Namespace) -> list[Trial]:
     All configs are read before the first training begins, and as they are
     then each of their trainings has them.
     """
-    _refuse(args)
+    device = _refuse(args)
     flags = _flags(args)
     configs = {config: _read(config, args) for config in args.configs}
     texts = {config: _text(cfg) for config, cfg in configs.items()}
@@ -44,7 +44,7 @@ def plan(args: argparse.Namespace) -> list[Trial]:
             seed=seed,
             epochs=1 if args.head_only else cfg.train_cfg.max_epochs,
             folder=Path(args.out)
-            / f'{Path(config).stem}-{_digest(cfg)}'
+            / f'{Path(config).stem}-{_digest(cfg, device)}'
             / f'seed_{seed}',
             text=texts[config],
             flags=(*flags, '--seed', str(seed)),
@@ -54,7 +54,8 @@ def plan(args: argparse.Namespace) -> list[Trial]:
     ]
 
 
-def _refuse(args: argparse.Namespace) -> None:
+def _refuse(args: argparse.Namespace) -> str:
+    """Stop at what cannot be compared; return the kind of device."""
     names = Counter(Path(config).stem for config in args.configs)
     for what, counted in (('config', names), ('seed', Counter(args.seeds))):
         for name, number in counted.items():
@@ -73,6 +74,7 @@ def _refuse(args: argparse.Namespace) -> None:
         raise UserError(
             '--head-only fits the last layer in one pass: without --epochs'
         )
+    return kinds.pop()
 
 
 def _flags(args: argparse.Namespace) -> list[str]:
@@ -147,7 +149,7 @@ def _weights(cfg: Config) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def _digest(cfg: Config) -> str:
+def _digest(cfg: Config, device: str) -> str:
     """Eight digits that tell trainings apart, but for their seed."""
     photos = lists_sha256(data_root(cfg))
     # By their bytes: not another file under the same name, but the same one
@@ -157,7 +159,7 @@ def _digest(cfg: Config) -> str:
     whole['load_from'] = None
     if hook := whole['default_hooks'].get('pretrained'):
         hook['weights'] = None
-    text = json.dumps([_decisive(whole), photos, weights])
+    text = json.dumps([_decisive(whole), photos, weights, device])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -495,3 +495,22 @@ def test_devices_of_two_kinds_are_refused(monkeypatch):
     args = Namespace(configs=['usual.py'], seeds=[0], device=['cpu', 'cuda'])
     with pytest.raises(UserError, match='cpu and cuda differ'):
         plan.plan(args)
+
+
+def test_another_kind_of_device_is_another_training(
+    monkeypatch, configs, dataset, tmp_path
+):
+    """What a CPU trained is not told as a GPU's, nor resumed there."""
+    for module in ('compare.plan', 'engine.train'):
+        monkeypatch.setattr(
+            f'flower_mm.{module}.use_device', lambda device, launcher: device
+        )
+    args = Namespace(
+        configs=[str(configs / 'usual.py')], seeds=[0], out=tmp_path,
+        epochs=None, weights=None, data_root=str(dataset), from_scratch=False,
+        head_only=False, amp=False, cfg_options=None,
+    )  # fmt: skip
+    folders = set()
+    for args.device in (['cpu'], ['cuda'], ['cpu']):
+        folders |= {trial.folder for trial in plan.plan(args)}
+    assert len(folders) == 2

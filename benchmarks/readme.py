@@ -119,8 +119,8 @@ def configs() -> str:
         '`a1_resnet18` and `c_resnet101`. On these weights '
         "D1 does better at a lower rate: the line below it has it. Of each "
         'run the best epoch, chosen by the val photos themselves; ours are '
-        'asked once more, of the head that is fitted before the first, and '
-        'where one epoch only takes from that, the figure is its. The '
+        'asked once more, of the head that is fitted before the first; '
+        'the cell says where no epoch came to more. The '
         f'seconds are {_at_once()}, beside other work. Each run is in '
         '[reports.csv](../../benchmarks/results/reports.csv), with its '
         'command, the best and the last epoch, and which photos.',

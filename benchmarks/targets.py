@@ -176,7 +176,7 @@ def _recipes() -> Iterator[Line]:
         ahead = mean(ours) - mean(theirs[best])
         least = 2 if epochs == 3 else 0
         yield (
-            f'points of top-1 over the best of {len(theirs)} other recipes, '
+            f'points of top-1 over the best of other recipes ({len(theirs)}), '
             f'{best}; epochs: {epochs}',
             f'at least {least}, all runs ahead',
             f'{ahead:.2f}: {both}',

@@ -9,6 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
 
+from flower_mm.engine.pretrained import find_weights
+from flower_mm.errors import UserError
+from flower_mm.weights.verify import sha256_of
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -36,6 +40,14 @@ def compare(
         rows = list(csv.DictReader(file))
     rows = [row for row in rows if row['status'] == 'finished']
     return rows, code
+
+
+def require_weights(parser: argparse.ArgumentParser, weights: str) -> str:
+    """The digest of what --weights names."""
+    try:
+        return sha256_of(find_weights(weights))
+    except (OSError, UserError) as error:
+        parser.error(f'--weights: {error}')
 
 
 def by_config(rows: list[dict]) -> dict[str, list[dict]]:

@@ -65,17 +65,30 @@ def table() -> str:
 
 
 def _heads(groups: list[tuple]) -> list[str]:
-    """The lengths, and whatever else tells the groups apart."""
+    return [
+        f'MobileNetV2, {group[0]} epoch{"s" * (group[0] > 1)}, %{besides}'
+        for group, besides in zip(groups, told_apart(groups), strict=True)
+    ]
+
+
+def told_apart(groups: list[tuple]) -> list[str]:
+    """What but their length tells the groups apart, if anything does."""
     told = [
         place
         for place in range(1, len(GROUP))
         if len({group[place] for group in groups}) > 1
     ]
     return [
-        f'MobileNetV2, {group[0]} epoch{"s" * (group[0] > 1)}, %'
-        + ''.join(f', {GROUP[place]} {group[place]}' for place in told)
+        ''.join(
+            f', {GROUP[place]} {_short(GROUP[place], group[place])}'
+            for place in told
+        )
         for group in groups
     ]
+
+
+def _short(name: str, value: str) -> str:
+    return value[:8] if name.endswith('_sha256') else value
 
 
 def at_length() -> list[dict]:

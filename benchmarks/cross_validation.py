@@ -17,12 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.compared import ROOT
+from benchmarks.compared import ROOT, require_weights
 from benchmarks.recipes import CANDIDATES, write_config
 from benchmarks.record import ends, record
 from flower_mm.cli import count
-from flower_mm.engine.pretrained import find_weights
-from flower_mm.weights.verify import sha256_of
 
 # What is shipped, the fast config, and what led at three epochs of one seed.
 FINALISTS = (
@@ -49,7 +47,7 @@ def main() -> int:
         '--only', nargs='+', choices=CANDIDATES, default=FINALISTS
     )
     args = parser.parse_args()
-    weights = sha256_of(find_weights(args.weights))
+    weights = require_weights(parser, args.weights)
     for name in args.only:
         folder = args.out / f'{name}_{args.epochs}_{weights[:8]}'
         code = subprocess.call(

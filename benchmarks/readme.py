@@ -103,12 +103,16 @@ def configs() -> str:
         'and versions are in '
         "[accuracy.csv](../../benchmarks/results/accuracy.csv), MobileNetV2's "
         'in [time_to_accuracy.csv]'
-        '(../../benchmarks/results/time_to_accuracy.csv). None where '
-        "the backbone's ImageNet weights were not at hand.",
+        '(../../benchmarks/results/time_to_accuracy.csv). Of other backbones '
+        'the ImageNet weights were not at hand. The commands expect photos '
+        'in data/flower_dataset, `python tools/prepare_dataset.py PHOTOS '
+        '--out data/flower_dataset`, and weights, `python '
+        'tools/get_weights.py`.',
         '- **epochs**: as many as the command trains for.',
         '- **MobileNetV2**: the recipes side by side, by `python -m '
         'benchmarks.reports --weights FILE --epochs 3 --seeds 0 1 2 --jobs 2 '
-        '--only NAME`, and the like with other epochs and seeds. The '
+        '--only NAME`, and the like with other epochs and seeds; ours are '
+        'called `ours` and `ours_fast` there. The '
         'backbone of each report is replaced by MobileNetV2, for the one set '
         'of ImageNet weights that was at hand; photos, batch, augmentations, '
         'optimizer, schedule and head are as reported, and the precision is '

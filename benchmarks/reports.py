@@ -16,12 +16,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.compared import ROOT, command, compare
+from benchmarks.compared import ROOT, command, compare, require_weights
 from benchmarks.record import record
 from flower_mm.cli import count
-from flower_mm.engine.pretrained import find_weights
 from flower_mm.settings import read_config
-from flower_mm.weights.verify import sha256_of
 
 REPORTS = ROOT / 'configs' / 'flower' / 'reports'
 OURS = {
@@ -85,18 +83,15 @@ def main() -> int:
     }
     parser.add_argument('--only', nargs='+', choices=recipes, default=recipes)
     args = parser.parse_args()
+    weights = require_weights(parser, args.weights)
     rows, code = compare(
-        [
-            write_config(name, recipes[name], args.epochs, args.out)
-            for name in args.only
-        ],
+        [write_config(name, recipes[name], args.out) for name in args.only],
         args.out,
         *(('--epochs', str(args.epochs)) if args.epochs else ()),
         *('--seeds', *args.seeds),
         *('--weights', args.weights, '--data-root', args.data_root),
         *('--jobs', str(args.jobs)),
     )
-    weights = sha256_of(find_weights(args.weights))
     record(
         'reports',
         [
@@ -118,19 +113,13 @@ def full_length(path: Path) -> int:
     return read_config(str(path)).train_cfg.max_epochs
 
 
-def write_config(name: str, path: Path, epochs: int | None, out: Path) -> Path:
+def write_config(name: str, path: Path, out: Path) -> Path:
     """The config that trains the recipe on MobileNetV2."""
     text = f"_base_ = {str(path)!r}\nprecision = 'auto'\n"
     if name not in OURS:
         cfg = read_config(str(path))
         frozen = FROZEN[cfg.model.backbone.get('frozen_stages', -1)]
         text += ON_MOBILENET.format(frozen=frozen)
-        whole = [one.to_dict() for one in cfg.param_scheduler or []]
-        begun = [
-            one for one in whole if not epochs or one.get('begin', 0) < epochs
-        ]
-        if begun != whole:  # one that begins where the run ends is refused
-            text += f'param_scheduler = {begun}\n'
     if name in LOWER_RATES:
         rate = LOWER_RATES[name][1]
         text += f'optim_wrapper = dict(optimizer=dict(lr={rate}))\n'

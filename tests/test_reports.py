@@ -223,7 +223,7 @@ def test_on_one_backbone_all_else_is_the_report(path, tmp_path):
     """But for the layers that stay frozen, which have the same stride."""
     report = read_config(str(path))
     other = read_config(
-        str(benchmarks_reports.write_config(path.stem, path, 3, tmp_path))
+        str(benchmarks_reports.write_config(path.stem, path, tmp_path))
     )
     backbone = other.model.backbone
     assert backbone.type == 'MobileNetV2'
@@ -247,17 +247,10 @@ def test_on_one_backbone_all_else_is_the_report(path, tmp_path):
     assert bool(frozen) == (path.stem[:2] == 'c_')
 
 
-def test_in_one_epoch_the_warm_up_is_all_of_the_schedule(tmp_path):
-    path = FOLDER / 'c_resnet101.py'
-    written = benchmarks_reports.write_config(path.stem, path, 1, tmp_path)
-    (warm_up,) = read_config(str(written)).param_scheduler
-    assert warm_up.type == 'LinearLR'
-
-
 def test_a_lower_rate_is_all_that_is_changed(tmp_path):
     path = FOLDER / 'd1_resnet50.py'
     report, other = (
-        read_config(str(benchmarks_reports.write_config(name, path, 3, out)))
+        read_config(str(benchmarks_reports.write_config(name, path, out)))
         for name, out in (
             ('d1_resnet50', tmp_path / 'report'),
             ('d1_resnet50_1e3', tmp_path / 'other'),

@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
         '--amp', action='store_true', help='as for tools/train.py'
     )
     parser.add_argument(
+        '--retry-nan',
+        type=cli.count,
+        metavar='N',
+        help='as for tools/train.py',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=Options,

@@ -32,9 +32,9 @@ def plan(args: argparse.Namespace) -> list[Trial]:
     then each of their trainings has them.
     """
     device = _refuse(args)
-    flags = _flags(args)
+    flags, debug = _flags(args), ['--debug'] if args.debug else []
     configs = {config: _read(config, args) for config in args.configs}
-    texts = {config: _text(cfg) for config, cfg in configs.items()}
+    texts = {config: _text(cfg, config) for config, cfg in configs.items()}
     for config, cfg in configs.items():
         _settle(cfg, config, flags, args.device[0])
     _require_same_photos(configs)
@@ -47,7 +47,7 @@ def plan(args: argparse.Namespace) -> list[Trial]:
             / f'{Path(config).stem}-{_digest(cfg, device)}'
             / f'seed_{seed}',
             text=texts[config],
-            flags=(*flags, '--seed', str(seed)),
+            flags=(*flags, *debug, '--seed', str(seed)),
         )
         for seed in args.seeds
         for config, cfg in configs.items()
@@ -62,7 +62,7 @@ def _refuse(args: argparse.Namespace) -> str:
             if number > 1:
                 raise UserError(
                     f'{number} times the {what} {name}: a run is told by the '
-                    "name of its config's file and its seed"
+                    "name of its config's file and its seed, so each once"
                 )
     kinds = {use_device(device, launcher='none') for device in args.device}
     if len(kinds) > 1:
@@ -81,9 +81,9 @@ def _flags(args: argparse.Namespace) -> list[str]:
     """What train.py gets besides a config."""
     flags = ['--no-report']
     flags += [f'--{s.replace("_", "-")}' for s in SWITCHES if getattr(args, s)]
-    for flag in ('data_root', 'weights'):
+    for flag in ('data_root', 'weights', 'retry_nan'):
         if value := getattr(args, flag):
-            flags += [f'--{flag.replace("_", "-")}', value]
+            flags += [f'--{flag.replace("_", "-")}', str(value)]
     return flags
 
 
@@ -91,7 +91,16 @@ def _read(config: str, args: argparse.Namespace) -> Config:
     options = dict(args.cfg_options or {})
     if args.epochs:
         options['train_cfg.max_epochs'] = args.epochs
-    return read_config(config, options)
+    cfg = read_config(config, options)
+    if args.epochs and isinstance(cfg.get('param_scheduler'), list):
+        # What a shorter run never comes to, and MMEngine refuses.
+        cfg.param_scheduler = [
+            one
+            for one in cfg.param_scheduler
+            if not one.get('by_epoch', True)
+            or one.get('begin', 0) < args.epochs
+        ]
+    return cfg
 
 
 class _Spelled(ast.NodeTransformer):
@@ -103,8 +112,31 @@ class _Spelled(ast.NodeTransformer):
         return ast.parse(f'float({node.id!r})', mode='eval').body
 
 
-def _text(cfg: Config) -> str:
+def _text(cfg: Config, config: str) -> str:
     """The config as a file that reads as the same config."""
+    whole = cfg.to_dict()
+    if not _survives(whole):
+        lost = [key for key in whole if not _survives({key: whole[key]})]
+        raise UserError(
+            f'{config} cannot be compared: {", ".join(lost)} holds what does '
+            'not survive being written into a config file. Text, numbers, '
+            'lists and dictionaries do, and of a path its text: str(…)'
+        )
+    return _written(cfg)
+
+
+def _survives(part: dict) -> bool:
+    cfg = Config(part)
+    object.__setattr__(cfg, '_format_python_code', False)
+    try:
+        read = Config.fromstring(_written(cfg), '.py')
+    # It may be written as any text, and is run as that.
+    except Exception:
+        return False
+    return _decisive(read.to_dict()) == _decisive(part)
+
+
+def _written(cfg: Config) -> str:
     text = cfg.pretty_text
     names = {'inf', 'nan'} & set(re.findall(r'\w+', text))
     return ast.unparse(_Spelled().visit(ast.parse(text))) if names else text
@@ -125,7 +157,10 @@ def _settle(cfg: Config, config: str, flags: list[str], device: str) -> None:
     if hook:
         weights = find_weights(hook.weights)
         if not weights.is_file():
-            raise UserError(f'{config}: there are no weights {weights}')
+            raise UserError(
+                f'{config}: there are no weights {weights}: --weights FILE, '
+                'or a name that tools/get_weights.py lists'
+            )
 
 
 def _require_same_photos(configs: dict[str, Config]) -> None:
@@ -168,11 +203,15 @@ def _decisive(part: object) -> object:
     if isinstance(part, dict):
         return {
             str(key): _decisive(value)
-            for key, value in sorted(part.items())
+            for key, value in sorted(
+                part.items(), key=lambda item: str(item[0])
+            )
             if key not in (*FREE, 'work_dir')
         }
     if isinstance(part, (list, tuple)):
         return [_decisive(value) for value in part]
-    if isinstance(part, (str, int, float, type(None))):
+    if isinstance(part, (set, frozenset)):
+        return sorted(map(repr, part))  # in the same order each time
+    if isinstance(part, (str, int, type(None))):
         return part
-    return getattr(part, '__qualname__', type(part).__qualname__)
+    return repr(part)

@@ -2,6 +2,7 @@
 
 import csv
 import signal
+import textwrap
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,13 +55,29 @@ def failure(trial: Trial, code: int) -> str | None:
         return None
     said = trial.said()
     if code < 0:
-        return f'killed by {signal.Signals(-code).name}'
+        return _killed(-code)
+    if code == 0:
+        return (
+            'it ended well, and left no run.json that says so: '
+            'default_hooks.record writes it'
+        )
     if code in (INTERRUPTED, TERMINATED):
         return 'told to stop; the same comparison goes on with it'
     errors = [n for n, line in enumerate(said) if line.startswith('error: ')]
-    if code and errors:
+    if errors:
         return ' '.join(said[errors[-1] :]).removeprefix('error: ')
     return (said or ['it said nothing'])[-1]
+
+
+def _killed(number: int) -> str:
+    known = {one.value: one.name for one in signal.Signals}
+    why = f'killed by {known.get(number, f"signal {number}")}'
+    if known.get(number) == 'SIGKILL':
+        why += (
+            ', as a machine does that runs out of memory: fewer --jobs, or '
+            '--cfg-options train_dataloader.batch_size=N'
+        )
+    return why
 
 
 def _last(folder: Path) -> float | None:
@@ -72,7 +89,8 @@ def _last(folder: Path) -> float | None:
 
 
 def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
+    # Of rounded ones, a mean would be another in its second digit.
+    return None if value is None else round(value, 4)
 
 
 @dataclass(frozen=True)
@@ -116,11 +134,28 @@ def place(line: Line, among: list[Line]) -> str:
     """
     if len(line.runs) < 2:
         return ''
-    sure = [other for other in among if len(other.runs) > 1]
+    sure = _with_range(among)
     ahead = sum(other.lowest > line.highest for other in sure)
     behind = sum(other.highest < line.lowest for other in sure)
     first, last = 1 + ahead, len(among) - behind
     return str(first) if first == last else f'{first} to {last}'
+
+
+def overlaps(line: Line, among: list[Line]) -> list[str]:
+    """The configs that it is neither ahead of nor behind with every run."""
+    if len(line.runs) < 2:
+        return []
+    return [
+        other.config
+        for other in _with_range(among)
+        if other != line
+        and other.lowest <= line.highest
+        and other.highest >= line.lowest
+    ]
+
+
+def _with_range(among: list[Line]) -> list[Line]:
+    return [line for line in among if len(line.runs) > 1]
 
 
 def markdown(rows: list[dict]) -> str:
@@ -141,14 +176,16 @@ def markdown(rows: list[dict]) -> str:
 
 def _table(found: list[Line]) -> str:
     heads = (
-        'place', 'config', 'best top-1, %', 'of the last epoch', 'runs',
-        'epochs', 's a run', 'parameters', 'trained',
+        'place', 'config', 'best top-1, %', 'overlaps with',
+        'of the last epoch', 'runs', 'epochs', 's a run', 'parameters',
+        'trained',
     )  # fmt: skip
     cells = [
         [
             place(line, found),
             line.config,
             _range(line.values('best_top1')),
+            ', '.join(overlaps(line, found)),
             _range(line.values('last_top1')),
             str(len(line.runs)),
             _range(line.values('epochs'), '{:.0f}'),
@@ -164,14 +201,21 @@ def _table(found: list[Line]) -> str:
         *cells,
     ]
     text = ''.join(f'| {" | ".join(one)} |\n' for one in table)
-    text += '\nMean and range over the runs; of each run the best epoch, '
-    text += 'which was chosen by\nthe val photos themselves. '
-    if any(len(line.runs) > 1 for line in found):
-        text += 'Configs whose ranges overlap share places. '
+    about = (
+        'Mean and range over the runs; of each run the best epoch, which was '
+        'chosen by the val photos themselves.'
+    )
+    if _with_range(found):
+        about += (
+            ' A place is known by who is ahead or behind with every run; '
+            'ranges that overlap leave it open.'
+        )
     if any(len(line.runs) < 2 for line in found):
-        text += 'Another seed may move\nthose of one run: they have no place, '
-        text += 'and leave open that of others.'
-    return f'{text.rstrip()}\n'
+        about += (
+            ' Another seed may move those of one run: they have no place, '
+            'and leave open that of others.'
+        )
+    return f'{text}\n{textwrap.fill(about, 79)}\n'
 
 
 def _range(values: list[float], shape: str = '{:.2f}') -> str:

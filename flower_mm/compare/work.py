@@ -43,7 +43,7 @@ def run_all(
     """Train what is not done yet; tell `ended` of each exit code."""
     waiting = deque(trial for trial in trials if trial not in done)
     running: dict[int, Running] = {}
-    busy: set[Trial] = set()
+    left: set[Trial] = set()
     total = sum(trial.epochs for trial in trials)
     before = total - sum(trial.epochs for trial in waiting)
     at_once = max(1, min(jobs, len(waiting)))
@@ -53,7 +53,17 @@ def run_all(
     ):
         try:
             while (waiting or running) and not told:
-                for slot in set(range(jobs)) - running.keys():
+                busy = [trial for trial in waiting if trial.busy()]
+                _tell(busy, left)
+                for trial in [one for one in left if one not in busy]:
+                    left.remove(trial)
+                    if trial.done():
+                        waiting.remove(trial)
+                        ended(trial, 0)
+                        advance(trial.epochs)
+                # One that is left of an earlier comparison takes a place, too.
+                free = sorted(set(range(jobs)) - running.keys())
+                for slot in free[: max(0, jobs - len(running) - len(busy))]:
                     if trial := _next(waiting, busy):
                         device = devices[slot % len(devices)]
                         running[slot] = _start(trial, device, at_once)
@@ -100,20 +110,24 @@ def _told_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _next(waiting: deque[Trial], busy: set[Trial]) -> Trial | None:
+def _tell(busy: list[Trial], left: set[Trial]) -> None:
+    """Say of each training that is left from before that it is waited for."""
+    for trial in busy:
+        if trial not in left:
+            print(
+                f'{trial.name}: an earlier training goes on there, waiting '
+                'for its end',
+                flush=True,
+            )
+    left.update(busy)
+
+
+def _next(waiting: deque[Trial], busy: list[Trial]) -> Trial | None:
     """The first whose folder nobody else writes to."""
-    for trial in list(waiting):
-        if trial.busy():
-            if trial not in busy:
-                print(
-                    f'{trial.name}: an earlier training goes on there, '
-                    'waiting for its end',
-                    flush=True,
-                )
-            busy.add(trial)
-            continue
-        waiting.remove(trial)
-        return trial
+    for trial in waiting:
+        if trial not in busy:
+            waiting.remove(trial)
+            return trial
     return None
 
 
@@ -142,6 +156,8 @@ def _start(trial: Trial, device: str, at_once: int) -> Running:
 
 def _stop(running: list[Running]) -> None:
     """Each keeps its whole epochs, as after Ctrl-C."""
+    if running:
+        print('\nstopping: each training keeps its whole epochs', flush=True)
     for one in running:
         one.process.terminate()
     until = time.monotonic() + PATIENCE

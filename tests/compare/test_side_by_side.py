@@ -10,6 +10,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import forked
@@ -76,6 +77,11 @@ def record_of(folder: Path | str) -> dict:
 
 def runs_of(out: Path) -> list[Path]:
     return sorted(out.glob('*/seed_*'))
+
+
+def children_of(process: int) -> list[int]:
+    path = Path(f'/proc/{process}/task/{process}/children')
+    return [int(number) for number in path.read_text().split()]
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -146,7 +152,7 @@ def test_a_row_is_what_train_reaches(finish, configs, dataset, tmp_path):
         configs / 'usual.py', dataset, tmp_path / 'alone', '--seed', '3'
     )
     result = record_of(run)['result']
-    assert float(row['best_top1']) == round(result['best_top1'], 2)
+    assert float(row['best_top1']) == round(result['best_top1'], 4)
     assert int(row['best_epoch']) == result['best_epoch']
 
 
@@ -217,11 +223,16 @@ def test_a_killed_comparison_goes_on(start, finish, tmp_path):
     os.kill(killed.process.pid, signal.SIGKILL)
     killed.wait()
     (run,) = runs_of(out)
-    said = finish('usual', '--epochs', '40')
+    said = finish('usual slow', '--epochs', '40')
     assert 'an earlier training goes on there' in said
-    (row,) = rows(out)
-    assert row['epochs'] == '40'
-    assert record_of(run)['resumed_at_epoch'] in (None, 40)
+    first, second = rows(out)
+    assert first['epochs'] == '40'
+    # It was not begun once more at its end, nor did another run beside it.
+    assert record_of(run)['resumed_at_epoch'] is None
+    (session,) = json.loads((run / 'trial.json').read_text())['sessions']
+    ended = session['begun'] + float(first['seconds'])
+    assert datetime.fromisoformat(second['started']).timestamp() > ended - 1
+    assert 'epochs: 80 of 80' in said
 
 
 def test_what_was_killed_before_it_began_is_not_done(
@@ -288,8 +299,7 @@ def test_a_training_that_does_not_end_is_killed(start, tmp_path):
     run = start('usual', '--epochs', '100', first=str(script))
     wait_for_epoch(tmp_path / 'out', 1)
     (folder,) = runs_of(tmp_path / 'out')
-    children = Path(f'/proc/{run.process.pid}/task/{run.process.pid}/children')
-    (training,) = map(int, children.read_text().split())
+    (training,) = children_of(run.process.pid)
     os.kill(training, signal.SIGSTOP)  # it hears nothing
     os.kill(run.process.pid, signal.SIGTERM)
     assert run.wait() == 143, run.text
@@ -325,9 +335,58 @@ def test_a_benchmark_that_is_stopped_leaves_no_training(
     assert not any(map(is_taken, runs_of(out)))
 
 
+@pytest.mark.parametrize(
+    ('number', 'told'), [(signal.SIGKILL, 'fewer --jobs'), (40, 'signal 40')]
+)
+def test_a_training_that_is_killed_ends_no_other(
+    number, told, start, tmp_path
+):
+    run = start('usual slow', '--epochs', '10')
+    wait_for_epoch(tmp_path / 'out', 1)
+    (training,) = children_of(run.process.pid)
+    os.kill(training, number)
+    assert run.wait() == 1, run.text
+    first, second = rows(tmp_path / 'out')
+    assert first['error'].startswith('killed by')
+    assert told in first['error']
+    assert second['status'] == 'finished'
+
+
+def test_without_a_record_there_is_no_row(start, tmp_path):
+    run = start('usual', '--cfg-options', 'default_hooks.record=None')
+    assert run.wait() == 1
+    (row,) = rows(tmp_path / 'out')
+    assert 'default_hooks.record writes it' in row['error']
+
+
+def test_debug_is_for_the_trainings_too(start, tmp_path):
+    assert start('broken', '--debug').wait() == 2
+    (run,) = runs_of(tmp_path / 'out')
+    assert 'Traceback' in (run / 'train.log').read_text()
+    (row,) = rows(tmp_path / 'out')
+    assert row['error'].startswith('No NoSuchOptimizer is registered')
+
+
+def test_a_short_run_leaves_out_what_would_come_later(
+    finish, configs, config, tmp_path
+):
+    """As report C's cosine, which begins behind one epoch of warm-up."""
+    (configs / 'late.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        "param_scheduler = [dict(type='LinearLR', by_epoch=False, begin=3),\n"
+        "    dict(type='ConstantLR', factor=0.5, end=1),\n"
+        "    dict(type='CosineAnnealingLR', begin=1)]\n"
+    )
+    finish('late', '--epochs', '1')
+    (planned,) = (tmp_path / 'out').glob('*/late.py')
+    schedule = read_config(str(planned)).param_scheduler
+    assert [one.type for one in schedule] == ['LinearLR', 'ConstantLR']
+
+
 def test_flags_reach_the_trainings(finish, tmp_path):
     finish(
-        'usual', '--from-scratch', '--amp', '--epochs', '1',
+        'usual', '--from-scratch', '--amp', '--epochs', '1', '--retry-nan',
+        '2',
         '--cfg-options', 'train_dataloader.batch_size=4',
         '--cfg-options', 'optim_wrapper.optimizer.lr=1e-4',
     )  # fmt: skip
@@ -336,6 +395,7 @@ def test_flags_reach_the_trainings(finish, tmp_path):
     command = record_of(row['folder'])['command']
     assert '--from-scratch' in command
     assert '--amp' in command
+    assert '--retry-nan 2' in command
     resolved = read_config(str(Path(row['folder'], 'usual.py')))
     assert resolved.train_dataloader.batch_size == 4
     assert resolved.optim_wrapper.optimizer.lr == 1e-4
@@ -505,12 +565,77 @@ def test_another_kind_of_device_is_another_training(
         monkeypatch.setattr(
             f'flower_mm.{module}.use_device', lambda device, launcher: device
         )
-    args = Namespace(
-        configs=[str(configs / 'usual.py')], seeds=[0], out=tmp_path,
-        epochs=None, weights=None, data_root=str(dataset), from_scratch=False,
-        head_only=False, amp=False, cfg_options=None,
-    )  # fmt: skip
-    folders = set()
-    for args.device in (['cpu'], ['cuda'], ['cpu']):
-        folders |= {trial.folder for trial in plan.plan(args)}
+    folders = {
+        planned(configs / 'usual.py', dataset, tmp_path, device).folder
+        for device in ('cpu', 'cuda', 'cpu')
+    }
     assert len(folders) == 2
+
+
+def planned(
+    config: Path, dataset: Path, out: Path, device: str = 'cpu'
+) -> plan.Trial:
+    args = Namespace(
+        configs=[str(config)], seeds=[0], out=out, device=[device],
+        epochs=None, weights=None, data_root=str(dataset), from_scratch=False,
+        head_only=False, amp=False, retry_nan=None, cfg_options=None,
+        debug=False,
+    )  # fmt: skip
+    (trial,) = plan.plan(args)
+    return trial
+
+
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ('{3}', '{1}'),
+        ("{'a', 'b'}", "{'a'}"),
+        ('range(1, 3)', 'range(50, 60)'),
+        ("b'a'", "b'b'"),
+        ('0.1', '0.10000001'),
+        ("'1'", '1'),
+    ],
+)
+def test_another_value_of_any_kind_is_another_training(
+    one, other, config, dataset, tmp_path
+):
+    folders = []
+    for value in (one, other, one):
+        (tmp_path / 'other.py').write_text(
+            f'_base_ = [{str(config)!r}]\n'
+            f"custom_hooks = [dict(type='Any', value={value})]\n"
+        )
+        trial = planned(tmp_path / 'other.py', dataset, tmp_path)
+        folders.append(trial.folder)
+    assert folders[0] == folders[2] != folders[1]
+
+
+def test_keys_may_be_of_several_kinds(config, dataset, tmp_path):
+    (tmp_path / 'mixed.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        "names = {0: 'daisy', 'other': 'rose'}\n"
+    )
+    trial = planned(tmp_path / 'mixed.py', dataset, tmp_path)
+    written = tmp_path / 'written.py'
+    written.write_text(trial.text)
+    assert read_config(str(written)).names == {0: 'daisy', 'other': 'rose'}
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        "pathlib.Path('/tmp')",
+        "pathlib.Path('1')",
+        "dict(inner=[pathlib.Path('x')])",
+        'pathlib.Path',
+    ],
+)
+def test_what_no_config_file_can_hold_is_named(
+    value, config, dataset, tmp_path
+):
+    (tmp_path / 'here.py').write_text(
+        f'pathlib = __import__("pathlib")\n_base_ = [{str(config)!r}]\n'
+        f"here = {value}\nthere = float('nan')\n"
+    )
+    with pytest.raises(UserError, match=r'here\.py cannot .*: here holds'):
+        planned(tmp_path / 'here.py', dataset, tmp_path)

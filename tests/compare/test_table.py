@@ -30,8 +30,8 @@ def places(*groups: list[dict]) -> dict[str, str]:
 
 
 def test_the_best_mean_comes_first():
-    found = lines(rows('low', 80, 81) + rows('high', 90, 70, 95))
-    assert [line.config for line in found] == ['high', 'low']
+    found = lines(rows('wide', 95, 70) + rows('narrow', 90, 91))
+    assert [line.config for line in found] == ['narrow', 'wide']
 
 
 def test_who_is_behind_with_every_run_has_a_later_place():
@@ -51,6 +51,37 @@ def test_ranges_that_overlap_leave_the_places_open():
     ) == {'a': '1 to 2', 'b': '1 to 3', 'c': '2 to 3', 'd': '4'}
 
 
+def cells_of(text: str, config: str) -> list[str]:
+    lines = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in text.splitlines()
+        if line.startswith('|')
+    ]
+    (found,) = (cells for cells in lines if cells[1] == config)
+    return found
+
+
+def test_who_overlaps_is_named():
+    """Also where two do not who have a place in common."""
+    text = markdown(
+        rows('a', 90, 94)
+        + rows('b', 85, 91)
+        + rows('c', 80, 86)
+        + rows('d', 60, 61)
+        + rows('e', 88)  # of which nothing is known yet
+    )
+    found = {config: cells_of(text, config)[3] for config in 'abcde'}
+    assert found == {'a': 'b', 'b': 'a, c', 'c': 'b', 'd': '', 'e': ''}
+    assert 'ranges that overlap leave it open' in ' '.join(text.split())
+
+
+def test_ranges_that_touch_overlap():
+    groups = rows('a', 90, 92), rows('b', 88, 90)
+    assert places(*groups) == {'a': '1 to 2', 'b': '1 to 2'}
+    text = markdown([one for group in groups for one in group])
+    assert (cells_of(text, 'a')[3], cells_of(text, 'b')[3]) == ('b', 'a')
+
+
 def test_equal_ranges_share_their_places():
     assert places(rows('a', 90, 91), rows('b', 90, 91)) == {
         'a': '1 to 2',
@@ -65,20 +96,15 @@ def test_one_run_has_no_place():
 
 
 def test_an_open_place_is_explained():
-    text = markdown([*rows('a', 90, 91), *rows('b', 80)])
+    text = ' '.join(markdown([*rows('a', 90, 91), *rows('b', 80)]).split())
     assert 'leave open that of others' in text
+    assert 'of each run the best epoch' in text
     assert 'of one run' not in markdown(rows('a', 90, 91))
 
 
 def test_mean_and_range_and_what_they_cost():
-    (line,) = (
-        text
-        for text in markdown(rows('a', 90, 92, 91.5)).splitlines()
-        if '| a |' in text
-    )
-    cells = [cell.strip() for cell in line.strip('|').split('|')]
-    assert cells == [
-        '1', 'a', '91.17 (90.00 to 92.00)', '90.17 (89.00 to 91.00)', '3',
+    assert cells_of(markdown(rows('a', 90, 92, 91.5)), 'a') == [
+        '1', 'a', '91.17 (90.00 to 92.00)', '', '90.17 (89.00 to 91.00)', '3',
         '3', '11 (10 to 12)', '2,230,277', '6,405',
     ]  # fmt: skip
 

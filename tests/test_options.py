@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from flower_mm.engine import FlowerRunner, precision
+from flower_mm.registry import MODELS
 from flower_mm.settings import read_config, settle, use_data_root
 
 README = (ROOT / 'configs' / 'flower' / 'README.md').read_text('utf-8')
@@ -66,13 +67,19 @@ def test_the_lines_fit_every_config(config, tmp_path):
             line = f'_base_ = {str(config)!r}\n{line}'
         path = tmp_path / 'mine.py'
         path.write_text(f'{line}\n')
-        assert read_config(str(path)).model.type == 'ImageClassifier', option
+        model = read_config(str(path)).model
+        assert model.type == 'ImageClassifier', option
+        head = MODELS.build(
+            {'_scope_': 'mmpretrain', 'num_classes': 3, **model.head}
+        )
+        scores = torch.rand(2, 3)
+        assert head.loss_module(scores, torch.tensor([0, 2])) > 0, option
 
 
 @pytest.mark.parametrize(
-    ('name', 'kind'), [('Mixup', Mixup), ('CutMix', CutMix)]
+    ('name', 'kind', 'least'), [('Mixup', Mixup, 0.1), ('CutMix', CutMix, 0.3)]
 )
-def test_mixing(name, kind, runner_with, monkeypatch):
+def test_mixing(name, kind, least, runner_with, monkeypatch):
     mixed = []
     mix = kind.mix
 
@@ -84,8 +91,10 @@ def test_mixing(name, kind, runner_with, monkeypatch):
     monkeypatch.setattr(kind, 'mix', noted)
     runner_with(OPTIONS[name]).train()
     assert len(mixed) == EPOCHS * 4
-    # Photos of two classes, so that neither has all of it.
-    assert (torch.cat(mixed).amax(1) < 0.99).any()
+    # Photos of two classes, so that neither has all of it: of Mixup seldom,
+    # of CutMix mostly, as far as the line says.
+    shares = (torch.cat(mixed).amax(1) < 0.99).float().mean()
+    assert shares > least
 
 
 def test_autoaugment(runner_with):
@@ -156,7 +165,10 @@ def test_dropout(runner_with):
     head = runner_with(line).model.head
     features = (torch.rand(4, head.in_channels),)
     head.train()
-    assert not torch.equal(head(features), head(features))
+    with torch.no_grad():
+        shown = head.pre_logits(features)
+        off = (head.pre_logits(features) == 0) != (shown == 0)
+    assert off.float().mean() > 0.05  # that are off once and not again
     head.eval()
     assert torch.equal(head(features), head(features))
     assert [layer.fc.out_features for layer in head.layers] == [256, 3]

@@ -7,6 +7,7 @@ import pytest
 from helpers import ROOT
 
 from benchmarks import config_tables
+from benchmarks.record import recorded
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower*.py'))
 ROWS = config_tables.at_length()
@@ -30,3 +31,12 @@ def test_the_figures_of_a_header_were_measured(path):
     seconds = re.search(r'(\d+) s\b', header)
     if seconds:
         assert seconds[1] in {row['seconds'] for row in rows}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_the_figures_of_a_comment_were_measured(path):
+    comments = re.findall(r'^\s*#.*', path.read_text(), re.MULTILINE)
+    said = set(re.findall(r'\d+\.\d\d', ' '.join(comments)))
+    assert said <= {
+        f'{float(row["best_top1"]):.2f}' for row in recorded('reports')
+    }

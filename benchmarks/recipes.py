@@ -102,8 +102,6 @@ CANDIDATES = {
     'head_frozen_8e4_norm_eval': HEAD
     + _rate(8e-4)
     + MODEL.format('backbone=dict(frozen_stages=4, norm_eval=True)'),
-    'head_norm_eval_no_average': NO_AVERAGE
-    + MODEL.format('backbone=dict(norm_eval=True)'),
     # Statistics of the last hundred batches, not ten.
     'head_slower_norm_no_average': NO_AVERAGE
     + MODEL.format("backbone=dict(norm_cfg=dict(type='BN', momentum=0.01))"),

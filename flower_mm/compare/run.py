@@ -19,8 +19,8 @@ def compare(args: argparse.Namespace) -> int | None:
         codes = {trial: 0 for trial in trials if trial.done()}
         if others := other_runs(folder, trials):
             print(
-                f'{others} rows of {folder / CSV} are of other runs, and '
-                'leave it; what they trained stays'
+                f'leaving out of {folder / CSV}, as they are of other runs: '
+                f'{others} of its rows. What they trained stays'
             )
         if codes:
             print(f'{len(codes)} of {len(trials)} runs are done; kept')

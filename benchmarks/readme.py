@@ -130,10 +130,10 @@ def configs() -> str:
         'command, the best and the last epoch, and which photos.',
         '- **theirs**: what each report got, with weights and a split of '
         'its own.',
-        '- **loss**: in the first and in the last of three epochs from '
-        'scratch with its own backbone, each of 320 photos that are red, '
-        'green or blue, by `python -m benchmarks.own_backbones`: a sign that '
-        'it trains, no more. Who only guesses has 1.10.',
+        '- **loss**: of ten batches at the beginning and at the end of three '
+        'epochs from scratch with its own backbone, on 320 photos that are '
+        'red, green or blue, by `python -m benchmarks.own_backbones`: a sign '
+        'that it trains, no more. Who only guesses has 1.10.',
     ])  # fmt: skip
 
 

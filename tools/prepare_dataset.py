@@ -30,13 +30,15 @@ def make_parser() -> argparse.ArgumentParser:
         '--val',
         type=float,
         default=0.2,
-        help='share of each class for validation (%(default)s)',
+        help='share of each class for validation, at least one photo '
+        '(%(default)s)',
     )
     parser.add_argument(
         '--test',
         type=float,
         default=0.0,
-        help='share of each class for the test (%(default)s)',
+        help='share of each class for the test, at least one photo if not 0 '
+        '(%(default)s)',
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='of the split (%(default)s)'

@@ -120,27 +120,32 @@ def deal(
 ) -> list[int]:
     """Give each photo its fold, 1 to `count`; a group stays together.
 
-    Like cards, class by class: the large groups first, then in the order
-    that the seed draws, each to the fold that has the fewest photos of its
-    class, and of all.
+    Groups of several classes come first, then class by class: the large
+    groups first, then in the order that the seed draws. Each goes to the fold
+    that has the fewest photos of its classes, and of all.
     """
     members_of = defaultdict(list)
     for i, number in enumerate(groups):
         members_of[number].append(i)
     drawn = []
     for members in members_of.values():
-        # Only a photo that is kept under two classes has more than one.
-        label = min(labels[i] for i in members)
+        of_labels = Counter(labels[i] for i in members)
         first = min(shas[i] for i in members)
-        drawn.append((label, -len(members), draw(seed, first), members))
+        order = (-len(of_labels), min(of_labels), -len(members))
+        drawn.append((order, draw(seed, first), of_labels, members))
     folds = [0] * len(groups)
     of_class, of_all = Counter(), Counter()
-    for label, _, _, members in sorted(drawn):
+    for _, _, of_labels, members in sorted(drawn, key=lambda group: group[:2]):
         fold = min(
             range(1, count + 1),
-            key=lambda f: (of_class[label, f], of_all[f], f),
+            key=lambda f: (
+                sum(of_class[label, f] for label in of_labels),
+                of_all[f],
+                f,
+            ),
         )
-        of_class[label, fold] += len(members)
+        for label, photos in of_labels.items():
+            of_class[label, fold] += photos
         of_all[fold] += len(members)
         for i in members:
             folds[i] = fold

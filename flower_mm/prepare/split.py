@@ -1,15 +1,13 @@
 """Which photo is for training and which is held out.
 
-Every group of equal photos draws a number between 0 and 1 from the seed and
-its content. Below `val` it is for validation, from `1 - test` up for the
-test, between them for training. The number knows nothing of other photos, so
-adding some moves none of the old ones.
+Every group of duplicates draws a number between 0 and 1 from the seed and its
+content. In each class, validation takes the groups with the lowest numbers
+until it has its share, the test takes those with the highest numbers, and
+training takes the others.
 
-Chance alone would give a class of ten photos no validation photo one time in
-nine. So a class whose share is off by more than `slack` photos is mended with
-the groups that drew closest to the border. Only this can ever move an old
-photo, and only while nobody recorded its side: what an earlier dataset.json
-says about a photo always holds.
+What an earlier dataset.json says about a photo always holds: new photos fill
+the shares. Without such a record, a few photos next to the border between two
+sides change sides when photos are added.
 """
 
 import hashlib
@@ -18,18 +16,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 SIDES = ('train', 'val', 'test')
-# A narrow slack means a closer share, and more old photos moved when photos
-# are added without a record. At 1.5 deviations of chance one class in ten has
-# a photo moved (with 5 points alone one in four), none from 500 photos up.
-SPREAD, POINTS = 1.5, 0.05
 
 
 @dataclass(slots=True)
 class _Group:
     members: list[int]
+    labels: Counter[int]  # photos of each class; several after a label error
     drawn: float
-    side: str
-    free: bool  # no earlier dataset says where it belongs
+    side: str = ''
+    is_recorded: bool = False  # an earlier dataset says where it belongs
 
     @property
     def size(self) -> int:
@@ -53,98 +48,164 @@ def split(
     """Give each photo its side; '' where it has to be left out.
 
     `earlier` maps the sha256 of photos to the side they must keep. A new
-    photo that equals old ones follows them. When it equals old ones on two
-    sides, it would leak on either: it is left out.
+    photo that duplicates old ones follows them. When it duplicates old ones
+    on two sides, it would leak on either: it is left out.
     """
     earlier = earlier or {}
     members_of = defaultdict(list)
     for i, number in enumerate(groups):
         members_of[number].append(i)
-    sides = [''] * len(groups)
-    of_class = defaultdict(list)
+    placed = []
     for members in members_of.values():
-        kept = {earlier[shas[i]] for i in members if shas[i] in earlier}
-        if len(kept) > 1:
-            for i in members:
-                sides[i] = earlier.get(shas[i], '')
-            continue
-        # The smallest sha256 stands for the group: any order gives it.
+        # The smallest sha256 stands for the group, whatever its order.
         drawn = draw(seed, min(shas[i] for i in members))
-        side = kept.pop() if kept else _side(drawn, val, test)
-        free = not any(shas[i] in earlier for i in members)
-        # Only a photo that is kept under two classes has more than one.
-        label = min(labels[i] for i in members)
-        of_class[label].append(_Group(members, drawn, side, free))
-    for of_one in of_class.values():
-        _mend(of_one, 'val', val)
-        _mend(of_one, 'test', test)
-        _fill(of_one, ['train', 'val', 'test'] if test else ['train', 'val'])
-        for group in of_one:
-            for i in group.members:
-                sides[i] = group.side
+        recorded = {earlier[shas[i]] for i in members if shas[i] in earlier}
+        if len(recorded) < 2:
+            placed.append(_group(members, labels, drawn, *recorded))
+            continue
+        for side in recorded:
+            same = [i for i in members if earlier.get(shas[i]) == side]
+            placed.append(_group(same, labels, drawn, side))
+    placed.sort(key=lambda group: group.drawn)
+    _place_groups_of_several_classes(placed, val, test)
+    of_class = defaultdict(list)
+    for group in placed:
+        for label in group.labels:
+            of_class[label].append(group)
+    for label, of_one in of_class.items():
+        _place_class(of_one, label, val, test)
+    for label in sorted(of_class):
+        _fill_empty_sides(of_class, label, bool(test))
+    sides = [''] * len(groups)
+    for group in placed:
+        for i in group.members:
+            sides[i] = group.side
     return sides
 
 
-def slack(total: int, share: float) -> float:
-    """How many photos more or less than its share a side may have.
+def _group(
+    members: list[int], labels: list[int], drawn: float, side: str = ''
+) -> _Group:
+    of_labels = Counter(labels[i] for i in members)
+    return _Group(members, of_labels, drawn, side, bool(side))
 
-    For a share of 0.2: 1.9 of 10 photos, 6 of 100, 5 in 100 from 144 up.
+
+def wanted(
+    photos: int, groups: int, val: float, test: float
+) -> dict[str, int]:
+    """Photos of a class for validation and test: the shares, rounded.
+
+    Where the class has enough groups, every side gets at least one photo:
+    training first, then validation, then the test.
     """
-    chance = math.sqrt(total * share * (1 - share))
-    return max(1, SPREAD * chance, POINTS * total)
+    shares = {'val': val, 'test': test if groups > 2 else 0}
+    counts = {
+        side: max(1, math.floor(photos * share + 0.5))
+        if share and groups > 1
+        else 0
+        for side, share in shares.items()
+    }
+    while sum(counts.values()) >= max(photos, 1):
+        # Leave one for training; the side furthest above its share gives it.
+        side = max(
+            (side for side in counts if counts[side] > 1),
+            key=lambda side: counts[side] - photos * shares[side],
+        )
+        counts[side] -= 1
+    return counts
 
 
-def _side(drawn: float, val: float, test: float) -> str:
-    # From both ends: another share of one leaves the other as it is.
-    if drawn < val:
-        return 'val'
-    return 'test' if drawn >= 1 - test else 'train'
+def _missing(
+    groups: list[_Group], label: int, val: float, test: float
+) -> dict[str, int]:
+    """Photos that validation and test still need of a class."""
+    on = Counter()
+    for group in groups:
+        on[group.side] += group.labels[label]
+    missing = {
+        side: max(0, count - on[side])
+        for side, count in wanted(on.total(), len(groups), val, test).items()
+    }
+    total = sum(missing.values())
+    if total > on['']:  # too few new photos: both get their part
+        missing['val'] = math.floor(on[''] * missing['val'] / total + 0.5)
+        missing['test'] = on[''] - missing['val']
+    return missing
 
 
-def _mend(groups: list[_Group], side: str, share: float) -> None:
-    """Bring the photos on `side` to within the slack of their share."""
-    total = sum(group.size for group in groups)
-    least = share * total - slack(total, share)
-    most = share * total + slack(total, share)
-    have = sum(group.size for group in groups if group.side == side)
-    near = sorted(groups, key=lambda group: _distance(group, side))
-    for group in reversed(near):
-        if have <= most:
-            break
-        if group.side == side and group.free and have - group.size >= least:
-            group.side = 'train'
-            have -= group.size
-    for group in near:
-        if have >= least:
-            break
-        if group.side == 'train' and group.free and have + group.size <= most:
-            group.side = side
-            have += group.size
+def _place_groups_of_several_classes(
+    placed: list[_Group], val: float, test: float
+) -> None:
+    """Place these by their number alone, where all classes need them.
+
+    They come first: groups of one class then make up for what they lack.
+    """
+    of_class = defaultdict(list)
+    several = [g for g in placed if len(g.labels) > 1 and not g.side]
+    labels = {label for group in several for label in group.labels}
+    for group in placed:
+        for label in labels & group.labels.keys():
+            of_class[label].append(group)
+    missing = {
+        label: _missing(of_one, label, val, test)
+        for label, of_one in of_class.items()
+    }
+    for group in several:
+        side = 'val' if group.drawn < val else 'test'
+        if val <= group.drawn < 1 - test or any(
+            missing[label][side] < count
+            for label, count in group.labels.items()
+        ):
+            side = 'train'
+        group.side = side
+        if side != 'train':
+            for label, count in group.labels.items():
+                missing[label][side] -= count
 
 
-def _distance(group: _Group, side: str) -> float:
-    """How far a group drew from where `side` begins to take its photos."""
-    begin = {'val': 0, 'train': 0.5, 'test': 1}[side]
-    return abs(group.drawn - begin)
+def _place_class(
+    groups: list[_Group], label: int, val: float, test: float
+) -> None:
+    """Give each group of a class that has no side yet its side."""
+    missing = _missing(groups, label, val, test)
+    for side, order in (('val', groups), ('test', groups[::-1])):
+        for group in order:
+            # A group larger than what is missing stays in training.
+            if not group.side and group.size <= missing[side]:
+                group.side = side
+                missing[side] -= group.size
+    for group in groups:
+        group.side = group.side or 'train'
 
 
-def _fill(groups: list[_Group], wanted: list[str]) -> None:
-    """Leave no side empty, the first ones first when groups are few."""
-    wanted = wanted[: len(groups)]
-    for side in wanted:
-        count = Counter(group.side for group in groups)
-        if count[side]:
+def _fill_empty_sides(
+    of_class: dict[int, list[_Group]], label: int, has_test: bool
+) -> None:
+    """Leave no side of a class empty while it has enough groups."""
+    groups = of_class[label]
+    sides = SIDES if has_test else SIDES[:2]
+    for side in sides[: len(groups)]:
+        if any(group.side == side for group in groups):
             continue
+        # A small group, close to where `side` begins to take its groups.
+        begin = {'val': 0, 'train': 0.5, 'test': 1}[side]
         spare = [
             group
             for group in groups
-            if group.free
-            and (count[group.side] > 1 or group.side not in wanted)
+            if not group.is_recorded and _is_spare(group, of_class)
         ]
         if spare:
-            # From the fullest side; a small group before a large one.
-            best = min(
-                spare,
-                key=lambda g: (-count[g.side], g.size, _distance(g, side)),
-            )
-            best.side = side
+            min(
+                spare, key=lambda g: (g.size, abs(g.drawn - begin))
+            ).side = side
+
+
+def _is_spare(group: _Group, of_class: dict[int, list[_Group]]) -> bool:
+    """Whether its side keeps another group of each of its classes."""
+    return all(
+        any(
+            other.side == group.side and other is not group
+            for other in of_class[label]
+        )
+        for label in group.labels
+    )

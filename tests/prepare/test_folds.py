@@ -49,6 +49,29 @@ def test_a_group_stays_together(groups, seed):
         assert len(mine) == 1
 
 
+@given(
+    groups=st.lists(
+        st.lists(st.integers(0, 2), min_size=1, max_size=4), max_size=12
+    ),
+    count=st.integers(2, 5),
+    seed=st.integers(0, 9),
+)
+def test_groups_of_several_classes_keep_the_classes_even(groups, count, seed):
+    """One label error must not cost a fold its photos of a class."""
+    groups = [*groups, *([label] for label in (0, 1, 2) * 30)]
+    numbers = [n for n, labels in enumerate(groups) for _ in labels]
+    labels = [label for labels in groups for label in labels]
+    shas = [i.to_bytes(32, 'big') for i in range(len(labels))]
+    folds = deal(numbers, labels, shas, count, seed)
+    assert len(set(zip(numbers, folds, strict=True))) == len(groups)
+    for label in range(3):
+        dealt = Counter(
+            f for f, own in zip(folds, labels, strict=True) if own == label
+        )
+        sizes = [dealt[fold] for fold in range(1, count + 1)]
+        assert max(sizes) - min(sizes) <= 1
+
+
 def test_the_seed_decides_and_the_order_does_not():
     shas = [bytes([i] * 32) for i in range(40)]
     labels = [i % 2 for i in range(40)]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import IO
 
 from flower_mm.errors import UserError
+from flower_mm.lock import is_taken, try_lock
 
 PART = '.part'
+# What tempfile makes of a name: eight characters between name and PART.
+TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part', re.DOTALL)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -21,30 +25,48 @@ def replacing(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
 
     The bytes are on the disk before the rename, so that not even a power cut
     leaves half a file under the right name. When the block raises, `path` is
-    as it was.
+    as it was. A link of that name is replaced, not followed. What a killed
+    process left of the same file is deleted.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent, path.name)
     # Windows opens text with its own line ends and code page; ours are fixed.
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': '\n'}
-    handle, name = tempfile.mkstemp(
-        prefix=f'.{path.name}.', suffix=PART, dir=path.parent
-    )
+    file, part = temporary_file(path, mode, **text)
     try:
-        with os.fdopen(handle, mode, **text) as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; a result is for whoever may read here.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
+        make_public(part, 0o666)
+        part.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
-            Path(name).unlink()
+            part.unlink()
         raise
     sync_folder(path.parent)
+
+
+def temporary_file(path: Path, mode: str = 'wb', **text) -> tuple[IO, Path]:
+    """A new file beside `path`, which is to be renamed to it.
+
+    It is locked as long as it is open, so that `sweep` leaves it alone.
+    """
+    handle, name = tempfile.mkstemp(
+        prefix=f'.{path.name}.', suffix=PART, dir=path.parent
+    )
+    file = os.fdopen(handle, mode, **text)
+    if os.name != 'nt':
+        try_lock(file)
+    return file, Path(name)
+
+
+def make_public(path: Path, mode: int) -> None:
+    """Give what `tempfile` made the mode that any new file has here."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(mode & ~umask)
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -71,13 +93,59 @@ def no_room(error: OSError, path: Path, needed: int = 0) -> str:
     )
 
 
-def sweep(folder: Path) -> None:
-    """Delete what a killed process left of files it was replacing.
+def temporary_folder(path: Path) -> Path:
+    """A new folder beside `path`, which is to be renamed to it.
 
-    Only for a folder that no other process is writing to.
+    `sweep` deletes it unless its maker holds the lock inside.
     """
-    for path in folder.glob(f'.*{PART}'):
-        path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent, path.name)
+    return Path(
+        tempfile.mkdtemp(prefix=f'.{path.name}.', suffix=PART, dir=path.parent)
+    )
+
+
+def sweep(folder: Path, name: str = '') -> None:
+    """Delete what killed processes left of files they were replacing.
+
+    Files and folders with the names that this module makes, in `folder`
+    itself, whose process has ended. With `name`, those of that file only;
+    without, this process must be the only one that writes to `folder`.
+    """
+    with os.scandir(folder) as entries:
+        parts = [
+            Path(entry.path)
+            for entry in entries
+            if entry.name.startswith(f'.{name}')
+            and entry.name.endswith(PART)
+            and TEMPORARY.fullmatch(entry.name)
+        ]
+    for path in parts:
+        if name and path.name[: -len('.12345678.part')] != f'.{name}':
+            continue
+        # Another process may sweep as well, or the file be another user's.
+        with suppress(OSError):
+            if path.is_symlink():
+                path.unlink()
+            elif path.is_dir():
+                if not is_taken(path):
+                    shutil.rmtree(path)
+            elif _is_abandoned(path, alone=not name):
+                path.unlink()
+
+
+def _is_abandoned(path: Path, alone: bool) -> bool:
+    """Whether the process that was writing it has ended.
+
+    A file system without locks leaves that open, unless this one is `alone`.
+    """
+    if os.name == 'nt':
+        return True  # deleting fails as long as it is open
+    if not path.is_file():
+        return False
+    with path.open('r+b') as file:
+        locked = try_lock(file)
+    return locked or (alone and locked is None)
 
 
 def sync_folder(folder: Path) -> None:

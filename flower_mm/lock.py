@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from flower_mm.errors import UserError
+from flower_mm.links import refuse_links_out
 
 LOCK = '.lock'
 
@@ -18,12 +19,14 @@ LOCK = '.lock'
 def only_run_in(folder: Path, flag: str = '--work-dir') -> Iterator[None]:
     """Keep other runs out of `folder` until this block or process ends.
 
-    `flag` is the one that names another folder.
+    `flag` is the one that names another folder. A folder with links that
+    lead out of it is refused before anything is written.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f'{folder} is a file; name a folder: {flag} FOLDER')
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open('a+', encoding='utf-8') as file:
+    refuse_links_out(folder, flag=flag)
+    with open_unlinked(folder / LOCK, 'a+') as file:
         if not taken(file):
             file.seek(0)
             raise UserError(
@@ -44,7 +47,7 @@ def only_run_in(folder: Path, flag: str = '--work-dir') -> Iterator[None]:
 def one_at_a_time_in(folder: Path, work: str) -> Iterator[None]:
     """Wait while another process is in such a block with this folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open('a', encoding='utf-8') as file:
+    with open_unlinked(folder / LOCK, 'a') as file:
         if not taken(file):
             print(f'another process is {work}: waiting for it', flush=True)
             while not taken(file):
@@ -56,15 +59,35 @@ def is_taken(folder: Path) -> bool:
     """Whether a run of another process is writing to `folder`."""
     if not (folder / LOCK).is_file():
         return False
-    with (folder / LOCK).open('a', encoding='utf-8') as file:
+    with open_unlinked(folder / LOCK, 'a') as file:
         return not taken(file)
 
 
+def open_unlinked(path: Path, mode: str) -> IO:
+    """Open a file to append, but not the target of a link of that name."""
+
+    def opener(name: str, flags: int) -> int:
+        # Windows has no such flag; links take a privilege there.
+        return os.open(name, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
+
+    encoding = None if 'b' in mode else 'utf-8'
+    return open(path, mode, encoding=encoding, opener=opener)
+
+
 def taken(file: IO) -> bool:
-    """Lock a file that is open for writing; False where another has it.
+    """Lock a file that is open for writing; False where another has it."""
+    return try_lock(file) is not False
+
+
+def try_lock(file: IO) -> bool | None:
+    """Lock a file that is open for writing.
 
     A record lock, since a flock would live on in the children of a process
     that was killed.
+
+    Returns:
+        False where another process has it, None where the file system has
+        no locks.
     """
     if os.name == 'nt':
         return _taken_on_windows(file)
@@ -75,7 +98,7 @@ def taken(file: IO) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     except OSError:
-        return True  # this file system has no locks
+        return None
     return True
 
 

@@ -25,6 +25,7 @@ from flower_mm import console
 from flower_mm.datasets.room import CannotHoldError, delete, make_room, touch
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
+from flower_mm.links import refuse_links_out
 from flower_mm.lock import one_at_a_time_in
 from flower_mm.prepare.dataset import DECODED
 
@@ -108,6 +109,8 @@ def decoded(
     # The split may lie deeper; its path is in all names.
     mine = f'{Path(split).name}-{side}-{names}-'
     path = folder / DECODED / f'{mine}{state}.photos'
+    # Files there are deleted, whoever made the dataset.
+    refuse_links_out(path.parent, folder, '--data-root')
     found = _open(path, len(photos))
     if found:
         return found

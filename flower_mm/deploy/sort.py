@@ -13,7 +13,14 @@ from pathlib import Path, PurePosixPath
 
 from flower_mm.deploy.find import Found
 from flower_mm.errors import UserError
-from flower_mm.files import NO_ROOM, PART, no_room
+from flower_mm.files import (
+    NO_ROOM,
+    make_public,
+    no_room,
+    sweep,
+    temporary_file,
+)
+from flower_mm.links import is_inside, leads_out
 
 # What Windows keeps for itself, with any ending.
 RESERVED = re.compile(
@@ -21,6 +28,7 @@ RESERVED = re.compile(
 )
 ILLEGAL = frozenset('/\\:*?"<>|')
 LONGEST = 200  # bytes of a name; file systems take 255
+COPY = 'copy'  # in the name of a file that is not whole yet
 
 
 class Sorter:
@@ -41,6 +49,12 @@ class Sorter:
             raise UserError(
                 f'{folder} is a file; name a folder for the sorted photos'
             ) from None
+        for name in self._names.values():
+            inside = folder / name
+            if not is_inside(inside, folder):
+                raise UserError(leads_out(inside, folder, '--sort-into'))
+            if inside.is_dir():
+                sweep(inside, COPY)
 
     @property
     def result(self) -> str:
@@ -70,9 +84,11 @@ class Sorter:
             if target.is_file() and filecmp.cmp(photo.file, target, False):
                 self.there += 1
                 return
-        part = folder / f'.{os.getpid()}{PART}'
+        file, part = temporary_file(folder / COPY)
         try:
-            shutil.copyfile(photo.file, part)
+            with file, Path(photo.file).open('rb') as source:
+                shutil.copyfileobj(source, file)
+            make_public(part, 0o666)
             # Its date. Not every file system takes all of it.
             with suppress(OSError):
                 shutil.copystat(photo.file, part)

@@ -20,6 +20,7 @@ from flower_mm.engine.memory import keep_memory
 from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
+from flower_mm.links import refuse_links_out
 from flower_mm.report.curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.settings import read_config, settle, use_data_root
@@ -113,20 +114,26 @@ def test(args: argparse.Namespace) -> None:
     cfg = configure(args)
     classes = settle(cfg)
     keep_memory()
+    folder = Path(cfg.work_dir)
+    beside = None if args.work_dir else Path(args.checkpoint).parent
+    refuse_links_out(folder, beside)
+    if args.show_dir:
+        refuse_links_out(Path(args.show_dir), flag='--show-dir')
+    if args.out:
+        refuse_links_out(Path(args.out), Path(args.out).parent, '--out')
     _same_classes(args.checkpoint, classes, args.data_root)
     batch_size = cfg.test_dataloader.get('batch_size', 1)
     less = (
         'Fewer at a time: --cfg-options '
         f'test_dataloader.batch_size={max(1, batch_size // 2)}'
     )
-    with explained(Path(cfg.work_dir), batch_size, less):
+    with explained(folder, batch_size, less):
         metrics, kept = _run(cfg, args, classes)
     main = is_main_process()
     leave_group()
     if not main:
         return
     figures = evaluate(kept.found)
-    folder = Path(cfg.work_dir)
     with replacing(folder / 'test.json', 'w') as file:
         json.dump(
             {

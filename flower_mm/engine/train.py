@@ -33,6 +33,7 @@ from flower_mm.engine.runner import FlowerRunner
 from flower_mm.engine.start import choose_start
 from flower_mm.errors import UserError
 from flower_mm.files import sweep
+from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
 from flower_mm.settings import (
     datasets,
@@ -177,6 +178,8 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
     with only_run_in(folder) if first else nullcontext():
         if first:
             sweep(folder)
+        else:
+            refuse_links_out(folder)
         choose_start(cfg, args)
         _log_into(cfg)
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flower_mm.errors import UserError
+from flower_mm.links import refuse_links_out
 from flower_mm.prepare import dataset
 from flower_mm.report.curves import read_scalars
 
@@ -121,6 +122,8 @@ def read_run(folder: Path) -> Run:
                 'work_dirs/resnet50_flower'
             )
         )
+    # Reports are written into it, and what it holds is shown in them.
+    refuse_links_out(folder)
     found = read_json(folder / 'folds.json')
     folds, of_folds = _folds(folder, found)
     if not folds:

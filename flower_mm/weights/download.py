@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flower_mm.errors import UserError
 from flower_mm.files import NO_ROOM, no_room, sync_folder
-from flower_mm.lock import taken
+from flower_mm.lock import open_unlinked, taken
 from flower_mm.weights import table, verify
 from flower_mm.weights.table import Entry, Home
 from flower_mm.weights.transfer import BrokenError, HomeError, attempt, forget
@@ -96,7 +96,7 @@ def _alone(part: Path) -> Iterator[None]:
     """Keep a second process from writing to the same part."""
     part.parent.mkdir(parents=True, exist_ok=True)
     lock = part.with_name(part.name + '.lock')
-    with lock.open('a') as file:
+    with open_unlinked(lock, 'a') as file:
         # Whoever had the lock deletes its file: it may be gone, or a new one.
         if not (taken(file) and _is_at(lock, file.fileno())):
             raise UserError(

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from flower_mm import console
 from flower_mm.errors import UserError, printable
 from flower_mm.files import replacing
+from flower_mm.lock import open_unlinked
 
 TIMEOUT = 30.0  # seconds without a byte
 # Bytes a second over that time: a server that sends one now and then would
@@ -125,7 +126,7 @@ def _pour(
     """Append what comes to `part`; return the length it should have now."""
     done = start
     with (
-        part.open('ab') as file,
+        open_unlinked(part, 'ab') as file,
         console.progress(
             total, part.name.removesuffix('.part'), start=start, size=True
         ) as advance,

@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -75,11 +76,11 @@ def test_the_date_of_a_photo_goes_along(tmp_path):
 
 
 def test_a_copy_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def full(source: str, target: Path) -> None:
-        target.write_text('half')
+    def full(source: IO, target: IO) -> None:
+        target.write(b'half')
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr('shutil.copyfile', full)
+    monkeypatch.setattr('shutil.copyfileobj', full)
     sorter = Sorter(tmp_path / 'out', ['rose'])
     with pytest.raises(UserError, match=r'no room for .*a\.jpg: it takes'):
         sorter.copy(photo(tmp_path / 'a.jpg', 'new' * 99), 'rose')

@@ -1,11 +1,9 @@
 """Put together what others need of a run."""
 
 import json
-import os
 import re
 import shutil
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +14,13 @@ from flower_mm.deploy.classifier import Classifier
 from flower_mm.deploy.export.run import export
 from flower_mm.deploy.share.card import Example, Model, card
 from flower_mm.errors import UserError
-from flower_mm.files import sync_folder, write_whole
+from flower_mm.files import (
+    make_public,
+    sync_folder,
+    temporary_folder,
+    write_whole,
+)
+from flower_mm.lock import LOCK, only_run_in
 from flower_mm.prepare.scan import plain
 from flower_mm.report.facts import FORMAT
 from flower_mm.report.predictions import read_predictions
@@ -85,19 +89,13 @@ def share(
             )
         )
     facts = _facts(work_dir, data_root, device)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(
-        tempfile.mkdtemp(
-            prefix=f'.{out.name}.', suffix='.part', dir=out.parent
-        )
-    )
+    part = temporary_folder(out)
     try:
         root = data_root or run.data_root
-        _fill(part, run.best, facts, str(root or ''), examples)
-        # mkdtemp makes private folders; this one is for whoever may read here.
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o777 & ~umask)
+        with only_run_in(part):  # tells other processes that it is in use
+            _fill(part, run.best, facts, str(root or ''), examples)
+        (part / LOCK).unlink()
+        make_public(part, 0o777)
         if out.is_dir():
             out.rmdir()
         part.rename(out)

@@ -1,0 +1,69 @@
+"""Refuse symbolic links through which a tool would write elsewhere."""
+
+import os
+from pathlib import Path
+
+from flower_mm.errors import UserError, printable
+
+# Photos of `--folds` may be links to another disk; nothing is written there.
+LINKED_PHOTOS = {('folds', 'photos'), ('.folds.work', 'photos')}
+
+
+def is_inside(path: str | Path, root: str | Path) -> bool:
+    """Whether `path` lies in `root` once all links are resolved."""
+    real, base = os.path.realpath(path), os.path.realpath(root)
+    return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
+
+
+def refuse_links_out(
+    folder: Path, root: Path | None = None, flag: str = '--work-dir'
+) -> None:
+    """Raise UserError if a write below `folder` could end outside `root`.
+
+    `root` is `folder` itself by default, which may be a link then: the user
+    has named it. Pipes, sockets and devices are refused too, since whoever
+    opens one may wait for ever. `flag` names another folder.
+    """
+    if root and not is_inside(folder, root):
+        raise UserError(leads_out(folder, root, flag))
+    root = root or folder
+    todo = [folder] if folder.is_dir() else []
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                if _is_link(entry):
+                    if not is_inside(path, root):
+                        raise UserError(leads_out(path, root, flag))
+                elif entry.is_dir(follow_symlinks=False):
+                    if path.parts[-2:] not in LINKED_PHOTOS:
+                        todo.append(path)
+                elif not entry.is_file(follow_symlinks=False):
+                    raise UserError(
+                        f'{_shown(path)} is a pipe, a socket or a device: '
+                        'expected a file.\nRemove it, or name another '
+                        f'folder: {flag} FOLDER'
+                    )
+
+
+def _is_link(entry: os.DirEntry) -> bool:
+    if os.name == 'nt' and entry.is_dir(follow_symlinks=False):
+        # A junction; DirEntry.is_junction comes with Python 3.12.
+        parent, name = os.path.split(entry.path)
+        there = os.path.join(os.path.realpath(parent), name)  # noqa: PTH118
+        return os.path.realpath(entry.path) != there
+    return entry.is_symlink()
+
+
+def leads_out(path: Path, root: Path, flag: str) -> str:
+    """The message about a link; `flag` names another folder."""
+    return (
+        f'{_shown(path)} is a symbolic link to '
+        f'{_shown(Path(os.path.realpath(path)))}, outside of {_shown(root)}: '
+        'files there would be overwritten.\nRemove the link, or name another '
+        f'folder: {flag} FOLDER'
+    )
+
+
+def _shown(path: Path) -> str:
+    return printable(str(path), 500)

@@ -81,6 +81,8 @@ class Classifier:
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: Photos at a time.
         amp: In bfloat16, also where validation was not.
+        imports: Modules of your own that register a backbone or a transform
+            of this model. They are imported; a file never decides that.
     """
 
     def __init__(
@@ -89,23 +91,23 @@ class Classifier:
         device: str = 'auto',
         batch_size: int = BATCH,
         amp: bool = False,
+        imports: Sequence[str] = (),
     ) -> None:
         import flower_mm.engine  # noqa: F401  registers what configs name
         from flower_mm.deploy.model import TrainedModel
         from flower_mm.deploy.photo import PhotoReader
         from flower_mm.engine.memory import keep_memory
-        from flower_mm.weights.config import config_of
+        from flower_mm.imports import import_modules
+        from flower_mm.weights.config import NoConfigError
 
         if batch_size < 1:
             raise UserError(f'a batch of {batch_size} photos is none')
         self.file = _file_of(Path(source))
+        import_modules(imports)
         try:
-            config = config_of(self.file)
-        except UserError as error:
-            if not self.file.is_file():
-                raise
+            self.model = TrainedModel(self.file, device, amp, imports=imports)
+        except NoConfigError as error:
             raise UserError(f'{error}\n{NEEDED}') from error
-        self.model = TrainedModel(self.file, device, amp, config)
         self.classes: list[str] = self.model.classes
         self.batch_size = batch_size
         if len(set(self.classes)) < len(self.classes):

@@ -1,5 +1,7 @@
 """A model as it was validated, built from its best.pth alone."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,12 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from flower_mm.datasets.draws import drawing
+from flower_mm.deploy.limited_build import LimitedBuild
 from flower_mm.engine.device import use_device
 from flower_mm.engine.ema import METRIC
 from flower_mm.engine.model import laid_out
 from flower_mm.engine.precision import PAYS, speed_up
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, printable
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.weights.config import config_of
 from flower_mm.weights.load import load_whole
@@ -44,6 +47,8 @@ class TrainedModel:
         device: As in `--device`.
         amp: In bfloat16, also where validation was not.
         config: The config of one's own run, instead of that in the file.
+        imports: Modules with parts of the user's own, which a config in the
+            file may name. They have been imported.
         plain: Take the weights themselves where the checkpoint has their
             average as well.
     """
@@ -55,8 +60,10 @@ class TrainedModel:
         amp: bool = False,
         config: Config | None = None,
         plain: bool = False,
+        imports: Sequence[str] = (),
     ) -> None:
-        cfg = config or config_of(checkpoint)
+        self.file = checkpoint
+        cfg = config or config_of(checkpoint, imports)
         found = read_checkpoint(checkpoint)
         self.meta = found['meta']
         self.classes = list(self.meta['dataset_meta']['classes'])
@@ -66,15 +73,16 @@ class TrainedModel:
         self.precision = torch.autocast(
             kind, torch.bfloat16, enabled=self.in_bfloat16
         )
-        try:
-            model, steps = _build(cfg)
-        except Exception as error:
-            raise UserError(
-                f'{checkpoint} holds no config that a model can be built '
-                f'from: {type(error).__name__}: {str(error)[:200]}'
-            ) from error
         if plain:
             found = {'state_dict': plain_weights(found)}
+        # The size of the model is a stranger's choice, unless it is one's own.
+        limit = nullcontext() if config else LimitedBuild(_tensors(found))
+        with self._failing_as(
+            'holds no config that a model can be built from'
+        ):
+            with limit:
+                model = _build_model(cfg)
+            steps = _build_pipeline(cfg)
         load_whole(model, found, checkpoint)
         # By its number: which GPU is in use is a matter of each thread.
         place = device if device.startswith(f'{kind}:') else kind
@@ -88,25 +96,43 @@ class TrainedModel:
         """What the model is given of a photo's pixels."""
         shape = pixels.shape[:2]
         photo = {'img': pixels, 'img_shape': shape, 'ori_shape': shape}
-        if not self._draws:
-            return self.rest(photo)
-        # The same as in validation.
-        with drawing(0, 0, index):
+        # The same draws as in validation.
+        draws = drawing(0, 0, index) if self._draws else nullcontext()
+        with self._failing_as('has a test pipeline that fails'), draws:
             return self.rest(photo)
 
     def scores(self, batch: list[dict]) -> np.ndarray:
         """(photos, classes), each row sums to 1."""
-        with torch.no_grad(), self.precision:
+        with (
+            self._failing_as('holds a model that fails'),
+            torch.no_grad(),
+            self.precision,
+        ):
             samples = self.model.test_step(default_collate(batch))
-        found = np.stack(
-            [sample.pred_score.float().cpu().numpy() for sample in samples]
-        )
+            found = np.stack(
+                [sample.pred_score.float().cpu().numpy() for sample in samples]
+            )
         if found.shape[1] != len(self.classes):
             raise UserError(
                 f'the model tells {found.shape[1]} classes apart, and names '
                 f'{len(self.classes)}'
             )
         return found
+
+    @contextmanager
+    def _failing_as(self, what: str) -> Iterator[None]:
+        """Name the file where its config makes a library raise."""
+        try:
+            yield
+        except (UserError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if 'allocate memory' in str(error):
+                raise MemoryError(str(error)) from error
+            reason = printable(str(error).strip() or 'no reason given')
+            raise UserError(
+                f'{self.file} {what}: {type(error).__name__}: {reason}'
+            ) from error
 
     def seen(self, prepared: dict) -> np.ndarray:
         """The part of a photo that the model saw, as pixels in RGB."""
@@ -134,15 +160,25 @@ def _in_bfloat16(cfg: Config, kind: str) -> bool:
     return cfg.get('precision') != 'auto' or speed_up(kind) >= PAYS
 
 
-def _build(cfg: Config) -> tuple[nn.Module, list]:
-    """The model and the steps that prepare a photo for it."""
+def _build_model(cfg: Config) -> nn.Module:
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(
+        return MODELS.build(
             # The Runner, too, prefers a preprocessor in the model.
             {'data_preprocessor': cfg.data_preprocessor, **cfg.model}
         )
+
+
+def _build_pipeline(cfg: Config) -> list:
+    """The transforms that prepare a photo for the model."""
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
         pipeline = cfg.test_dataloader.dataset.pipeline
-        return model, [TRANSFORMS.build(step) for step in pipeline]
+        return [TRANSFORMS.build(step) for step in pipeline]
+
+
+def _tensors(checkpoint: dict) -> list[torch.Tensor]:
+    state = checkpoint.get('state_dict')
+    values = state.values() if isinstance(state, dict) else ()
+    return [value for value in values if isinstance(value, torch.Tensor)]
 
 
 def plain_weights(checkpoint: dict) -> dict[str, torch.Tensor]:

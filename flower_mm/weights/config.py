@@ -1,97 +1,78 @@
 """The config in best.pth, checked as data before anything is built from it.
 
 MMEngine builds whatever a config names: a `type` may be any function of any
-module, some strings are evaluated, some types download. A file from elsewhere
-gets none of that, but the parts of a classifier.
+module, some strings are evaluated, some types download or open files. Here
+the config is rebuilt from closed lists: transforms with their arguments in
+`allowed_transforms`, parts of a model in `allowed_parts`. What is on neither
+list is refused.
 """
 
 import functools
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
-from mmengine.registry import Registry
 
-from flower_mm.errors import UserError
-from flower_mm.registry import BATCH_AUGMENTS, MODELS, TRANSFORMS
+from flower_mm.errors import UserError, printable
+from flower_mm.registry import TRANSFORMS
+from flower_mm.weights import allowed_transforms
+from flower_mm.weights.allowed_parts import (
+    PartChecker,
+    StrangeError,
+    argument_names,
+    bare_name,
+    find_classes,
+    is_within,
+    short,
+    short_key,
+    without_scope,
+)
 from flower_mm.weights.read import read_checkpoint
 
-SCOPES = ('flower_mm', 'mmpretrain', 'mmcls', 'mmcv', 'mmengine')
-# Whose classes take plain values and do no more than compute. Of the heads
-# one reads a pickle and one a list from wherever the config says.
-HEADS = (
-    'cls_head',
-    'conformer_head',
-    'deit_head',
-    'efficientformer_head',
-    'levit_head',
-    'linear_head',
-    'stacked_head',
-    'vig_head',
-    'vision_transformer_head',
-)
-MODULES = (
-    'flower_mm',
-    'mmcv.cnn',
-    'mmcv.transforms',
-    'mmengine.model',
-    'mmengine.utils.dl_utils.parrots_wrapper',  # SyncBN
-    'mmpretrain.datasets.transforms',
-    'mmpretrain.models.backbones',
-    'mmpretrain.models.classifiers.image',
-    *(f'mmpretrain.models.heads.{head}' for head in HEADS),
-    'mmpretrain.models.losses',
-    'mmpretrain.models.necks',
-    'mmpretrain.models.utils.attention',
-    'mmpretrain.models.utils.batch_augments',
-    'mmpretrain.models.utils.data_preprocessor',
-    'mmpretrain.models.utils.norm',
-    'torch.nn',
-    'torchvision.transforms',
-)
-# But for this one, which downloads.
-DOWNLOADS = ('mmpretrain.models.backbones.timm_backbone',)
+SCOPES = ('flower_mm', 'mmpretrain')
 # What MMPretrain's inferencer looks at.
-PLACES = ('model', 'data_preprocessor', 'test_dataloader.dataset.pipeline')
-# Initial values, which the file's weights replace.
-LEFT_OUT = ('init_cfg', 'pretrained')
+MODEL, PREPROCESSOR = 'model', 'data_preprocessor'
+PIPELINE = 'test_dataloader.dataset.pipeline'
+LONGEST_PIPELINE = 50  # transforms
 
 
-def config_of(path: str | Path) -> Config:
-    """What predicting with this best.pth needs of its config, checked."""
+class NoConfigError(UserError):
+    """The file holds weights, but not what predicting needs."""
+
+
+def config_of(path: str | Path, imports: Sequence[str] = ()) -> Config:
+    """Return what predicting needs of the config in a file, checked.
+
+    Args:
+        path: best.pth, best.safetensors or epoch_N.pth.
+        imports: Modules that the user has named; the parts that they register
+            are allowed. They have been imported.
+    """
     path = Path(path)
     meta = read_checkpoint(path).get('meta', {})
     config = meta.get('cfg')
     classes = (meta.get('dataset_meta') or {}).get('classes')
     if not isinstance(config, dict) or not classes:
-        raise UserError(
+        raise NoConfigError(
             f'{path} holds no config as plain values or no classes, as '
             "flower_mm's best.pth does."
         )
     scope = config.get('default_scope', 'flower_mm')
     if scope not in SCOPES:
-        raise UserError(f'{path} is refused: default_scope is {_short(scope)}')
-    parts = []
-    for place in PLACES:
-        part = config
-        for key in place.split('.'):
-            part = part.get(key) if isinstance(part, dict) else None
-        if not part or not isinstance(part, (dict, list, tuple)):
-            raise UserError(
-                f'{path} cannot predict: its config has no {place}'
-            )
-        try:
-            parts.append(_checked(part, place))
-        except _Strange as error:
-            raise UserError(
-                f'{path} is refused: its config {error}'
-            ) from error
-        except RecursionError as error:
-            raise UserError(
-                f'{path} is refused: its config is nested without end.'
-            ) from error
-    model, preprocessor, pipeline = parts
+        raise UserError(f'{path} is refused: default_scope is {short(scope)}')
+    checker = PartChecker(tuple(imports))
+    try:
+        model = checker.model(_part_at(config, MODEL, path), MODEL)
+        preprocessor = checker.preprocessor(
+            _part_at(config, PREPROCESSOR, path), PREPROCESSOR
+        )
+        pipeline = _checked_pipeline(
+            checker, _part_at(config, PIPELINE, path), PIPELINE
+        )
+    except StrangeError as error:
+        raise UserError(
+            printable(f'{path} is refused: its config {error}', 1000)
+        ) from error
     tested = config.get('test_cfg')
     fp16 = isinstance(tested, dict) and tested.get('fp16') is True
     return Config(
@@ -107,85 +88,87 @@ def config_of(path: str | Path) -> Config:
     )
 
 
-class _Strange(Exception):  # noqa: N818
-    """A value that a classifier's config does not have; says where."""
-
-
-def _checked(part: object, place: str) -> object:
-    """The same values; raises at the first that could do more than count."""
-    if isinstance(part, (list, tuple)):
-        return [_checked(item, f'{place}.{i}') for i, item in enumerate(part)]
-    if isinstance(part, dict):
-        kept = {}
-        for key, value in part.items():
-            if key in LEFT_OUT:
-                continue
-            where = f'{place}.{key}'
-            # As MMEngine marks what comes from MMPretrain's own configs.
-            if key == '_scope_' and value in SCOPES:
-                continue
-            # By other keys of that form it takes orders.
-            if not isinstance(key, str) or key.startswith('_'):
-                raise _Strange(f'has {where}')
-            if key == 'type':
-                value = _known(value, where)
-            # MMPretrain evaluates this one as Python.
-            if key == 'dtype' and not _is_dtype(value):
-                raise _Strange(f'has {_short(value)} at {where}')
-            kept[key] = _checked(value, where)
-        return kept
-    if part is None or isinstance(part, (str, int, float, bool)):
-        return part
-    raise _Strange(f'has a {type(part).__name__} at {place}')
-
-
-def _known(name: object, place: str) -> str:
-    """The name of a registered part of a classifier, without its scope."""
-    scope, dot, bare = str(name).rpartition('.')
-    plain = re.fullmatch(r'(torchvision/)?[A-Za-z]\w*', bare, re.ASCII)
-    if not isinstance(name, str) or not plain or (dot and scope not in SCOPES):
-        raise _Strange(f'names {_short(name)} at {place}, no registered type')
-    classes = [
-        part
-        for registry in (MODELS, TRANSFORMS, BATCH_AUGMENTS)
-        for part in _registered(registry, bare)
-    ]
-    if not classes or not all(map(_is_allowed, classes)):
-        raise _Strange(
-            f'names {_short(name)} at {place}, no part of a classifier'
+def _part_at(config: dict, place: str, path: Path) -> dict | list:
+    part = config
+    for key in place.split('.'):
+        part = part.get(key) if isinstance(part, dict) else None
+    kind = (list, tuple) if place.endswith('pipeline') else dict
+    if not part or not isinstance(part, kind):
+        raise NoConfigError(
+            f'{path} cannot predict: its config has no {place}'
         )
-    return bare
+    return part
 
 
-def _registered(registry: Registry, name: str) -> list:
-    """What the registry and those above have; it is not looked up further.
-
-    `Registry.get` would go on to import a module of that name.
-    """
-    found = []
-    while registry is not None:
-        registry.import_from_location()
-        if name in registry.module_dict:
-            found.append(registry.module_dict[name])
-        registry = registry.parent
+def _checked_pipeline(
+    checker: PartChecker, steps: Sequence, place: str
+) -> list[dict]:
+    """The transforms: a photo is loaded first, and packed last."""
+    if not 2 <= len(steps) <= LONGEST_PIPELINE:
+        raise StrangeError(f'has {len(steps)} transforms in its {place}')
+    found = [
+        _checked_step(checker, step, f'{place}.{i}')
+        for i, step in enumerate(steps)
+    ]
+    names = [step['type'] for step in found]
+    ends = {
+        0: allowed_transforms.LOAD,
+        len(names) - 1: allowed_transforms.PACK,
+    }
+    for i, name in enumerate(names):
+        wanted = ends.get(i)
+        if name != wanted and (wanted or name in ends.values()):
+            raise StrangeError(
+                f'names {short(name)} at {place}.{i}.type'
+                + (f', not {wanted}' if wanted else '')
+            )
+    if names[1] in allowed_transforms.GROWING:
+        raise StrangeError(f'has {names[1]} before a resize at {place}.1')
     return found
 
 
-def _is_allowed(part: object) -> bool:
-    if isinstance(part, functools.partial):  # MMPretrain's, of torchvision's
-        part = part.keywords['transform']
-    return _is_within(part.__module__, MODULES) and not _is_within(
-        part.__module__, DOWNLOADS
-    )
+def _checked_step(checker: PartChecker, step: object, place: str) -> dict:
+    if not isinstance(step, dict):
+        raise StrangeError(f'has {short(step)} at {place}')
+    step = without_scope(step)
+    name = bare_name(step.get('type'))
+    classes = [
+        # MMPretrain registers torchvision's so.
+        cls.keywords['transform']
+        if isinstance(cls, functools.partial)
+        else cls
+        for cls in find_classes(TRANSFORMS, name)
+    ]
+    if classes and checker.is_own(classes):
+        return _own_step(checker, step, name, classes, place)
+    allowed = allowed_transforms.TRANSFORMS.get(name)
+    if allowed is None or not all(
+        is_within(cls, allowed_transforms.MODULES) for cls in classes
+    ):
+        raise StrangeError(
+            f'names {short(step.get("type"))} at {place}.type, no transform '
+            'from a photo to a model; one of your own takes --import MODULE'
+        )
+    # A default that MMEngine writes out.
+    values = {
+        key: value
+        for key, value in step.items()
+        if key != 'type'
+        and not (key in ('backend_args', 'file_client_args') and value is None)
+    }
+    return {'type': name, **checker.arguments(values, allowed, place)}
 
 
-def _is_within(module: str, packages: tuple[str, ...]) -> bool:
-    return any(f'{module}.'.startswith(f'{name}.') for name in packages)
-
-
-def _is_dtype(value: object) -> bool:
-    return isinstance(getattr(torch, str(value), None), torch.dtype)
-
-
-def _short(value: object) -> str:
-    return repr(value)[:100]
+def _own_step(
+    checker: PartChecker, step: dict, name: str, classes: list, place: str
+) -> dict:
+    names = set.union(*map(argument_names, classes))
+    kept = {'type': name}
+    for key, value in step.items():
+        where = f'{place}.{short_key(key)}'
+        if key == 'type':
+            continue
+        if key not in names:
+            raise StrangeError(f'has {where}, no argument of its type')
+        kept[key] = checker.part(value, where)
+    return kept

@@ -161,7 +161,7 @@ def nested(depth: int) -> str:
         (told({}, dataset_meta={'classes': 'abc'}), 'are no names'),
         (told({}, dataset_meta={'classes': [1, 2]}), 'are no names'),
         (told({}, dataset_meta=['a', 'b']), 'are no names'),
-        (nested(10), 'no data_preprocessor'),
+        (nested(10), 'names None at model'),
         *((nested(depth), 'refused|not a c') for depth in (400, 900)),
     ],
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flower_mm.console import plain_streams
 from flower_mm.errors import UserError
 
 OK, OURS, YOURS = 0, 1, 2
@@ -82,9 +83,21 @@ def run(
     parser.add_argument(
         '--debug', action='store_true', help='show the traceback of an error'
     )
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, Terminated.on_signal)
     wait_asleep()
+    # MMEngine's log would come in colours, which PlainStream shows as text.
+    os.environ.setdefault('ANSI_COLORS_DISABLED', '1')
+    with plain_streams():
+        args = parser.parse_args()
+        signal.signal(signal.SIGTERM, Terminated.on_signal)
+        code = _run(main, args)
+        let_children_end()
+    sys.exit(code)
+
+
+def _run(
+    main: Callable[[argparse.Namespace], int | None], args: argparse.Namespace
+) -> int:
+    """Call `main`, explain what it raises and return the exit code."""
     try:
         code = main(args) or OK
         sys.stdout.flush()
@@ -123,8 +136,7 @@ def run(
             file=sys.stderr,
         )
         code = OURS
-    let_children_end()
-    sys.exit(code)
+    return code
 
 
 def message_of(error: BaseException) -> str:

@@ -1,14 +1,79 @@
-"""Progress: a live bar on a terminal, plain lines in a file."""
+"""The screen: text that cannot steer it, and progress.
+
+Progress is a live bar on a terminal, plain lines in a file.
+"""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from flower_mm.plain_text import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar('T')
 
 LINE_EVERY = 10.0  # seconds between two plain lines
+
+
+class PlainStream:
+    """A text stream on which control characters appear as escapes.
+
+    Names of files and classes, messages of libraries that quote them: any of
+    it may be a stranger's.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(visible(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def plain_streams() -> Iterator[None]:
+    """Let everything that is printed inside go through PlainStream."""
+    before = sys.stdout, sys.stderr
+    for stream in filter(None, before):
+        # A name may hold what the code page of the screen has not.
+        stream.reconfigure(errors='backslashreplace')
+    _wrap()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def rich_console(stream: IO[str]) -> 'Console':
+    """A console of rich's, whose own colours reach the terminal."""
+    from rich.console import Console
+
+    while isinstance(stream, PlainStream):
+        stream = stream.stream
+    return Console(file=stream)
+
+
+def start_bar(bar) -> None:
+    """Show a bar of rich's, which takes over the streams meanwhile."""
+    bar.start()
+    _wrap()
+
+
+def _wrap() -> None:
+    # Python has no streams where they are closed.
+    sys.stdout = sys.stdout and PlainStream(sys.stdout)
+    sys.stderr = sys.stderr and PlainStream(sys.stderr)
 
 
 def track(
@@ -34,7 +99,6 @@ def progress(total: int, what: str, start: int = 0, size: bool = False):
 
 
 def _live(total: int, what: str, start: int, size: bool):
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -45,15 +109,19 @@ def _live(total: int, what: str, start: int, size: bool):
     )
 
     count = DownloadColumn() if size else MofNCompleteColumn()
-    with Progress(
-        TextColumn('{task.description}'),
+    bar = Progress(
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         count,
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(what, total=total or None, completed=start)
+        console=rich_console(sys.stderr),
+    )
+    task = bar.add_task(visible(what), total=total or None, completed=start)
+    start_bar(bar)
+    try:
         yield lambda steps: bar.advance(task, steps)
+    finally:
+        bar.stop()
 
 
 def _plain(total: int, what: str, start: int, size: bool):

@@ -5,7 +5,6 @@ python tools/predict.py best.pth holiday/ --threshold 0.8 --sort-into sorted
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from flower_mm import cli
@@ -84,9 +83,6 @@ def share(text: str) -> float:
 
 
 def main(args: argparse.Namespace) -> int:
-    # A class may be called what the code page of the screen has not.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors='backslashreplace')
     from flower_mm.deploy.predict import predict
 
     return predict(args)

@@ -1,7 +1,6 @@
 """Make a dataset for training from a folder (or zip, tar) of photos."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from flower_mm import cli
@@ -85,9 +84,6 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    # A file name may hold what the code page of the screen has not.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors='backslashreplace')
     if args.check:
         from flower_mm.prepare.check import check
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from flower_mm.errors import UserError, printable
+from flower_mm.plain_text import class_name_fault, shown_name
 
 SHOWN = 10  # problems printed; the rest is counted
 # How run.json's `resumed_although` begins where photos may have come to val
@@ -55,6 +56,12 @@ def read_classes(root: Path) -> list[str]:
     path = root / 'classes.txt'
     names = [line.strip() for line in _lines(path)]
     names = [name for name in names if name]
+    for name in names:
+        if fault := class_name_fault(name):
+            raise UserError(
+                f'{path} holds an invalid class name, {shown_name(name)}: '
+                f'{fault}.\nRename the class there and in the lists of photos'
+            )
     twice = [printable(name) for name, n in Counter(names).items() if n > 1]
     if twice:
         more = f' and {len(twice) - SHOWN} more' if len(twice) > SHOWN else ''

@@ -48,7 +48,7 @@ class Drawings:
         self.labels = torch.tensor(labels)
         pictures, shapes = [], []
         for path in track(paths, len(paths), 'reading'):
-            with Image.open(path) as picture:
+            with Image.open(path, formats=('JPEG',)) as picture:
                 shapes.append(picture.size)
                 square = picture.resize((STORED, STORED))
             pictures.append(torch.from_numpy(np.array(square)))

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import zlib
 from collections.abc import Sequence
@@ -21,6 +20,8 @@ from flower_mm.demo.kinds import KINDS
 from flower_mm.demo.others import OTHERS
 from flower_mm.demo.scene import photo, study
 from flower_mm.errors import UserError
+from flower_mm.files import make_public, temporary_folder
+from flower_mm.lock import LOCK, only_run_in
 
 NAMES = tuple(KINDS)
 PER_CLASS = 160
@@ -75,15 +76,12 @@ def write_demo(
     if out.exists():
         _check_same(out, jobs)
         return 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(
-        tempfile.mkdtemp(
-            prefix=f'.{out.name}.', suffix='.part', dir=out.parent
-        )
-    )
+    part = temporary_folder(out)
     try:
-        _write_all(part, jobs)
-        part.chmod(0o755)  # mkdtemp makes private folders
+        with only_run_in(part):  # tells other processes that it is in use
+            _write_all(part, jobs)
+        (part / LOCK).unlink()
+        make_public(part, 0o777)
         part.rename(out)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)

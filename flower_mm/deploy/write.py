@@ -151,8 +151,7 @@ def table_on(
     file: IO[str], classes: list[str], may_be_unsure: bool, topk: int
 ) -> Iterator[Write]:
     """On a terminal: a table, when all photos have been looked at."""
-    from rich.console import Console
-
+    from flower_mm.console import rich_console
     from flower_mm.deploy.table import table
 
     rows, more = [], 0
@@ -167,7 +166,7 @@ def table_on(
     yield write
     if not rows:
         return
-    console = Console(file=file)
+    console = rich_console(file)
     shown_rows = table(
         [
             (guesses(found, label, topk), shown(found.photo), label == UNSURE)

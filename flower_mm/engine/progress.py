@@ -6,6 +6,7 @@ import time
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from flower_mm.console import rich_console, start_bar
 from flower_mm.errors import UserError
 from flower_mm.registry import HOOKS
 
@@ -49,11 +50,12 @@ class ProgressHook(Hook):
             BarColumn(bar_width=24),
             TextColumn('{task.fields[now]}'),
             transient=True,
+            console=rich_console(sys.stdout),
         )
         self.task = self.bar.add_task(
             'starting', total=runner.max_iters, completed=runner.iter, now=''
         )
-        self.bar.start()
+        start_bar(self.bar)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from flower_mm.errors import UserError
+from flower_mm.plain_text import class_name_fault
 from flower_mm.prepare.find import shown
 from flower_mm.prepare.split import SIDES
 
@@ -125,7 +126,7 @@ _OPTIONS = {'val': _NUMBER, 'test': _NUMBER, 'seed': (int,), 'how': _TEXT,
 _CHECKS = {
     'classes': lambda names, _: (
         isinstance(names, list)
-        and all(map(_is_text, names))
+        and all(_is_text(n) and not class_name_fault(n) for n in names)
         and len(set(names)) == len(names)
     ),
     'photos': lambda folder, _: folder is None or _is_text(folder),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from flower_mm.errors import UserError
+from flower_mm.plain_text import class_name_fault
 
 # What people call a photo. Those that Pillow cannot read (HEIC) are listed
 # too, so that they are reported as unreadable and not as rubbish.
@@ -199,7 +200,7 @@ def _classes(tops: list[str], where: Path) -> tuple[dict[str, int], list[str]]:
     names = {t: re.sub(r'^\s+|\s+$', '', _nfc(t)) for t in tops}
     seen: dict[str, str] = {}
     for top, name in names.items():
-        if not name or any(map(_unwritable, name)):
+        if not name or class_name_fault(name):
             raise UserError(
                 f'the class folder {shown(top)!r} in {where} has a name that '
                 'cannot stand in a line of text; rename it'

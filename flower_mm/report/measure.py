@@ -7,6 +7,7 @@ of photos and their files are the same.
 import functools
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -383,6 +384,8 @@ def _of_folds(
     except UserError as error:
         return Measured(why=str(error))
     place = {photo: i for i, photo in enumerate(predictions.photos)}
+    root = Path(data_root) if data_root else run.data_root
+    known = _photos_of(root)
     by = []
     for fold, noted in zip(run.folds, run.of_folds, strict=True):
         checkpoint = fold.last_checkpoint
@@ -391,14 +394,14 @@ def _of_folds(
         except UserError:
             continue
         mine = [place[p] for p in held.photos if p in place]
+        shown = [place[p] for p in held.photos if p in place and p in known]
         right = int(predictions.correct[mine].sum())
         _require(path, fold.name, len(mine), right, [noted])
         if checkpoint:
             load = _loader(checkpoint, device, plain=True)
-            by.append((load, mine))
+            by.append((load, shown))
     photos, right = len(predictions.photos), int(predictions.correct.sum())
     _require(path, 'all folds', photos, right, run.of_folds)
-    root = Path(data_root) if data_root else run.data_root
     return Measured(
         predictions,
         {
@@ -419,6 +422,19 @@ def _of_folds(
         },
         by=by,
     )
+
+
+def _photos_of(root: Path | None) -> set[str]:
+    """The photos that were dealt into folds, as the dataset lists them.
+
+    predictions.csv may be a stranger's and name any other file.
+    """
+    known = set()
+    for split in ('train', 'val'):
+        # Without its dataset a report has no photos.
+        with suppress(UserError):
+            known.update(_listed(root, split).photos)
+    return known
 
 
 def _require(

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import torch
 
 from flower_mm.errors import UserError, printable
+from flower_mm.plain_text import class_name_fault, shown_name
 from flower_mm.weights import safetensors
 from flower_mm.weights.unpickle import (
     BYTES,
@@ -319,6 +320,15 @@ def _check_metadata(found: dict, path: Path) -> None:
         and all(isinstance(name, str) for name in data.get('classes', []))
     ):
         raise UserError(f'{path} is refused: its classes are no names.')
+    listed = meta.get('classes')
+    names = [*(data or {}).get('classes', [])]
+    names += listed if isinstance(listed, (list, tuple)) else []
+    for name in map(str, names):
+        if fault := class_name_fault(name):
+            raise UserError(
+                f'{path} is refused: a class is named {shown_name(name)}, '
+                f'with {fault}.'
+            )
 
 
 def _check_imports(imports: object, path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import forked
 import numpy as np
 import pytest
-from helpers import CLASSES, tool, train_tiny
+from helpers import CLASSES, draw_photo, tool, train_tiny
 from made_up import Page
 
 import flower_mm.engine  # noqa: F401
@@ -475,9 +475,21 @@ def test_folds_are_reported_out_of_fold(config, dataset, tmp_path):
     assert 'the one of 3 models that had not been trained' in shown.text
     assert 'chose which of' not in shown.text
     refuses_what_is_not_of_these_folds(folder, tmp_path)
+    shows_photos_of_the_dataset_alone(folder, made['wrong'][0]['photo'])
     (folder / 'folds.json').unlink()
     with pytest.raises(UserError, match='folds are not finished'):
         write_report(folder)
+
+
+def shows_photos_of_the_dataset_alone(folder: Path, photo: str) -> None:
+    """Where the lists of a stranger's run name a private photo."""
+    before = len(Page((folder / 'report.html').read_text()).all('img'))
+    private = folder.parent / 'private.jpg'
+    draw_photo(private, 0, 0)
+    for path in (folder / 'predictions.csv', *folder.glob('*/held_out.csv')):
+        path.write_text(path.read_text().replace(photo, str(private)))
+    page = write_report(folder)
+    assert len(Page(page.read_text()).all('img')) == before - 2
 
 
 def refuses_what_is_not_of_these_folds(folder: Path, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """Put together what others need of a run."""
 
 import json
-import re
 import shutil
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,7 +10,12 @@ from PIL import Image
 
 from flower_mm.deploy.classifier import Classifier
 from flower_mm.deploy.export.run import export
-from flower_mm.deploy.share.card import Example, Model, card
+from flower_mm.deploy.share.card import Model, card
+from flower_mm.deploy.share.examples import (
+    Shareable,
+    shareable,
+    write_examples,
+)
 from flower_mm.errors import UserError
 from flower_mm.files import (
     make_public,
@@ -21,9 +24,8 @@ from flower_mm.files import (
     write_whole,
 )
 from flower_mm.lock import LOCK, only_run_in
-from flower_mm.prepare.scan import plain
 from flower_mm.report.facts import FORMAT
-from flower_mm.report.predictions import read_predictions
+from flower_mm.report.measure import PREDICTIONS
 from flower_mm.report.read import checked, read_json, read_run
 from flower_mm.report.run import write_report
 from flower_mm.report.words import one
@@ -41,7 +43,6 @@ ONNX = {
 }
 # What the card takes of how a report was measured.
 NEEDED = {'split', 'folds', 'dataset_changed', 'best_seed'}
-SIDE = 512  # pixels of an example, at most
 # What of best.pth's notes goes out: nothing that names a place.
 NOTES = (
     'classes',
@@ -89,11 +90,15 @@ def share(
             )
         )
     facts = _facts(work_dir, data_root, device)
+    root = Path(data_root) if data_root else run.data_root
+    photos = {}
+    if examples:
+        trained_on = read_checkpoint(run.best)['meta'].get('dataset_sha256')
+        photos = shareable(root, facts['measured']['split'], trained_on)
     part = temporary_folder(out)
     try:
-        root = data_root or run.data_root
         with only_run_in(part):  # tells other processes that it is in use
-            _fill(part, run.best, facts, str(root or ''), examples)
+            _fill(part, run.best, facts, str(root or ''), photos, examples)
         (part / LOCK).unlink()
         make_public(part, 0o777)
         if out.is_dir():
@@ -131,7 +136,12 @@ def _facts(work_dir: Path, data_root: str | None, device: str) -> dict:
 
 
 def _fill(
-    part: Path, best: Path, facts: dict, data_root: str, examples: int
+    part: Path,
+    best: Path,
+    facts: dict,
+    data_root: str,
+    photos: dict[str, Shareable],
+    examples: int,
 ) -> None:
     checkpoint = read_checkpoint(best)
     config = config_of(best)
@@ -155,7 +165,10 @@ def _fill(
         (part / 'config.json', 'the config, for people; the weights have it'),
     ]
     files += _onnx(part, best, data_root)
-    shown = _examples(part, best.parent, examples) if examples else []
+    shown = []
+    if examples:
+        predictions = best.with_name(PREDICTIONS)
+        shown = write_examples(part, predictions, photos, examples)
     _check(part, best)
     write_whole(part / 'README.md', card(facts, model, files, shown).encode())
 
@@ -199,35 +212,6 @@ def _model(checkpoint: dict, config: Config) -> Model:
         checked(meta.get('pretrained'), dict),
         'pretrained' in meta,
     )
-
-
-def _examples(part: Path, work_dir: Path, count: int) -> list[Example]:
-    """Copies of photos that the model names right, without their EXIF."""
-    found = read_predictions(work_dir / 'predictions.csv')
-    examples = []
-    for label, name in enumerate(found.classes):
-        plain_name = re.sub(r'[^\w-]+', '_', name, flags=re.ASCII)
-        right = [
-            i
-            for i in range(len(found.photos))
-            if found.labels[i] == label and found.correct[i]
-        ]
-        taken = 0
-        for i in right:
-            if taken == count:
-                break
-            # One that is gone or broken by now is no example.
-            with suppress(OSError), Image.open(found.photos[i]) as photo:
-                picture = plain(photo).convert('RGB')
-                picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-                taken += 1
-                file = f'examples/{label + 1}_{plain_name}_{taken}.jpg'
-                (part / 'examples').mkdir(exist_ok=True)
-                picture.save(part / file, 'JPEG', quality=90)
-                examples.append(
-                    Example(file, name, 100 * float(found.scores[i, label]))
-                )
-    return examples
 
 
 def _check(part: Path, best: Path) -> None:

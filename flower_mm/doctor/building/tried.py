@@ -183,7 +183,7 @@ def _name(part: ConfigDict) -> str:
 
 def _is_whole(photo: str) -> bool:
     try:
-        with Image.open(Path(photo)) as image:
+        with Image.open(Path(photo), formats=FORMATS) as image:
             image.load()
     except Exception:
         return False

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from polyglots import POLYGLOTS
 
 # A module that a config may name; importing it creates the canary.
 MODULE = 'imported_by_a_checkpoint'
@@ -369,7 +370,8 @@ FILES = CODE | {
         (copies_a_set, 'repeats itself'),
         (copies_bytes, 'repeats itself'),
         (copies_arguments, 'too many arguments'),
-        (has_numbers_that_are_not_there, 'fewer bytes than it says'),
+        (has_numbers_that_are_not_there, 'foreign bytes'),
+        *POLYGLOTS,
         (is_a_web_page, 'a web page'),
     )
 }

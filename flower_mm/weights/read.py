@@ -16,6 +16,11 @@ import torch
 from flower_mm.errors import UserError, printable
 from flower_mm.plain_text import class_name_fault, shown_name
 from flower_mm.weights import safetensors
+from flower_mm.weights.containers import (
+    check_end,
+    check_layout,
+    check_members,
+)
 from flower_mm.weights.unpickle import (
     BYTES,
     COUNTER,
@@ -97,12 +102,16 @@ def _parse(file: BinaryIO, path: Path) -> object:
     file.seek(0)
     # First: its length may begin with any character.
     if safetensors.is_one(start):
+        check_end(file, _size(file))
+        file.seek(0)
         return safetensors.read(file)
     for mark, what in STRANGERS.items():
         if start.lstrip().startswith(mark):
             raise UserError(f'{path} holds no weights: it is {what}.')
     if start.startswith(ZIP):
         return _zipped(file)
+    check_end(file, _size(file))
+    file.seek(0)
     return _legacy(file)
 
 
@@ -141,7 +150,9 @@ def _zipped(file: BinaryIO) -> object:
                 # At the end of a part its checksum is compared.
                 return _numbers(part, storage.nbytes)
 
-        found, _ = unpickle(io.BytesIO(archive.read(pickle)))
+        found, storages = unpickle(io.BytesIO(archive.read(pickle)))
+        check_members(archive, root, storages)
+        check_layout(file, _size(file), archive)
         return _Settler(load, _size(file)).settle(found)
 
 
@@ -185,6 +196,8 @@ def _legacy(file: BinaryIO) -> object:
         place += 8 + storages[key].nbytes
     if place > _size(file):
         raise ValueError('it ends within its tensors')
+    if place < _size(file):
+        raise Refused('is refused: it has foreign bytes behind its tensors.')
 
     def load(storage: Storage) -> torch.Tensor:
         file.seek(places[storage.key])

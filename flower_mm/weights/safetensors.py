@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 import torch
 
+from flower_mm.weights.unpickle import Refused
+
 KINDS = {
     'F64': torch.float64,
     'F32': torch.float32,
@@ -53,7 +55,13 @@ def read(file: BinaryIO) -> dict:
     for row in sorted(rows.values(), key=lambda row: (row.start, row.stop)):
         if row.start < place or row.stop > size:
             raise ValueError('it ends within its tensors, or they overlap')
+        if row.start > place:
+            raise Refused(
+                'is refused: it has foreign bytes between its tensors.'
+            )
         place = row.stop
+    if place < size:
+        raise Refused('is refused: it has foreign bytes behind its tensors.')
     tensors = {name: row.read(file) for name, row in rows.items()}
     if not isinstance(metadata, dict) or META not in metadata:
         return tensors

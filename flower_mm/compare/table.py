@@ -10,6 +10,7 @@ from statistics import mean
 
 from flower_mm.cli import INTERRUPTED, TERMINATED
 from flower_mm.compare.trial import LOG, Trial
+from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.files import replacing
 from flower_mm.report.curves import phases, read_scalars
 
@@ -233,7 +234,10 @@ def other_runs(folder: Path, trials: list[Trial]) -> int:
     if not path.is_file():
         return 0
     with path.open(newline='', encoding='utf-8', errors='replace') as file:
-        rows = list(csv.DictReader(file))
+        try:
+            rows = list(read_dicts(file))
+        except csv.Error:
+            rows = []  # damaged, so of no comparison
     folders = [Path(row.get('folder') or '').parts[-2:] for row in rows]
     return sum(folder not in planned for folder in folders)
 
@@ -242,9 +246,9 @@ def write(folder: Path, rows: list[dict]) -> str:
     """Replace compare.csv and compare.md; return what the latter says."""
     text = markdown(rows)
     with replacing(folder / CSV, 'w') as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(rows)
+        write_row(file, rows[0])
+        for one in rows:
+            write_row(file, one.values())
     with replacing(folder / 'compare.md', 'w') as file:
         file.write(text)
     return text

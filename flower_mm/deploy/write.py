@@ -1,6 +1,5 @@
 """What came out, for people and for programs."""
 
-import csv
 import io
 import json
 import sys
@@ -12,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from flower_mm.csv_files import write_row
 from flower_mm.deploy.classifier import Prediction, Unread
 from flower_mm.errors import UserError, printable
 from flower_mm.files import NO_ROOM, no_room, replacing
@@ -61,7 +61,7 @@ def csv_into(path: str, classes: list[str]) -> Iterator[Write]:
 
         def line(*cells: str) -> None:
             text = io.StringIO(newline='')
-            csv.writer(text, lineterminator='\n').writerow(cells)
+            write_row(text, cells)
             # A photo's name may be any bytes; they stand there as they are.
             file.write(text.getvalue().encode(errors='surrogateescape'))
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.prepare import run, write
@@ -76,10 +77,9 @@ def make_folds(
             work / str(fold),
         )
     with replacing(work / LIST, 'w') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['photo', 'class', 'fold'])
+        write_row(file, ['photo', 'class', 'fold'])
         for photo, fold in zip(photos, folds, strict=True):
-            writer.writerow([photo.file, classes[photo.label], fold])
+            write_row(file, [photo.file, classes[photo.label], fold])
     work.rename(out)
 
 
@@ -91,7 +91,7 @@ def read_list(out: Path, classes: list[str]) -> list[Held]:
         with path.open(encoding='utf-8', newline='') as file:
             return [
                 Held(row['photo'], label_of[row['class']], int(row['fold']))
-                for row in csv.DictReader(file)
+                for row in read_dicts(file)
             ]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(

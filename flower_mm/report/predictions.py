@@ -2,11 +2,13 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from flower_mm.csv_files import read_rows, write_row
 from flower_mm.errors import UserError, printable
 from flower_mm.files import replacing
 
@@ -40,8 +42,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     classes = predictions.classes
     with replacing(path) as file:
         text = io.TextIOWrapper(file, **TEXT)
-        writer = csv.writer(text, lineterminator='\n')
-        writer.writerow([*COLUMNS, *classes])
+        write_row(text, [*COLUMNS, *classes])
         for photo, label, best, scores in zip(
             predictions.photos,
             predictions.labels,
@@ -50,7 +51,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
             strict=True,
         ):
             # numpy's text of a float32 is the shortest that is read as it.
-            writer.writerow(
+            write_row(
+                text,
                 [
                     photo,
                     classes[label],
@@ -58,7 +60,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
                     int(best == label),
                     str(scores[best]),
                     *map(str, scores),
-                ]
+                ],
             )
         text.detach()  # which writes what it holds back
 
@@ -67,7 +69,7 @@ def read_predictions(path: Path) -> Predictions:
     """Read what `write_predictions` wrote, or a stranger's like it."""
     try:
         with path.open(**TEXT) as file:
-            return _read(csv.reader(file, strict=True), path)
+            return _read(read_rows(file), path)
     except FileNotFoundError:
         raise UserError(
             f'there is no {path}.\nMake it: python tools/test.py CONFIG '
@@ -77,8 +79,8 @@ def read_predictions(path: Path) -> Predictions:
         raise UserError(f'{path} cannot be read: {error}') from error
 
 
-def _read(rows, path: Path) -> Predictions:
-    header = next(rows, [])
+def _read(rows: Iterator[tuple[int, list[str]]], path: Path) -> Predictions:
+    _, header = next(rows, (0, []))
     classes = header[len(COLUMNS) :]
     alike = len(set(classes)) != len(classes)
     if header[: len(COLUMNS)] != COLUMNS or len(classes) < 2 or alike:
@@ -88,7 +90,7 @@ def _read(rows, path: Path) -> Predictions:
         )
     label_of = {name: i for i, name in enumerate(classes)}
     photos, labels, scores = [], [], []
-    for row in rows:
+    for number, row in rows:
         try:
             photo, name, *_ = row
             line = np.array(row[len(COLUMNS) :], np.float32)
@@ -97,7 +99,7 @@ def _read(rows, path: Path) -> Predictions:
             labels.append(label_of[name])
         except (ValueError, KeyError):
             raise UserError(
-                f'{path}, line {rows.line_num}: '
+                f'{path}, line {number}: '
                 f'`{printable(",".join(row), 80)}` is no prediction'
             ) from None
         photos.append(photo)

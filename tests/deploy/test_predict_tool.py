@@ -340,7 +340,7 @@ def full(*args, **kwargs):
 
 @pytest.mark.parametrize(
     ('which', 'flag'),
-    [('shutil.copyfile', '--sort-into'), ('tempfile.mkstemp', '--csv')],
+    [('shutil.copyfileobj', '--sort-into'), ('tempfile.mkstemp', '--csv')],
 )
 def test_a_full_disk(which, flag, photos, predict, tmp_path):
     out = tmp_path / 'out'

@@ -10,6 +10,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from flower_mm.csv_files import from_cell
 from flower_mm.deploy.classifier import Prediction, Unread
 from flower_mm.deploy.write import (
     MOST_ROWS,
@@ -47,7 +48,7 @@ def test_csv_has_the_names_and_numbers_to_the_bit(tmp_path):
     ) as file:
         head, *rows, last = csv.reader(file, strict=True)
     assert head == ['photo', 'predicted', 'confidence', *CLASSES]
-    assert [row[0] for row in rows] == NAMES
+    assert [from_cell(row[0]) for row in rows] == NAMES
     assert {row[1] for row in rows} == {CLASSES[2]}
     for row in rows:
         found = np.array(row[2:], np.float32)

@@ -15,6 +15,7 @@ from flower_mm.datasets.draws import drawing
 from flower_mm.deploy.limited_build import LimitedBuild
 from flower_mm.engine.device import use_device
 from flower_mm.engine.ema import METRIC
+from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.model import laid_out
 from flower_mm.engine.precision import PAYS, speed_up
 from flower_mm.errors import UserError, printable
@@ -87,6 +88,7 @@ class TrainedModel:
         # By its number: which GPU is in use is a matter of each thread.
         place = device if device.startswith(f'{kind}:') else kind
         self.model = laid_out(model.to(place)).eval()
+        classify_in_float32(self.model)
         self.first, self.rest = steps[0], Compose(steps[1:])
         self._draws = not {type(step).__name__ for step in steps[1:]}.issubset(
             DRAW_NOTHING

@@ -15,6 +15,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from flower_mm.datasets.on_device import placed
+from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.memory import begin_lean
 from flower_mm.engine.model import laid_out, unwrapped
 from flower_mm.engine.resume import check_states, fast_forward, fit
@@ -105,6 +106,7 @@ class FlowerRunner(Runner):
         # around asks now which weights will have gradients.
         model.train()
         model = laid_out(model)
+        classify_in_float32(model)
         if self.distributed and get_device() == 'cpu':
             # MMEngine passes a GPU's number here, which torch refuses.
             return MMDistributedDataParallel(

@@ -17,6 +17,8 @@ from flower_mm.datasets.annotations import (
 )
 from flower_mm.datasets.decoded import DecodedPhotos, decoded, require_side
 from flower_mm.datasets.draws import drawing
+from flower_mm.datasets.loading import use_decoder
+from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import UserError
 from flower_mm.registry import DATASETS
 
@@ -83,6 +85,7 @@ class FlowerDataset(BaseDataset):
             metainfo={'classes': read_classes(Path(data_root))},
             **kwargs,
         )
+        use_decoder(self)
         self.decoded = self._decode() if self.decode_once else None
         # A byte a photo, 1 for those skipped; shared, for workers tell here.
         self.skipped = torch.zeros(len(self), dtype=torch.uint8)
@@ -226,6 +229,10 @@ def read_photo(steps: list, info: dict) -> dict:
         photo = Compose(steps)(info)
     except MemoryError:
         raise
+    except BadPhotoError as error:
+        raise BrokenPhotoError(
+            f'{path} could not be loaded: {error}'
+        ) from error
     except Exception as error:
         if isinstance(error, KeyError) and error.args[0] not in info:
             raise UserError(

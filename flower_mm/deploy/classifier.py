@@ -188,8 +188,8 @@ class Classifier:
 
     def _read(self, photo: Photo) -> tuple[str, dict | Unread]:
         """A photo's name, and what the model is given of it."""
+        from flower_mm.decoding import BadPhotoError
         from flower_mm.deploy.photo import name_of
-        from flower_mm.prepare.scan import BadPhotoError
 
         name = name_of(photo)
         try:

@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from flower_mm.datasets.draws import drawing
+from flower_mm.datasets.loading import as_load_photo
 from flower_mm.deploy.limited_build import LimitedBuild
 from flower_mm.engine.device import use_device
 from flower_mm.engine.ema import METRIC
@@ -174,7 +175,7 @@ def _build_pipeline(cfg: Config) -> list:
     """The transforms that prepare a photo for the model."""
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         pipeline = cfg.test_dataloader.dataset.pipeline
-        return [TRANSFORMS.build(step) for step in pipeline]
+        return [as_load_photo(TRANSFORMS.build(step)) for step in pipeline]
 
 
 def _tensors(checkpoint: dict) -> list[torch.Tensor]:

@@ -1,31 +1,25 @@
 """A photo from anywhere, as it would lie in a prepared dataset."""
 
 import os
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from io import BytesIO
 
-import mmcv
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from flower_mm.errors import UserError, printable
-from flower_mm.prepare.scan import (
+from flower_mm.datasets.loading import LoadPhoto, as_load_photo
+from flower_mm.decoding import (
     FORMATS,
     BadPhotoError,
-    check_sums,
-    orientation,
-    plain,
+    open_photo,
     read_bytes,
-    unusable,
+    require_decodable,
+    require_large_enough,
+    to_array,
+    to_plain,
     what_broke,
-    why_rewrite,
 )
-
-# About damaged EXIF and large photos; neither matters.
-warnings.filterwarnings('ignore', module='PIL')
+from flower_mm.errors import UserError, printable
 
 # Long side by short side. The short one is brought to 256 pixels or so, and
 # the long one with it: of 32 x 1,000,000 pixels that would make 6 GB.
@@ -51,65 +45,46 @@ class PhotoReader:
     """
 
     def __init__(self, step: object) -> None:
-        if not isinstance(step, LoadImageFromFile):
+        step = as_load_photo(step)
+        if type(step) is not LoadPhoto:
             raise UserError(
                 f'its pipeline begins with {type(step).__name__}, which '
                 'reads datasets only; LoadImageFromFile reads photos'
             )
         self._step = step
 
-    def read(self, photo: Photo) -> np.ndarray:
-        """(h, w, 3) as OpenCV lays them out: blue, green, red."""
+    def read(
+        self, photo: Photo, formats: Collection[str] = FORMATS
+    ) -> np.ndarray:
+        """Decode a photo.
+
+        Args:
+            photo: A file, its bytes, or a picture in memory.
+            formats: Pillow's names of those that a file may have.
+
+        Returns:
+            (h, w, 3) in the order blue, green, red.
+        """
         data = b''
         try:
             if isinstance(photo, Image.Image):
-                pixels = self._of_image(photo)
-            elif isinstance(photo, np.ndarray):
-                pixels = self._of_image(_as_image(photo))
-            else:
-                data = _bytes_of(photo)
-                pixels = self._of_file(data)
+                return self._of_image(photo)
+            if isinstance(photo, np.ndarray):
+                return self._of_image(_as_image(photo))
+            data = _bytes_of(photo)
+            with open_photo(data, formats) as image:
+                _require_usable(image)
+            return self._step.decode(data, formats=formats)
         except (BadPhotoError, MemoryError, TypeError):
             raise
         except Exception as error:
             raise BadPhotoError(what_broke(error, data)) from error
-        return pixels.astype(np.float32) if self._step.to_float32 else pixels
-
-    def _of_file(self, data: bytes) -> np.ndarray:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            _require_usable(image, data)
-            if why_rewrite(image, orientation(image) != 1):
-                return self._rewritten(image)
-            # Decoded small, to the end: what is missing there shows.
-            image.draft('RGB', (256, 256))
-            image.load()
-            if image.format == 'PNG':
-                check_sums(data)
-        return self._loaded(data)
 
     def _of_image(self, image: Image.Image) -> np.ndarray:
+        require_decodable(image)
         _require_usable(image)
-        return self._rewritten(image)
-
-    def _rewritten(self, image: Image.Image) -> np.ndarray:
-        """As loaded from the PNG that tools/prepare_dataset.py writes."""
-        image = plain(image).convert('RGB')
-        if self._step.color_type == 'color':
-            return np.ascontiguousarray(np.asarray(image)[..., ::-1])
-        file = BytesIO()
-        image.save(file, 'PNG', compress_level=1)
-        return self._loaded(file.getvalue())
-
-    def _loaded(self, data: bytes) -> np.ndarray:
-        """What the pipeline's own step makes of a file."""
-        pixels = mmcv.imfrombytes(
-            data,
-            flag=self._step.color_type,
-            backend=self._step.imdecode_backend,
-        )
-        if pixels is None:
-            raise BadPhotoError('damaged, so that OpenCV cannot read it')
-        return pixels
+        pixels = to_array(to_plain(image), self._step.color_type)
+        return pixels.astype(np.float32) if self._step.to_float32 else pixels
 
 
 def name_of(photo: Photo) -> str:
@@ -149,13 +124,11 @@ def _as_image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _require_usable(image: Image.Image, data: bytes = b'') -> None:
+def _require_usable(image: Image.Image) -> None:
+    require_large_enough(image)
     width, height = image.size
-    bad = unusable(image, data)
-    if not bad and max(image.size) > MAX_RATIO * min(image.size):
-        bad = f'far too long and narrow ({width} x {height})'
-    if bad:
-        raise BadPhotoError(bad)
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise BadPhotoError(f'far too long and narrow ({width} x {height})')
 
 
 def said(name: str, why: object) -> str:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from flower_mm import cli
 from flower_mm.console import progress
+from flower_mm.decoding import read_bytes
 from flower_mm.deploy import write
 from flower_mm.deploy.classifier import Classifier, Prediction, Unread
 from flower_mm.deploy.find import Found, find
 from flower_mm.deploy.sort import Sorter
 from flower_mm.deploy.write import STDOUT, UNSURE, Write
 from flower_mm.errors import UserError
-from flower_mm.prepare.scan import read_bytes
 
 
 def predict(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
+from flower_mm.datasets.loading import use_decoder
 from flower_mm.datasets.on_device import placed
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.memory import begin_lean
@@ -96,6 +97,7 @@ class FlowerRunner(Runner):
 
         def build(cfg: dict) -> DataLoader:
             loader = Runner.build_dataloader(cfg, seed, diff_rank_seed)
+            use_decoder(loader.dataset)
             loader.worker_init_fn = partial(begin_lean, loader.worker_init_fn)
             return loader
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from PIL import Image
 
 from flower_mm import console
+from flower_mm.decoding import decode_rgb, read_bytes
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
-from flower_mm.prepare import dataset, scan
+from flower_mm.prepare import dataset
 from flower_mm.prepare.find import Photo
 from flower_mm.prepare.split import SIDES
 
@@ -200,8 +201,8 @@ def _copy(photo: Photo, target: Path) -> None:
 
 
 def _rewrite(photo: Photo, target: Path) -> None:
-    with Image.open(photo.file, formats=scan.FORMATS) as image:
-        scan.plain(image).convert('RGB').save(target, 'PNG')
+    pixels = decode_rgb(read_bytes(photo.file))
+    Image.fromarray(pixels).save(target, 'PNG')
     photo.made = hashlib.sha256(target.read_bytes()).digest()
 
 

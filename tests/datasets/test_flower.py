@@ -132,6 +132,8 @@ def test_a_truncated_photo_is_not_taken_for_a_whole_one(
     flowers, tmp_path, kind, how, end
 ):
     """OpenCV before 4.11 fills up a JPEG with what its memory held before."""
+    if (kind, end) == ('PNG', -2):
+        end = -14  # the last 12 bytes say that it has ended, no more
     path = Path(flowers.get_data_info(2)['img_path'])
     good = path.read_bytes()
     whole = io.BytesIO()

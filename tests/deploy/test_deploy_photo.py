@@ -1,4 +1,4 @@
-"""A photo from anywhere has the pixels that validation would have seen."""
+"""A photo has the same pixels in training, test, prepare and inference."""
 
 import shutil
 from io import BytesIO
@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 from helpers import tool
 from mmcv.transforms import LoadImageFromFile
+from mmengine.registry import DefaultScope
+from photo_kinds import noise, photo_kinds
 from PIL import Image
 
-from flower_mm.datasets.flower import read_photo
+from flower_mm import Classifier
+from flower_mm.datasets.flower import FlowerDataset
+from flower_mm.decoding import ORIENTATION, BadPhotoError
 from flower_mm.deploy.photo import PhotoReader, Source, name_of
+from flower_mm.deploy.serve.answer import answer
+from flower_mm.deploy.serve.upload import Upload
+from flower_mm.engine.runner import FlowerRunner
 from flower_mm.errors import UserError
-from flower_mm.prepare.scan import ORIENTATION, BadPhotoError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
 SMOOTH = Image.fromarray(NOISE[::12, ::12, :3]).resize((640, 480))
+LOAD = {'type': 'LoadImageFromFile'}
 STEPS = {
     'as ours': {},
     'floats': {'to_float32': True},
@@ -27,84 +34,112 @@ STEPS = {
 }
 
 
-def write_strange_photos(folder: Path) -> None:
-    """Each a kind that OpenCV, Pillow and people read differently."""
-    turned = Image.Exif()
-    turned[ORIENTATION] = 6
-    rgb = Image.fromarray(NOISE[..., :3])
-    grey = rgb.convert('L')
-    deep = (NOISE[..., 0].astype(np.uint16) << 8) + NOISE[..., 1]
-    palette = rgb.quantize(16)
-    rgb.save(folder / 'plain.jpg', quality=95)
-    SMOOTH.save(folder / 'large.jpg')
-    SMOOTH.save(folder / 'progressive.jpg', progressive=True)
-    SMOOTH.save(folder / 'turned.jpg', exif=turned)
-    rgb.save(folder / 'turned.png', exif=turned)
-    rgb.save(folder / 'turned.webp', exif=turned, lossless=True)
-    rgb.convert('CMYK').save(folder / 'cmyk.jpg')
-    grey.save(folder / 'grey.jpg')
-    grey.save(folder / 'grey.png')
-    grey.save(folder / 'grey.gif')
-    Image.fromarray(deep).save(folder / 'deep.png')
-    Image.fromarray(NOISE).save(folder / 'glass.png')
-    Image.fromarray(NOISE).save(folder / 'glass.webp', lossless=True)
-    rgb.convert('RGBA').save(folder / 'opaque.png')
-    palette.save(folder / 'palette.png')
-    palette.save(folder / 'hole.png', transparency=3)
-    Image.fromarray(NOISE[..., :2], 'LA').save(folder / 'grey_glass.png')
-    rgb.save(
-        folder / 'moving.gif', save_all=True, append_images=[SMOOTH, grey]
-    )
-    rgb.save(folder / 'pages.tif', save_all=True, append_images=[grey])
-    rgb.save(folder / 'photo.bmp')
-    rgb.save(folder / 'photo.ppm')
-    grey.convert('1').save(folder / 'bits.png')
+@pytest.fixture(scope='module')
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of all kinds that tools/prepare_dataset.py did not make."""
+    root = tmp_path_factory.mktemp('by_hand')
+    for name in ('a', 'b'):
+        (root / 'train' / name).mkdir(parents=True)
+    for number, kind in enumerate(photo_kinds()):
+        (root / 'train' / 'a' / f'{number:02}_{kind.name}').write_bytes(
+            kind.data
+        )
+    for seed in range(3):
+        Image.fromarray(noise(3, seed + 9)).save(
+            root / 'train' / 'b' / f'{seed}.jpg'
+        )
+    (root / 'classes.txt').write_text('a\nb\n')
+    lines = [
+        f'{name}/{photo.name} {label}\n'
+        for label, name in enumerate('ab')
+        for photo in sorted((root / 'train' / name).iterdir())
+    ]
+    (root / 'train.txt').write_text(''.join(lines))
+    return root
 
 
 @pytest.fixture(scope='module')
-def strange(tmp_path_factory: pytest.TempPathFactory) -> list[tuple]:
-    """Photos, and the files that prepare made of them."""
-    folder = tmp_path_factory.mktemp('strange')
-    photos, out = folder / 'photos', folder / 'dataset'
-    for name in ('a', 'b'):
-        (photos / name).mkdir(parents=True)
-    write_strange_photos(photos / 'a')
-    for seed in range(3):
-        other = np.random.default_rng(seed + 9).integers(0, 256, (6, 6, 3))
-        image = Image.fromarray(other.astype(np.uint8)).resize((64, 64))
-        image.save(photos / 'b' / f'{seed}.jpg')
-    # Which of them look alike is not the question here.
-    tool('prepare_dataset', photos, '--out', out, '--on-conflict', 'keep')
-    pairs = []
-    for photo in sorted((photos / 'a').iterdir()):
-        made = [
-            file
-            for side in ('train', 'val')
-            for suffix in (photo.suffix, '.png')
-            for file in (out / side / 'a').glob(f'{photo.stem}*{suffix}')
-            if file.stem.partition('-')[0] == photo.stem
-        ]
-        pairs.append((photo, made))
-    return pairs
+def prepared(
+    by_hand: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The files that prepare made of them, by the stem of their names."""
+    out = tmp_path_factory.mktemp('prepared') / 'dataset'
+    tool(
+        *('prepare_dataset', by_hand / 'train', '--out', out),
+        *('--on-conflict', 'keep'),
+    )
+    return {file.stem: file for file in out.rglob('a/*.*')}
+
+
+def pixels_of(root: Path, load: dict, **kwargs) -> dict[str, np.ndarray]:
+    """What a dataset gives of each photo of class a."""
+    DefaultScope.get_instance('kinds', scope_name='mmpretrain')
+    dataset = FlowerDataset(str(root), pipeline=[load], **kwargs)
+    found = {Path(x['img_path']).stem: x['img'] for x in dataset}
+    return {name: pixels for name, pixels in found.items() if '_' in name}
 
 
 @pytest.mark.parametrize('options', STEPS.values(), ids=STEPS)
-def test_pixels_are_those_of_a_prepared_dataset(options, strange):
-    step = LoadImageFromFile(**options)
-    reader = PhotoReader(step)
-    compared = 0
-    for photo, made in strange:
-        found = reader.read(photo)
-        # Two photos of one stem may have come to one name and another.
-        wanted = [
-            read_photo([step], {'img_path': str(file)})['img'] for file in made
-        ]
-        assert any(
-            pixels.dtype == found.dtype and np.array_equal(pixels, found)
-            for pixels in wanted
-        ), photo.name
-        compared += 1
-    assert compared == 22
+def test_all_read_the_same_pixels(options, by_hand, prepared):
+    load = LOAD | options
+    reader = PhotoReader(LoadImageFromFile(**options))
+    train, test = (
+        pixels_of(by_hand, load, test_mode=mode) for mode in (False, True)
+    )
+    assert len(train) == len(list(photo_kinds())) >= 33
+    differ = []
+    for photo in sorted((by_hand / 'train' / 'a').iterdir()):
+        wanted = reader.read(photo)
+        of_prepared = reader.read(prepared[photo.stem])
+        for found in (train[photo.stem], test[photo.stem], of_prepared):
+            assert found.dtype == wanted.dtype
+            if not np.array_equal(found, wanted):
+                differ.append(photo.name)
+    assert differ == []
+
+
+def test_datasets_of_mmpretrain_read_the_same_pixels(by_hand):
+    reader = PhotoReader(LoadImageFromFile())
+    dataset = {
+        'type': 'CustomDataset',
+        'data_root': str(by_hand),
+        'ann_file': 'train.txt',
+        'data_prefix': 'train',
+        'pipeline': [LOAD],
+    }
+    loader = FlowerRunner.build_dataloader(
+        {
+            'dataset': {
+                'type': 'RepeatDataset',
+                'times': 2,
+                'dataset': {'type': 'ConcatDataset', 'datasets': [dataset]},
+            },
+            'batch_size': 1,
+            'num_workers': 0,
+            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+        }
+    )
+    for number in range(len(loader.dataset) // 2):
+        photo = loader.dataset[number]
+        assert np.array_equal(photo['img'], reader.read(photo['img_path']))
+
+
+def test_inference_sees_what_test_sees(by_hand, plain_run):
+    classifier = Classifier(plain_run / 'best.pth', device='cpu')
+    pipeline = [
+        LOAD,
+        {'type': 'ResizeEdge', 'scale': 32, 'edge': 'short'},
+        {'type': 'CenterCrop', 'crop_size': 32},
+        {'type': 'PackInputs'},
+    ]
+    DefaultScope.get_instance('kinds', scope_name='mmpretrain')
+    dataset = FlowerDataset(str(by_hand), pipeline=pipeline, test_mode=True)
+    for number, seen in enumerate(dataset):
+        photo = Path(dataset.get_data_info(number)['img_path'])
+        mine = classifier.prepared(photo)
+        assert np.array_equal(mine['inputs'], seen['inputs']), photo.name
+        served = answer(classifier, Upload(photo.name, photo.read_bytes()), 0)
+        assert served['probabilities'] == classifier(photo).probabilities
 
 
 def test_a_photo_is_the_same_from_a_path_bytes_pillow_or_an_array(tmp_path):
@@ -193,9 +228,17 @@ def test_what_is_not_even_meant_as_one(photo):
         PhotoReader(LoadImageFromFile()).read(photo)
 
 
+class OwnLoader(LoadImageFromFile):
+    """Training calls its transform, which wants a file."""
+
+
 def test_another_first_step_reads_no_photos():
     with pytest.raises(UserError, match='begins with int'):
         PhotoReader(3)
+    with pytest.raises(UserError, match='begins with OwnLoader'):
+        PhotoReader(OwnLoader())
+    with pytest.raises(UserError, match='imdecode_backend'):
+        PhotoReader(LoadImageFromFile(imdecode_backend='tifffile'))
 
 
 def test_a_name_may_be_any_bytes(tmp_path):

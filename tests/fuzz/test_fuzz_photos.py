@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rubbish import STEERING, damaged, fuzz, only_ours
 
+from flower_mm import decoding
 from flower_mm.prepare import scan, write
 from flower_mm.prepare.find import Photo
 
@@ -21,7 +22,7 @@ ENDINGS = ('jpg', 'png', 'webp', 'gif', 'tif', 'mpo', 'bmp', 'jp2', 'avif')
 def _few_pixels():
     """What is refused for its size alone takes no seconds to decode here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, 'MAX_PIXELS', PIXELS)
+        patch.setattr(decoding, 'MAX_PIXELS', PIXELS)
         patch.setattr(Image, 'MAX_IMAGE_PIXELS', PIXELS)
         yield
 
@@ -34,7 +35,7 @@ def good(tmp_path_factory) -> dict[str, bytes]:
     clear = photo.copy()
     clear.putalpha(Image.radial_gradient('L').resize(photo.size))
     exif = Image.Exif()
-    exif[scan.ORIENTATION] = 6
+    exif[decoding.ORIENTATION] = 6
     frames = {'save_all': True, 'append_images': [photo.rotate(90)]}
     for ending in ENDINGS:
         photo.save(folder / f'plain.{ending}')

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flower_mm.prepare import scan
+from flower_mm import decoding
 from flower_mm.prepare.scan import look
 
 from .conftest import ENV, make_photos, picture, save
@@ -68,10 +68,10 @@ def test_too_small(tmp_path):
 def test_too_large(tmp_path, monkeypatch):
     path = save(tmp_path / 'a.png', 1)
     for limit in (64 * 48 - 1, 64 * 48 // 2 - 1):
-        monkeypatch.setattr(scan, 'MAX_PIXELS', limit)
+        monkeypatch.setattr(decoding, 'MAX_PIXELS', limit)
         monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
         assert 'million pixels' in bad(path)
-    monkeypatch.setattr(scan, 'MAX_BYTES', 10)
+    monkeypatch.setattr(decoding, 'MAX_BYTES', 10)
     assert bad(path).startswith('larger than')
 
 
@@ -97,7 +97,7 @@ def test_odd_modes_are_rewritten(tmp_path):
     keep('moving.webp', photo, **frames)
     keep('still.gif', photo)
     exif = Image.Exif()
-    exif[scan.ORIENTATION] = 6
+    exif[decoding.ORIENTATION] = 6
     keep('turned.png', photo, exif=exif)
     assert all(made.values())
     assert made['cmyk.jpg'] == 'CMYK'
@@ -118,7 +118,7 @@ def test_notes(tmp_path):
     # Scaled, not clipped to white, which would leave no contrast.
     assert np.frombuffer(seen.thumb, np.uint8).std() > 20
     exif = Image.Exif()
-    exif[scan.ORIENTATION] = 3
+    exif[decoding.ORIENTATION] = 3
     picture(1).save(tmp_path / 'b.jpg', exif=exif)
     assert 'turned by EXIF' in look(str(tmp_path / 'b.jpg')).note
 
@@ -134,13 +134,13 @@ def test_turned_photo_looks_like_the_upright_one(tmp_path, turn):
     undo = {6: 8, 8: 6}.get(turn, turn)
     upright = picture(3, (320, 240))
     stored = upright
-    if undo in scan._TURNS:
-        stored = upright.transpose(scan._TURNS[undo])
+    if undo in decoding._TURNS:
+        stored = upright.transpose(decoding._TURNS[undo])
     exif = Image.Exif()
-    exif[scan.ORIENTATION] = turn
+    exif[decoding.ORIENTATION] = turn
     stored.save(tmp_path / 'a.png', exif=exif)
     with Image.open(tmp_path / 'a.png') as image:
-        assert np.array_equal(scan.plain(image), upright)
+        assert np.array_equal(decoding.to_plain(image), upright)
 
 
 def test_broken_exif_does_no_harm(tmp_path):
@@ -223,10 +223,10 @@ def test_a_jpeg_with_thousands_of_scans(tmp_path):
     path = save(tmp_path / 'photo.jpg', 1, progressive=True)
     data = path.read_bytes()
     scan_ = data[data.rindex(b'\xff\xda') : -2]
-    path.write_bytes(data[:-2] + scan_ * scan.MAX_SCANS + data[-2:])
+    path.write_bytes(data[:-2] + scan_ * decoding.MAX_SCANS + data[-2:])
     assert 'scans' in bad(path)
     # Behind the photo or in a part of its own they do no harm.
-    path.write_bytes(data + scan_ * scan.MAX_SCANS)
+    path.write_bytes(data + scan_ * decoding.MAX_SCANS)
     assert not bad(path)
     part = b'\xff\xe5\x03\xea' + b'\xff\xda' * 500
     path.write_bytes(data[:2] + part + data[2:])

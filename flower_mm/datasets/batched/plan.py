@@ -3,7 +3,7 @@
 from functools import partial
 
 import torch
-from mmcv.transforms import CenterCrop, LoadImageFromFile, RandomFlip, Resize
+from mmcv.transforms import CenterCrop, RandomFlip, Resize
 from mmpretrain.datasets.transforms import (
     ColorJitter,
     PackInputs,
@@ -16,6 +16,7 @@ from torch import Tensor
 from flower_mm.datasets.batched import change, look
 from flower_mm.datasets.batched.draws import Draws
 from flower_mm.datasets.batched.view import View
+from flower_mm.datasets.loading import LoadPhoto, as_load_photo
 from flower_mm.datasets.transforms import GrowingCrop, QuickJitter
 from flower_mm.errors import UserError
 
@@ -49,7 +50,8 @@ class Plan:
         _require(len(steps) > 1, steps)
         first, *between, last = steps
         _require(
-            type(first) is LoadImageFromFile and not first.to_float32, first
+            type(as_load_photo(first)) is LoadPhoto and not first.to_float32,
+            first,
         )
         _require(
             type(last) is PackInputs

@@ -12,12 +12,12 @@ import onnxruntime
 import torch
 
 from flower_mm.console import progress
+from flower_mm.decoding import BadPhotoError
 from flower_mm.deploy.export.onnx_model import INPUTS, PHOTOS
 from flower_mm.deploy.export.photos import Sample
 from flower_mm.deploy.export.source import Source
 from flower_mm.deploy.photo import PhotoReader, said
 from flower_mm.errors import UserError
-from flower_mm.prepare.scan import BadPhotoError
 
 BATCH = 32
 SECONDS = 0.5  # that a speed is measured for

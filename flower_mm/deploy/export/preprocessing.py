@@ -2,10 +2,11 @@
 
 import onnx
 import onnx_ir as ir
-from mmcv.transforms import CenterCrop, LoadImageFromFile, Resize
+from mmcv.transforms import CenterCrop, Resize
 from mmpretrain.datasets.transforms import PackInputs, ResizeEdge
 from mmpretrain.models import ClsDataPreprocessor
 
+from flower_mm.datasets.loading import LoadPhoto, as_load_photo
 from flower_mm.deploy.export.onnx_model import COUNT, INPUTS, PHOTOS
 from flower_mm.deploy.export.resizing import (
     Nodes,
@@ -93,7 +94,7 @@ def _step_in_words(step: object) -> str:
 
 def _check_ends(first: object, last: object, preprocessor: object) -> None:
     if (
-        type(first) is not LoadImageFromFile
+        type(as_load_photo(first)) is not LoadPhoto
         or first.to_float32
         or first.color_type != 'color'
     ):

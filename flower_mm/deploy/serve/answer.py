@@ -6,10 +6,10 @@ from io import BytesIO
 
 from PIL import Image
 
+from flower_mm.decoding import FORMATS, BadPhotoError
 from flower_mm.deploy.classifier import Classifier, Prediction
 from flower_mm.deploy.serve import limits
 from flower_mm.deploy.serve.upload import Upload
-from flower_mm.prepare.scan import FORMATS, BadPhotoError
 from flower_mm.report.heat import heat_maps, overlay, thumbnail
 
 SIDE = 256  # pixels of the two pictures, for sharp screens

@@ -7,24 +7,17 @@ that best.pth was trained on: nobody can name a photo that he has not seen.
 
 import hashlib
 import re
-import warnings
 from collections import Counter
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from flower_mm.datasets.annotations import photos_folder
+from flower_mm.decoding import BadPhotoError, decode_rgb, read_bytes
 from flower_mm.deploy.share.card import Example
 from flower_mm.errors import UserError, printable
 from flower_mm.prepare import dataset
-from flower_mm.prepare.scan import (
-    FORMATS,
-    plain,
-    read_bytes,
-    unusable,
-)
 from flower_mm.report.predictions import read_predictions
 
 SIDE = 512  # pixels of an example, at most
@@ -126,14 +119,8 @@ def _picture(photo: Shareable) -> Image.Image | None:
         data = read_bytes(str(photo.file))
         if hashlib.sha256(data).hexdigest() != photo.sha256:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            with Image.open(BytesIO(data), formats=FORMATS) as image:
-                if unusable(image, data):
-                    return None
-                picture = plain(image).convert('RGB')
-    # Decoders raise almost anything on damaged bytes.
-    except Exception:
+        picture = Image.fromarray(decode_rgb(data))
+    except BadPhotoError:
         return None
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     return picture

@@ -14,12 +14,13 @@ from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
 from flower_mm.datasets.draws import drawing
+from flower_mm.datasets.loading import as_load_photo
+from flower_mm.decoding import FORMATS
 from flower_mm.doctor.building.assemble import reason
 from flower_mm.doctor.case import Case, Split
 from flower_mm.doctor.finding import Finding, stop
 from flower_mm.doctor.quiet import quiet
 from flower_mm.errors import UserError
-from flower_mm.prepare.scan import FORMATS
 from flower_mm.settings import LOADERS
 
 SAMPLE = 50  # photos whose headers are read, for the extremes among them
@@ -84,7 +85,8 @@ def _built(dataset: ConfigDict) -> list[Callable]:
             ) as registry,
         ):
             warnings.simplefilter('ignore')
-            return [registry.build(dict(step)) for step in dataset.pipeline]
+            steps = [registry.build(dict(step)) for step in dataset.pipeline]
+            return [as_load_photo(step) for step in steps]
     except Exception:
         return []  # told where each step is built alone
 

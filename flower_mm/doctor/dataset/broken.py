@@ -11,6 +11,7 @@ from random import Random
 from mmengine.registry import TRANSFORMS
 
 from flower_mm.datasets.flower import FEW, read_photo
+from flower_mm.datasets.loading import as_load_photo
 from flower_mm.doctor.case import Case, Split
 from flower_mm.doctor.finding import Finding, note, stop, warn
 from flower_mm.errors import UserError
@@ -54,7 +55,7 @@ def loading(case: Case, loader: str) -> Callable[[str], str] | None:
     if kind != 'LoadImageFromFile' or step.get('ignore_empty'):
         return None
     try:
-        load = TRANSFORMS.build(step)
+        load = as_load_photo(TRANSFORMS.build(step))
     except Exception:
         return None  # told with the rest of the pipeline
 

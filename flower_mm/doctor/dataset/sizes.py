@@ -9,10 +9,10 @@ from PIL import Image
 
 from flower_mm.datasets.decoded import require_side
 from flower_mm.datasets.on_device import SIDE
+from flower_mm.decoding import FORMATS
 from flower_mm.doctor.case import Case, sizes_of
 from flower_mm.doctor.finding import Finding, note, warn
 from flower_mm.doctor.remedy import option
-from flower_mm.prepare.scan import FORMATS
 from flower_mm.settings import LOADERS, walk
 
 SAMPLE = 200  # photos whose headers are read

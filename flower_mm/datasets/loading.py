@@ -1,0 +1,70 @@
+"""The first step of a pipeline: a photo file to pixels, as inference does."""
+
+from collections.abc import Iterator
+
+import mmengine.fileio
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+
+from flower_mm.decoding import BadPhotoError, decode
+from flower_mm.errors import UserError
+
+
+class LoadPhoto(LoadImageFromFile):
+    """LoadImageFromFile of MMCV, with the decoder of all of flower_mm.
+
+    Configs name LoadImageFromFile; `use_decoder` puts this in its place.
+    """
+
+    def transform(self, results: dict) -> dict | None:
+        try:
+            pixels = self.decode(self._bytes_of(results['img_path']))
+        except (OSError, BadPhotoError):
+            if self.ignore_empty:
+                return None
+            raise
+        results['img'] = pixels
+        results['img_shape'] = results['ori_shape'] = pixels.shape[:2]
+        return results
+
+    def decode(self, data: bytes, **kwargs) -> np.ndarray:
+        """What this step makes of the bytes of a file."""
+        pixels = decode(data, self.color_type, self.imdecode_backend, **kwargs)
+        return pixels.astype(np.float32) if self.to_float32 else pixels
+
+    def _bytes_of(self, path: str) -> bytes:
+        if self.file_client_args is None:
+            return mmengine.fileio.get(path, backend_args=self.backend_args)
+        client = mmengine.fileio.FileClient.infer_client(
+            self.file_client_args, path
+        )
+        return client.get(path)
+
+
+def as_load_photo(step: object) -> object:
+    """LoadPhoto for MMCV's LoadImageFromFile; other steps stay."""
+    if type(step) is not LoadImageFromFile:
+        return step
+    if step.imdecode_backend not in ('cv2', 'pillow', 'turbojpeg'):
+        raise UserError(
+            'invalid imdecode_backend of LoadImageFromFile: expected cv2 or '
+            f'pillow, got {step.imdecode_backend!r}'
+        )
+    loader = LoadPhoto.__new__(LoadPhoto)
+    vars(loader).update(vars(step))
+    return loader
+
+
+def use_decoder(dataset: object) -> None:
+    """Replace LoadImageFromFile in a dataset, inside wrappers, too."""
+    for inner in _inner_datasets(dataset):
+        use_decoder(inner)
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', None)
+    if isinstance(steps, list):
+        steps[:] = map(as_load_photo, steps)
+
+
+def _inner_datasets(dataset: object) -> Iterator[object]:
+    yield from getattr(dataset, 'datasets', ())
+    if getattr(dataset, 'dataset', None) is not None:
+        yield dataset.dataset

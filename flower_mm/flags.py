@@ -10,7 +10,8 @@ from flower_mm import cli
 class Options(DictAction):
     """KEY=VALUE words, as MMEngine reads them; others are the user's mistake.
 
-    MMEngine takes blanks out of a value: a path needs a flag of its own.
+    MMEngine takes blanks out of a value: a path needs a flag of its own. The
+    words themselves are kept in `cfg_options_words`, to be printed again.
     """
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
@@ -21,6 +22,8 @@ class Options(DictAction):
             super().__call__(parser, namespace, values, option_string)
         except AssertionError as error:  # brackets
             parser.error(f'{option_string}: {error}')
+        words = f'{self.dest}_words'
+        setattr(namespace, words, getattr(namespace, words, []) + values)
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:

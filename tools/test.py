@@ -55,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
         help='override settings of the config',
     )
     parser.add_argument(
+        '--ignore-checkpoint-config',
+        action='store_true',
+        help='test although model, preprocessor or test pipeline differ from '
+        'those that the checkpoint was trained with',
+    )
+    parser.add_argument(
         '--show-dir', help='folder for photos with their prediction drawn in'
     )
     parser.add_argument(

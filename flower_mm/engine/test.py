@@ -3,6 +3,7 @@
 import argparse
 import copy
 import json
+import sys
 from pathlib import Path
 
 import mmengine
@@ -14,6 +15,8 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.registry import RUNNERS
 from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
+from flower_mm.cli import command
+from flower_mm.engine.checkpoint_config import differences
 from flower_mm.engine.device import leave_group, use_device
 from flower_mm.engine.failures import explained
 from flower_mm.engine.memory import keep_memory
@@ -25,6 +28,8 @@ from flower_mm.report.curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.read import read_checkpoint
+
+SHOWN = 8  # differences printed; the rest is counted
 
 
 class KeepPredictions(BaseMetric):
@@ -63,6 +68,7 @@ def configure(args: argparse.Namespace) -> Config:
     # Not the run's own folder: its resolved config stays as it is.
     cfg.work_dir = args.work_dir or str(Path(args.checkpoint).parent / 'test')
     cfg.load_from = args.checkpoint
+    cfg.resume = False  # as a config that a resumed run has left says
     # A test leaves its own files only; TensorBoard is for training.
     cfg.visualizer.vis_backends = [ConfigDict(type='LocalVisBackend')]
     for name in ('pretrained', 'record', 'progress', 'report', 'ema'):
@@ -80,8 +86,6 @@ def configure(args: argparse.Namespace) -> Config:
             interval=args.interval,
         )
     loader = cfg.test_dataloader
-    if args.tta:
-        _add_tta(cfg)
     device = use_device(args.device, args.launcher)
     choose_precision(cfg, device)
     loader.setdefault('pin_memory', device == 'cuda')
@@ -121,7 +125,12 @@ def test(args: argparse.Namespace) -> None:
         refuse_links_out(Path(args.show_dir), flag='--show-dir')
     if args.out:
         refuse_links_out(Path(args.out), Path(args.out).parent, '--out')
-    _same_classes(args.checkpoint, classes, args.data_root)
+    meta = read_checkpoint(Path(args.checkpoint)).get('meta') or {}
+    _same_classes(args.checkpoint, meta, classes)
+    if not args.ignore_checkpoint_config:
+        _same_config(args, cfg, meta)
+    if args.tta:
+        _add_tta(cfg)
     batch_size = cfg.test_dataloader.get('batch_size', 1)
     less = (
         'Fewer at a time: --cfg-options '
@@ -202,11 +211,8 @@ def evaluate(found: Predictions) -> dict:
     }
 
 
-def _same_classes(
-    checkpoint: str, classes: list[str], data_root: str | None
-) -> None:
+def _same_classes(checkpoint: str, meta: dict, classes: list[str]) -> None:
     """A model of other classes would be measured against wrong names."""
-    meta = read_checkpoint(Path(checkpoint)).get('meta', {})
     trained = list((meta.get('dataset_meta') or {}).get('classes', classes))
     if trained != classes:
         raise UserError(
@@ -214,6 +220,34 @@ def _same_classes(
             f'the dataset has {_few(classes)}.\n'
             'Name the dataset it was trained on: --data-root FOLDER'
         )
+
+
+def _same_config(args: argparse.Namespace, cfg: Config, meta: dict) -> None:
+    """Stop where the model would compute otherwise than in training."""
+    try:
+        found = differences(cfg, meta.get('cfg'))
+    except RecursionError as error:
+        raise UserError(
+            f'{args.checkpoint} holds an invalid config: its nesting is too '
+            'deep.'
+        ) from error
+    if not found:
+        return
+    more = len(found) - SHOWN
+    shown = [*map(str, found[:SHOWN]), *[f'… and {more} more'] * (more > 0)]
+    options = [difference.option for difference in found]
+    if all(options):
+        fix = command('test', *sys.argv[1:], '--cfg-options', *options)
+        fix = f'Use its values: {fix}'
+    else:
+        fix = 'Name the config and the --cfg-options of its training.'
+    raise UserError(
+        f'{args.config} differs from the config that {args.checkpoint} was '
+        'trained with:\n  '
+        + '\n  '.join(shown)
+        + f'\n{fix}\nTo test with this config all the same: '
+        '--ignore-checkpoint-config'
+    )
 
 
 def _few(names: list[str]) -> str:

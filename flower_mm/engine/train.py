@@ -292,6 +292,21 @@ def _command(args: argparse.Namespace, *more: str) -> str:
     return command('train', *words, *more)
 
 
+def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
+    """What of the command line testing needs to measure the same."""
+    found = []
+    if args.data_root:
+        found += ['--data-root', args.data_root]
+    if args.device != 'auto':
+        found += ['--device', args.device]
+    # On a GPU it is of training alone.
+    if args.amp and (cfg.get('test_cfg') or {}).get('fp16'):
+        found += ['--amp']
+    if args.cfg_options:
+        found += ['--cfg-options', *args.cfg_options_words]
+    return found
+
+
 def _summary(runner, args: argparse.Namespace) -> None:
     folder = Path(runner.cfg.work_dir)
     hub = runner.message_hub.runtime_info
@@ -320,8 +335,8 @@ def _summary(runner, args: argparse.Namespace) -> None:
         )
     print('next:')
     if weights:
-        data = ('--data-root', args.data_root) if args.data_root else ()
-        print(f'  {command("test", args.config, weights, *data)}')
+        options = _test_options(runner.cfg, args)
+        print(f'  {command("test", args.config, weights, *options)}')
         if weights.name == 'best.pth':  # a page to drop photos on
             print(f'  {command("serve", weights)}')
     if events.exists():

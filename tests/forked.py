@@ -16,8 +16,8 @@ PRELOADED = ['flower_mm.engine.train', 'torch.utils.tensorboard']
 ROOT = Path(__file__).parent.parent
 LONGEST = 300  # seconds; a run that takes more hangs
 
-_server = multiprocessing.get_context('forkserver')
-_server.set_forkserver_preload(PRELOADED)
+server = multiprocessing.get_context('forkserver')
+server.set_forkserver_preload(PRELOADED)
 
 
 @dataclass
@@ -59,7 +59,7 @@ def start(
     # One thread each: two OpenMP pools on two cores wait for each other.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     log.touch()
-    process = _server.Process(
+    process = server.Process(
         target=_main,
         args=(str(log), tool, [str(arg) for arg in args], first, env or {}),
     )

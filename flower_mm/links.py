@@ -11,7 +11,10 @@ LINKED_PHOTOS = {('folds', 'photos'), ('.folds.work', 'photos')}
 
 def is_inside(path: str | Path, root: str | Path) -> bool:
     """Whether `path` lies in `root` once all links are resolved."""
-    real, base = os.path.realpath(path), os.path.realpath(root)
+    try:
+        real, base = os.path.realpath(path), os.path.realpath(root)
+    except ValueError:  # a name that no file can have
+        return False
     return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
 
 

@@ -1,5 +1,6 @@
 """Photos, datasets and a small model, made anew for each session of tests."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,14 @@ wait_asleep()
 # A shell's background jobs ignore Ctrl-C and so would the tools that tests
 # start there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tools note which datasets are trusted."""
+    folder = tmp_path_factory.mktemp('state')
+    os.environ['XDG_STATE_HOME'] = str(folder)
+    return folder
 
 
 @pytest.fixture(scope='session')

@@ -80,6 +80,12 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='only look whether the dataset at --out (or PHOTOS) is whole',
     )
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='only note that the dataset at --out (or PHOTOS), which somebody '
+        'else made, may point to photos outside of it',
+    )
     return parser
 
 
@@ -88,6 +94,13 @@ def main(args: argparse.Namespace) -> None:
         from flower_mm.prepare.check import check
 
         check(args.out or args.photos or DEFAULT_OUT)
+        return
+    if args.trust:
+        from flower_mm.trust import trust
+
+        root = args.out or args.photos or DEFAULT_OUT
+        trust(root)
+        print(f'{root} is trusted: its photos may lie outside of it')
         return
     if args.photos is None:
         parser.error('PHOTOS is missing')

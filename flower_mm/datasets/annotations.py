@@ -14,7 +14,9 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from flower_mm.errors import UserError, printable
+from flower_mm.links import is_inside
 from flower_mm.plain_text import class_name_fault, shown_name
+from flower_mm.trust import require_trust
 
 SHOWN = 10  # problems printed; the rest is counted
 # How run.json's `resumed_although` begins where photos may have come to val
@@ -82,8 +84,12 @@ def photos_folder(root: Path, split: str) -> Path:
     That is `root/split`, or where the photos were left when the dataset was
     prepared without copying them.
     """
-    description = describe(root)
-    return Path(description.get('photos') or root / split)
+    named = describe(root).get('photos')
+    if not named:
+        return root / split
+    if not is_inside(named, root):
+        require_trust(root, named)
+    return Path(named)
 
 
 def describe(root: Path) -> dict:
@@ -119,15 +125,23 @@ def lists_sha256(root: Path) -> str:
 
 
 def read_annotations(
-    path: Path, folder: Path, classes: list[str], may_lack: bool = False
+    path: Path,
+    folder: Path,
+    classes: list[str],
+    may_lack: bool = False,
+    root: Path | None = None,
 ) -> list[Photo]:
     """Return the photos of one split, or fail with what is wrong in it.
 
-    A photo that is not there is wrong, unless photos `may_lack`.
+    A photo that is not there is wrong, unless photos `may_lack`. One that a
+    link leads to, out of the dataset `root`, takes the user's trust; by
+    default that is the folder of the list.
     """
     photos, problems = [], []
     first_line: dict[str, int] = {}
-    present = _PresentFiles(folder)
+    root = root or path.parent
+    present = _PresentFiles(folder, root)
+    outside = ''
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
@@ -141,6 +155,8 @@ def read_annotations(
             problem = (
                 f'{printable(photo.name)} is not in {printable(str(folder))}'
             )
+        elif photo and not outside and present.leads_out(photo.name):
+            outside = str(folder / photo.name)
         if problem:
             problems.append(f'line {number}: {problem}')
         else:
@@ -158,6 +174,8 @@ def read_annotations(
         )
     if not photos:
         raise UserError(f'{path} lists no photos')
+    if outside:
+        require_trust(root, outside)
     return photos
 
 
@@ -205,17 +223,36 @@ def _parse(line: str, classes: list[str]) -> tuple[Photo | None, str | None]:
 class _PresentFiles:
     """Which files are there: one listing a folder, not one look a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path) -> None:
         self.folder = folder
-        self.listed: dict[str, set[str]] = {}
+        self.root = root
+        # For each folder its files, and which of them are links.
+        self.listed: dict[str, dict[str, bool]] = {}
+        self.outside: dict[str, bool] = {}
 
     def __contains__(self, name: str) -> bool:
         parent, _, file = name.rpartition('/')
+        return file in self._files(parent)
+
+    def leads_out(self, name: str) -> bool:
+        """Whether the photo is another file than one in the dataset."""
+        parent, _, file = name.rpartition('/')
+        if parent not in self.outside:
+            inside = is_inside(self.folder / parent, self.root)
+            self.outside[parent] = not inside
+        if self.outside[parent]:
+            return True
+        is_link = self._files(parent).get(file, False)
+        return is_link and not is_inside(self.folder / name, self.root)
+
+    def _files(self, parent: str) -> dict[str, bool]:
         if parent not in self.listed:
             try:
                 with os.scandir(self.folder / parent) as entries:
-                    found = {e.name for e in entries if e.is_file()}
+                    found = {
+                        e.name: e.is_symlink() for e in entries if e.is_file()
+                    }
             except (OSError, ValueError):  # a name with a null byte
-                found = set()
+                found = {}
             self.listed[parent] = found
-        return file in self.listed[parent]
+        return self.listed[parent]

@@ -99,6 +99,7 @@ class FlowerDataset(BaseDataset):
             list(self.CLASSES),
             # A run that skipped a photo can be resumed without it.
             may_lack=self.skips,
+            root=Path(self.data_root),
         )
         return [
             {'img_path': str(folder / photo.name), 'gt_label': photo.label}

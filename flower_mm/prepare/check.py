@@ -1,16 +1,19 @@
 """Is a dataset still what its dataset.json says?"""
 
 import hashlib
+import os
 from collections import defaultdict
 from pathlib import Path
 
 from flower_mm.errors import UserError
+from flower_mm.links import is_inside
 from flower_mm.prepare import dataset
 from flower_mm.prepare.duplicates import group
 from flower_mm.prepare.find import Photo, list_folder, shown
 from flower_mm.prepare.report import first
-from flower_mm.prepare.scan import scan
+from flower_mm.prepare.scan import BadPhotoError, read_bytes, scan
 from flower_mm.prepare.write import recover
+from flower_mm.trust import is_trusted, require_trust
 
 
 def check(folder: Path) -> None:
@@ -19,6 +22,7 @@ def check(folder: Path) -> None:
     record = dataset.load(folder)
     wrong = _texts(folder, record) + _strangers(folder, record)
     photos, sides = _photos(folder, record)
+    _refuse_foreign(folder, photos)
     shas = [photo.sha256 for photo in photos]
     scan(photos, 'checking photos')
     for photo, sha256 in zip(photos, shas, strict=True):
@@ -46,19 +50,36 @@ def check(folder: Path) -> None:
     )
 
 
+def _refuse_foreign(folder: Path, photos: list[Photo]) -> None:
+    """Stop if photos outside of a received dataset are not those it lists.
+
+    Who made it has seen a photo whose sha256 he knows; another is private.
+    """
+    if is_trusted(folder):
+        return
+    for photo in photos:
+        if is_inside(photo.file, folder):
+            continue
+        if _sha256(photo) != photo.sha256:
+            require_trust(folder, os.path.realpath(photo.file))
+
+
+def _sha256(photo: Photo) -> bytes | None:
+    try:
+        return hashlib.sha256(read_bytes(photo.file)).digest()
+    except BadPhotoError:
+        return None
+
+
 def damages(folder: Path) -> list[str]:
     """Texts and bytes that are not what dataset.json says; no decoding."""
     record = dataset.load(folder)
     wrong = _texts(folder, record) + _strangers(folder, record)
     for photo in _photos(folder, record)[0]:
-        try:
-            with Path(photo.file).open('rb') as file:
-                sha256 = hashlib.file_digest(file, 'sha256').digest()
-        except OSError as error:
-            wrong.append(f'{photo.path}: {error.strerror}')
-            continue
+        sha256 = _sha256(photo)
         if sha256 != photo.sha256:
-            wrong.append(f'{photo.path}: changed')
+            what = 'changed' if sha256 else 'cannot be read'
+            wrong.append(f'{photo.path}: {what}')
     return wrong
 
 

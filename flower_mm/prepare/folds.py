@@ -15,6 +15,7 @@ from flower_mm.prepare.duplicates import group
 from flower_mm.prepare.find import Photo, name_photos
 from flower_mm.prepare.scan import scan
 from flower_mm.prepare.split import draw
+from flower_mm.trust import trust
 
 LIST = 'photos.csv'
 
@@ -81,6 +82,8 @@ def make_folds(
         for photo, fold in zip(photos, folds, strict=True):
             write_row(file, [photo.file, classes[photo.label], fold])
     work.rename(out)
+    for fold in range(1, count + 1):
+        trust(out / str(fold))  # photos of a dataset that could be read
 
 
 def read_list(out: Path, classes: list[str]) -> list[Held]:

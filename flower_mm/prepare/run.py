@@ -23,6 +23,7 @@ from flower_mm.prepare.find import (
 from flower_mm.prepare.report import Report, first
 from flower_mm.prepare.scan import scan
 from flower_mm.prepare.split import SIDES, split
+from flower_mm.trust import trust
 
 # When the run stops because of bad photos, no report is written: the screen
 # has to show them all, within reason.
@@ -81,6 +82,8 @@ def prepare(
         made = _plan(tree, source, options, given or _same_split(old, options))
         if old and _is_same(old, made.record):
             _say_same(out)
+            if options.how == 'none':
+                trust(goal)
             return
         if old and not overwrite:
             raise UserError(
@@ -92,6 +95,8 @@ def prepare(
             _place(made, work, options, source.is_file())
         write.write_texts(made.record, made.report.text(), work / 'dataset')
         write.swap(work / 'dataset', goal)
+    if options.how == 'none':
+        trust(goal)
     print(made.report.screen(out / write.REPORT))
     config = 'configs/flower/resnet50_flower.py'
     print(

@@ -12,6 +12,7 @@ from flower_mm.datasets.annotations import (
     read_classes,
 )
 from flower_mm.errors import UserError
+from flower_mm.trust import trust
 
 CLASSES = ['ash', 'blue bell', 'cedar']
 
@@ -143,6 +144,7 @@ def test_a_folder_that_is_no_dataset(tmp_path):
 
 def test_photos_may_stay_where_they_were(root, tmp_path):
     (root / 'dataset.json').write_text('{"photos": "/photos/of/mine"}')
+    trust(root)
     assert photos_folder(root, 'train') == Path('/photos/of/mine')
     (root / 'dataset.json').write_text('{"photos": null}')
     assert photos_folder(root, 'train') == root / 'train'
@@ -161,5 +163,8 @@ def test_a_broken_description_is_told(root, text):
 
 def test_photos_at_a_place_that_cannot_be(root):
     (root / 'dataset.json').write_text('{"photos": "a\\u0000b\\u001b"}')
+    with pytest.raises(UserError, match=r'outside of it, a\?b\?'):
+        read(root, 'ash/a b.v1.JPG 0')
+    trust(root)
     with pytest.raises(UserError, match=r'is not in a\?b\?'):
         read(root, 'ash/a b.v1.JPG 0')

@@ -70,7 +70,7 @@ def test_annotations(photos, tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / 'train.txt'
     path.write_bytes(data)
     with only_ours('annotations'):
-        found = read_annotations(path, photos, CLASSES)
+        found = read_annotations(path, photos, CLASSES, root=photos)
         assert found
         files = [(photos / photo.name).resolve() for photo in found]
         assert len(set(files)) == len(files)

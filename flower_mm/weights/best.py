@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from flower_mm.files import write_whole
-from flower_mm.weights.safetensors import META
+from flower_mm.weights.safetensors import META, with_checksum
 
 
 def write_best(
@@ -35,7 +35,8 @@ def write_safetensors(
     # Tied weights are one tensor under two names, which this format refuses.
     weights = {name: tensor.clone() for name, tensor in tensors.items()}
     metadata = {META: json.dumps(plain(meta)), 'format': 'pt'}
-    write_whole(path, safetensors.torch.save(_laid(weights), metadata))
+    content = safetensors.torch.save(_laid(weights), metadata)
+    write_whole(path, with_checksum(content))
 
 
 def _laid(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

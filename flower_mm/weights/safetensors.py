@@ -1,9 +1,11 @@
 """Reading .safetensors: a length, a table in JSON, then the bytes.
 
 Our own best.safetensors has what else best.pth holds as JSON among the
-metadata in the table.
+metadata in the table, and a sha256 of all that: the format itself has no
+checksum, and a flipped bit would change a prediction without a word.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -31,6 +33,7 @@ FIELDS = {'dtype', 'shape', 'data_offsets'}
 LONGEST_TABLE = 10_000_000
 MOST_DIMENSIONS = 16
 META = 'flower_mm'  # the key of ours among the metadata
+CHECKSUM = 'flower_mm_sha256'  # of that text, the table and the tensors
 LARGEST_SIDE = 1 << 40
 
 
@@ -62,10 +65,52 @@ def read(file: BinaryIO) -> dict:
         place = row.stop
     if place < size:
         raise Refused('is refused: it has foreign bytes behind its tensors.')
-    tensors = {name: row.read(file) for name, row in rows.items()}
+    meta = metadata.get(META) if isinstance(metadata, dict) else None
+    digest = _digest(meta, rows)
+    numbers = {}
+    for name in sorted(rows, key=lambda name: rows[name].start):
+        numbers[name] = rows[name].read(file)
+        digest.update(numbers[name].numpy())
+    if isinstance(metadata, dict) and META in metadata:
+        _check(digest.hexdigest(), metadata.get(CHECKSUM))
+    tensors = {name: row.shaped(numbers[name]) for name, row in rows.items()}
     if not isinstance(metadata, dict) or META not in metadata:
         return tensors
-    return {'state_dict': tensors, 'meta': json.loads(metadata[META])}
+    return {'state_dict': tensors, 'meta': json.loads(meta)}
+
+
+def with_checksum(content: bytes) -> bytes:
+    """The same file with a sha256 of its content among the metadata."""
+    length = int.from_bytes(content[:8], 'little')
+    table, numbers = json.loads(content[8 : 8 + length]), content[8 + length :]
+    metadata = table.pop('__metadata__')
+    rows = {name: _Row(fields, 0) for name, fields in table.items()}
+    digest = _digest(metadata[META], rows)
+    digest.update(numbers)
+    metadata[CHECKSUM] = digest.hexdigest()
+    text = json.dumps({'__metadata__': metadata, **table}).encode()
+    # Tensors begin at a multiple of eight bytes.
+    text += b' ' * (-len(text) % 8)
+    return len(text).to_bytes(8, 'little') + text + numbers
+
+
+def _digest(meta: object, rows: dict[str, '_Row']) -> 'hashlib._Hash':
+    """Of everything before the tensors that decides what they mean."""
+    places = sorted((name, row.described) for name, row in rows.items())
+    return hashlib.sha256(json.dumps([str(meta), places]).encode())
+
+
+def _check(digest: str, noted: object) -> None:
+    if noted is None:
+        raise Refused(
+            'is refused: it has no checksum, as files of flower_mm have. '
+            'Write it anew: python tools/export.py best.pth --to safetensors'
+        )
+    if digest != noted:
+        raise Refused(
+            'is refused: it is damaged or was changed; its sha256 does not '
+            'match its content.'
+        )
 
 
 class _Row:
@@ -87,13 +132,18 @@ class _Row:
             raise ValueError('a tensor at a place that is none')
         if stop - start != math.prod(shape) * self.kind.itemsize:
             raise ValueError('a tensor has another size than its shape says')
+        self.described = [fields['dtype'], shape, start, stop]
         self.start, self.stop = base + start, base + stop
 
     def read(self, file: BinaryIO) -> torch.Tensor:
+        """Its bytes."""
         numbers = torch.empty(self.stop - self.start, dtype=torch.uint8)
         file.seek(self.start)
         if file.readinto(numbers.numpy()) != len(numbers):
             raise ValueError('it ends within its tensors')
+        return numbers
+
+    def shaped(self, numbers: torch.Tensor) -> torch.Tensor:
         return numbers.view(self.kind).reshape(self.shape)
 
 

@@ -1,6 +1,7 @@
 """best.safetensors holds what best.pth does, for those who take no pickles."""
 
 import json
+import random
 import struct
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from flower_mm.settings import read_config
 from flower_mm.weights.best import plain, write_safetensors
 from flower_mm.weights.config import config_of
 from flower_mm.weights.read import read_checkpoint
-from flower_mm.weights.safetensors import META
+from flower_mm.weights.safetensors import CHECKSUM, META, with_checksum
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
 
@@ -94,6 +95,60 @@ def test_tied_weights_and_any_layout(tmp_path):
         assert torch.equal(found['state_dict'][name], tensor)
 
 
+# --- the checksum ------------------------------------------------------------
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_each_of_400_flipped_bits_in_the_tensors_shows(written, tmp_path):
+    content = written[1].read_bytes()
+    begin = 8 + int.from_bytes(content[:8], 'little')
+    rng = random.Random(0)
+    path = tmp_path / 'best.safetensors'
+    for _ in range(400):
+        bit = rng.randrange(8 * begin, 8 * len(content))
+        path.write_bytes(flipped(content, bit))
+        with pytest.raises(UserError, match='its sha256 does not match'):
+            read_checkpoint(path)
+
+
+def test_flipped_bits_in_the_table_change_nothing_silently(tmp_path):
+    """Each of them: refused, or read as it was, or no model of ours."""
+    path = tmp_path / 'best.safetensors'
+    tensors = {'weight': torch.arange(6.0).reshape(2, 3)}
+    write_safetensors(path, tensors, {'classes': ['a'], 'epoch': 3})
+    content, good = path.read_bytes(), read_checkpoint(path)
+    begin = 8 + int.from_bytes(content[:8], 'little')
+    unnoticed = 0
+    for bit in range(8 * begin):
+        path.write_bytes(flipped(content, bit))
+        try:
+            found = read_checkpoint(path)
+        except UserError:
+            continue
+        if 'meta' not in found:  # the mark itself is gone
+            with pytest.raises(UserError, match='holds no config'):
+                config_of(path)
+            continue
+        unnoticed += 1
+        assert found['meta'] == good['meta']
+        assert torch.equal(found['state_dict']['weight'], tensors['weight'])
+    assert unnoticed < 8 * 40  # the padding, and the name of the format
+
+
+def test_a_file_of_ours_without_a_checksum(written, tmp_path):
+    """As earlier versions wrote it."""
+    content = written[1].read_bytes()
+    path = tmp_path / 'best.safetensors'
+    path.write_bytes(content.replace(CHECKSUM.encode(), b'x' * len(CHECKSUM)))
+    with pytest.raises(UserError, match='--to safetensors'):
+        Classifier(path)
+
+
 # --- from strangers ----------------------------------------------------------
 
 
@@ -101,7 +156,11 @@ def mailed(path: Path, metadata: object) -> Path:
     """A file with one tensor and this among its metadata."""
     row = {'dtype': 'F32', 'shape': [1], 'data_offsets': [0, 4]}
     table = json.dumps({'__metadata__': metadata, 'weight': row}).encode()
-    path.write_bytes(struct.pack('<Q', len(table)) + table + bytes(4))
+    content = struct.pack('<Q', len(table)) + table + bytes(4)
+    if isinstance(metadata, dict) and META in metadata:
+        # Anybody can compute it.
+        content = with_checksum(content)
+    path.write_bytes(content)
     return path
 
 

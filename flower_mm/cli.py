@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flower_mm.console import plain_streams
 from flower_mm.errors import UserError
+from flower_mm.imports import import_modules
 
 OK, OURS, YOURS = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # as a shell tells SIGINT and SIGTERM
@@ -99,6 +100,9 @@ def _run(
 ) -> int:
     """Call `main`, explain what it raises and return the exit code."""
     try:
+        if names := getattr(args, 'imports', None):
+            with loading():
+                import_modules(names, here=True)
         code = main(args) or OK
         sys.stdout.flush()
     except UserError as error:

@@ -1,20 +1,36 @@
 """Modules of the user's own that register parts of a model or a pipeline.
 
 They are imported by the user's own word only: `--import MODULE` on a command
-line, `imports=[...]` from Python, or `custom_imports` of a config file.
+line, `imports=[...]` from Python, or `custom_imports` of a config file. A
+checkpoint may then name the parts that they register; it never decides what
+is imported.
 """
 
 import argparse
 import importlib
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flower_mm.errors import UserError
 
 FLAG = '--import'
+OURS = ('flower_mm', 'mmcv', 'mmengine', 'mmpretrain')
 _NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
+# For the life of the process, as the modules themselves.
+_allowed: set[str] = set()
+
+
+def allowed_modules() -> tuple[str, ...]:
+    """The modules that the user has named in this process."""
+    return tuple(sorted(_allowed))
+
+
+def allow(names: Sequence[str]) -> None:
+    """Let checkpoints name the parts of modules that are imported already."""
+    _allowed.update(names)
 
 
 def add_import_flag(parser: argparse.ArgumentParser) -> None:
@@ -24,48 +40,78 @@ def add_import_flag(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest='imports',
         metavar='MODULE',
-        help='a module of your own, installed or in the current folder, that '
-        'registers a backbone or a transform of this model; repeat the flag '
-        'for several. It is a program and it is run',
+        help='a module of your own that registers a backbone or a transform '
+        'of this model: its name, where it is installed or in the current '
+        'folder, or its .py file. It is a program and is run. Repeat the flag '
+        'for several',
     )
 
 
 def import_modules(names: Sequence[str], here: bool = False) -> None:
-    """Import modules that the user has named.
+    """Import modules that the user has named, and allow their parts.
 
     Args:
-        names: Dotted names of modules.
+        names: Dotted names of modules, or paths of .py files.
         here: Look in the current folder too, after everything installed.
     """
     if isinstance(names, str):
         raise UserError(f'invalid imports: expected a list, got {names!r}')
     for name in names:
-        if not _NAME.fullmatch(name):
+        folder = str(Path.cwd()) if here else None
+        module = name
+        if name.endswith('.py'):
+            folder, module = str(Path(name).resolve().parent), Path(name).stem
+        if not _NAME.fullmatch(module):
             raise UserError(
-                f'invalid {FLAG}: expected the name of a module such as '
-                f'my_parts, got {name!r}'
+                f'invalid {FLAG}: expected the name of a module, such as '
+                f'my_parts, or its .py file, got {name!r}'
             )
-    folder = str(Path.cwd())
-    if here and names and folder not in sys.path:
-        # It stays: worker processes and later imports of the module need it.
-        sys.path.append(folder)
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f'{name}.'.startswith(
-                f'{error.name}.'
-            ):
-                raise _failed(name, error) from error
-            where = f' or in {folder}' if here else ''
+        # It stays: worker processes import the module as well.
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
+        _import(module, folder)
+        allow([module])
+
+
+def _import(name: str, folder: str | None) -> None:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name
+        if missing and f'{name}.'.startswith(f'{missing}.'):
+            where = f' or in {folder}' if folder else ''
             raise UserError(
                 f'{FLAG} {name}: there is no such module installed{where}'
             ) from error
-        except Exception as error:
-            raise _failed(name, error) from error
+        raise UserError(
+            f'{FLAG} {name} failed: {type(error).__name__}: {str(error)[:300]}'
+        ) from error
 
 
-def _failed(name: str, error: Exception) -> UserError:
-    return UserError(
-        f'{FLAG} {name} failed: {type(error).__name__}: {str(error)[:300]}'
-    )
+def own_imports(cfg: Mapping) -> list[str]:
+    """The user's own modules among the `custom_imports` of a config."""
+    imports = cfg.get('custom_imports')
+    names = imports.get('imports') if isinstance(imports, dict) else imports
+    names = [names] if isinstance(names, str) else names or []
+    return [name for name in names if name.partition('.')[0] not in OURS]
+
+
+def import_flags(cfg: Mapping) -> list[str]:
+    """What a command needs to find these modules from the current folder."""
+    return [
+        word for name in own_imports(cfg) for word in (FLAG, _spelled(name))
+    ]
+
+
+def _spelled(name: str) -> str:
+    """Its name, or its file where the name alone would not be found."""
+    file = getattr(sys.modules.get(name), '__file__', None)
+    if file is None or '.' in name or Path(file).stem != name:
+        return name
+    folder, here = Path(file).resolve().parent, Path.cwd()
+    others = os.environ.get('PYTHONPATH', '').split(os.pathsep)
+    found = {here, *(Path(other).resolve() for other in others if other)}
+    if folder in found or 'site-packages' in folder.parts:
+        return name
+    file = folder / Path(file).name
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)

@@ -16,6 +16,7 @@ from mmengine.utils import get_installed_path
 
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
+from flower_mm.imports import allow, own_imports
 from flower_mm.registry import MODELS
 
 # MMEngine reads `_base_ = 'package::…'` for the packages of this list only.
@@ -70,6 +71,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
             why = next(filter(None, misfits), str(error))
             raise UserError(f'--cfg-options {why}') from error
     _add_augments(cfg)
+    allow(own_imports(cfg))
     return cfg
 
 

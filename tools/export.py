@@ -12,6 +12,7 @@ safetensors: best.safetensors, which flower_mm reads as it reads best.pth.
 import argparse
 
 from flower_mm import cli
+from flower_mm.imports import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         '--data-root',
         help="dataset whose photos to compare on; the config's by default",
     )
+    add_import_flag(parser)
     return parser
 
 

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from flower_mm import cli
+from flower_mm.imports import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         metavar='N',
         help='photos at a time (%(default)s)',
     )
+    add_import_flag(parser)
     return parser
 
 

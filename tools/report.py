@@ -7,6 +7,7 @@ python tools/report.py work_dirs/resnet50_flower work_dirs/mobilenet_v2_flower
 import argparse
 
 from flower_mm import cli
+from flower_mm.imports import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--device', default='auto', help='auto, cpu, cuda, cuda:N or mps'
     )
+    add_import_flag(parser)
     return parser
 
 

@@ -10,6 +10,7 @@ curl -F photo=@rose.jpg http://127.0.0.1:8000/predict
 import argparse
 
 from flower_mm import cli
+from flower_mm.imports import add_import_flag
 
 
 def port(text: str) -> int:
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--amp', action='store_true', help='in bfloat16, faster on some'
     )
+    add_import_flag(parser)
     return parser
 
 

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from flower_mm import cli
+from flower_mm.imports import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--device', default='auto', help='auto, cpu, cuda, cuda:N or mps'
     )
+    add_import_flag(parser)
     return parser
 
 

@@ -9,6 +9,7 @@ import os
 
 from flower_mm import cli
 from flower_mm.flags import Options
+from flower_mm.imports import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         help=argparse.SUPPRESS,
     )
+    add_import_flag(parser)
     return parser
 
 

@@ -105,7 +105,7 @@ class Classifier:
         self.file = _file_of(Path(source))
         import_modules(imports)
         try:
-            self.model = TrainedModel(self.file, device, amp, imports=imports)
+            self.model = TrainedModel(self.file, device, amp)
         except NoConfigError as error:
             raise UserError(f'{error}\n{NEEDED}') from error
         self.classes: list[str] = self.model.classes

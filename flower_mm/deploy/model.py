@@ -1,6 +1,6 @@
 """A model as it was validated, built from its best.pth alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -49,8 +49,6 @@ class TrainedModel:
         device: As in `--device`.
         amp: In bfloat16, also where validation was not.
         config: The config of one's own run, instead of that in the file.
-        imports: Modules with parts of the user's own, which a config in the
-            file may name. They have been imported.
         plain: Take the weights themselves where the checkpoint has their
             average as well.
     """
@@ -62,10 +60,9 @@ class TrainedModel:
         amp: bool = False,
         config: Config | None = None,
         plain: bool = False,
-        imports: Sequence[str] = (),
     ) -> None:
         self.file = checkpoint
-        cfg = config or config_of(checkpoint, imports)
+        cfg = config or config_of(checkpoint)
         found = read_checkpoint(checkpoint)
         self.meta = found['meta']
         self.classes = list(self.meta['dataset_meta']['classes'])

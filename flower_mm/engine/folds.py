@@ -85,7 +85,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             found.append(read_predictions(_run(folder, fold) / HELD_OUT))
         summary = _conclude(folder, held, found, dataset)
         if not args.no_report:
-            report(folder, print)
+            report(folder, print, cfg)
     _show(folder, summary)
     return None
 

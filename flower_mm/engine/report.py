@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from flower_mm.cli import command, message_of
+from flower_mm.imports import import_flags
 from flower_mm.registry import HOOKS
 
 
@@ -19,19 +21,28 @@ class ReportHook(Hook):
     def after_train(self, runner) -> None:
         if not is_main_process() or runner.val_loop is None:
             return
-        report(Path(runner.work_dir), runner.say)
+        report(Path(runner.work_dir), runner.say, runner.cfg)
 
 
-def report(folder: Path, say: Callable[[str], None]) -> None:
-    """Write the report, or say why there is none."""
+def report(
+    folder: Path, say: Callable[[str], None], cfg: Config | None = None
+) -> None:
+    """Write the report, or say why there is none.
+
+    Args:
+        folder: Of the run.
+        say: Prints a message.
+        cfg: The config of the run, which may name parts of the user's own.
+    """
     # Half a second of imports that an interrupted run does not pay.
     from flower_mm.report.run import write_report
 
     try:
-        write_report(folder)
+        write_report(folder, config=cfg)
     except (Exception, KeyboardInterrupt) as error:
+        flags = import_flags(cfg or {})
         reason = message_of(error) or type(error).__name__
         say(
             f'no report was written: {reason}\n'
-            f'Try again: {command("report", folder)}'
+            f'Try again: {command("report", folder, *flags)}'
         )

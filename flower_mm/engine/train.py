@@ -33,6 +33,7 @@ from flower_mm.engine.runner import FlowerRunner
 from flower_mm.engine.start import choose_start
 from flower_mm.errors import UserError
 from flower_mm.files import sweep
+from flower_mm.imports import import_flags
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
 from flower_mm.settings import (
@@ -311,6 +312,7 @@ def _summary(runner, args: argparse.Namespace) -> None:
     folder = Path(runner.cfg.work_dir)
     hub = runner.message_hub.runtime_info
     weights = _weights(folder, hub)
+    own = import_flags(runner.cfg)
     print()
     # MMEngine's own CheckpointHook notes a score of whichever metric.
     if 'best_epoch' in hub:
@@ -331,14 +333,14 @@ def _summary(runner, args: argparse.Namespace) -> None:
     if runner.val_loop is None and not args.no_report:
         print(
             '  no report: there was no validation that it could tell of. '
-            f'One of the training alone:\n  {command("report", folder)}'
+            f'One of the training alone:\n  {command("report", folder, *own)}'
         )
     print('next:')
     if weights:
         options = _test_options(runner.cfg, args)
         print(f'  {command("test", args.config, weights, *options)}')
         if weights.name == 'best.pth':  # a page to drop photos on
-            print(f'  {command("serve", weights)}')
+            print(f'  {command("serve", weights, *own)}')
     if events.exists():
         logs = shlex.quote(str(events))
         print(f'  {python()} -m tensorboard.main --logdir {logs}')

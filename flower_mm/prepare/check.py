@@ -5,13 +5,14 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+from flower_mm.decoding import BadPhotoError, read_bytes
 from flower_mm.errors import UserError
 from flower_mm.links import is_inside
 from flower_mm.prepare import dataset
 from flower_mm.prepare.duplicates import group
 from flower_mm.prepare.find import Photo, list_folder, shown
 from flower_mm.prepare.report import first
-from flower_mm.prepare.scan import BadPhotoError, read_bytes, scan
+from flower_mm.prepare.scan import scan
 from flower_mm.prepare.write import recover
 from flower_mm.trust import is_trusted, require_trust
 

@@ -37,6 +37,8 @@ from flower_mm.report.read import (
 )
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from flower_mm.report.predict import Predictor
 
 # Of report.json's `measured`, what is taken up with predictions.csv.
@@ -82,6 +84,7 @@ def measure(
     split: str,
     device: str,
     keep: bool = False,
+    config: 'Config | None' = None,
 ) -> Measured:
     """Predict the split with best.pth, or take what is there of that.
 
@@ -100,7 +103,7 @@ def measure(
             'earlier report.'
         )
         return Measured(earlier.predictions, earlier.how, why)
-    load = _loader(run.best, device)
+    load = _loader(run.best, device, config=config)
     sha256 = _sha256(run.best)
     earlier = _earlier(run.folder, sha256, split)
     root = Path(data_root) if data_root else run.data_root

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
@@ -13,6 +14,9 @@ from flower_mm.report.facts import comparison_of, facts_of
 from flower_mm.report.measure import Measured, measure
 from flower_mm.report.page import Shown
 from flower_mm.report.read import Run, read_json, read_run
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 PAGE = 'report.html'
 SIDE = 176  # pixels of a photo on the page
@@ -23,14 +27,16 @@ def write_report(
     data_root: str | Path | None = None,
     split: str = 'val',
     device: str = 'auto',
+    config: 'Config | None' = None,
 ) -> Path:
     """Write the report into the folder of a run; return the page's path.
 
     What the run has not left is said on the page. Where the photos cannot
-    be asked, nothing there is touched.
+    be asked, nothing there is touched. `config` is that of the user's own
+    run, in place of the one in best.pth.
     """
     run = read_run(Path(folder))
-    measured = measure(run, data_root, split, device)
+    measured = measure(run, data_root, split, device, config=config)
     return _write_report(run, measured, data_root)
 
 

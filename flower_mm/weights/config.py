@@ -14,6 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.errors import UserError, printable
+from flower_mm.imports import allowed_modules
 from flower_mm.registry import TRANSFORMS
 from flower_mm.weights import allowed_transforms
 from flower_mm.weights.allowed_parts import (
@@ -40,13 +41,11 @@ class NoConfigError(UserError):
     """The file holds weights, but not what predicting needs."""
 
 
-def config_of(path: str | Path, imports: Sequence[str] = ()) -> Config:
+def config_of(path: str | Path) -> Config:
     """Return what predicting needs of the config in a file, checked.
 
-    Args:
-        path: best.pth, best.safetensors or epoch_N.pth.
-        imports: Modules that the user has named; the parts that they register
-            are allowed. They have been imported.
+    Parts that the user's own modules register are allowed where he has named
+    the modules, see flower_mm.imports.
     """
     path = Path(path)
     meta = read_checkpoint(path).get('meta', {})
@@ -60,7 +59,7 @@ def config_of(path: str | Path, imports: Sequence[str] = ()) -> Config:
     scope = config.get('default_scope', 'flower_mm')
     if scope not in SCOPES:
         raise UserError(f'{path} is refused: default_scope is {short(scope)}')
-    checker = PartChecker(tuple(imports))
+    checker = PartChecker(allowed_modules())
     try:
         model = checker.model(_part_at(config, MODEL, path), MODEL)
         preprocessor = checker.preprocessor(

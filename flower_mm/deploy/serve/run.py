@@ -15,6 +15,7 @@ from flower_mm import cli
 from flower_mm.deploy.serve import limits
 from flower_mm.deploy.serve.connection import Connection
 from flower_mm.errors import UserError, printable
+from flower_mm.imports import FLAG
 
 HOST = '127.0.0.1'  # whoever is on another machine has no business here
 
@@ -87,6 +88,7 @@ def _listening(args: argparse.Namespace) -> socket.socket:
         )
         options = ['--device', args.device] if args.device != 'auto' else []
         options += ['--amp'] if args.amp else []
+        options += [word for name in args.imports for word in (FLAG, name)]
         other = cli.command('serve', args.checkpoint, *options, '--port', '0')
         raise UserError(
             f'port {args.port} {why}.\nThis takes one that is free: {other}'

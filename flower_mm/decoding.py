@@ -11,8 +11,8 @@ Pillow only: OpenCV is imported where it is used, and flower_mm nowhere.
 import re
 import stat
 import warnings
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -28,6 +28,9 @@ MAX_BYTES = 512 * 1024**2
 # A JPEG may go through its pixels in several scans; cameras make one, programs
 # ten. A scan of 300 bytes takes 0.1 s, and a megabyte holds 3000 of them.
 MAX_SCANS = 100
+# Long side by short side. A pipeline brings the short one to 256 pixels or so,
+# and the long one with it: of 32 x 1,000,000 pixels that would make 6 GB.
+MAX_RATIO = 200
 # PostScript and the like would start other programs: name what is allowed.
 # (MPO, two JPEGs in one file, is opened as JPEG.)
 FORMATS = (
@@ -72,6 +75,8 @@ def read_bytes(file: str) -> bytes:
         data = Path(file).read_bytes()
     except OSError as error:
         raise BadPhotoError(f'cannot be opened ({error.strerror})') from error
+    except ValueError as error:  # a name that no file can have
+        raise BadPhotoError(f'cannot be opened ({error})') from error
     if not data:
         raise BadPhotoError('empty file')
     return data
@@ -97,18 +102,13 @@ def decode(
         uint8, (height, width, 3) in the order blue, green, red; (height,
         width) for a `color_type` that begins with `grayscale`.
     """
-    try:
-        with open_photo(data, formats) as image:
-            pixels = None
-            if backend != 'pillow' and is_ordinary_jpeg(image):
-                pixels = _decode_jpeg(data, color_type, orientation(image))
-            if pixels is None:
-                pixels = to_array(to_plain(image), color_type)
-    except (BadPhotoError, MemoryError):
-        raise
-    except Exception as error:
-        raise BadPhotoError(what_broke(error, data)) from error
-    return pixels
+    with refusing(data), open_photo(data, formats) as image:
+        pixels = None
+        if backend != 'pillow' and is_ordinary_jpeg(image):
+            pixels = _decode_jpeg(data, color_type, orientation(image))
+        if pixels is None:
+            pixels = to_array(to_plain(image), color_type)
+        return pixels
 
 
 def decode_rgb(data: bytes, formats: Collection[str] = FORMATS) -> np.ndarray:
@@ -117,9 +117,23 @@ def decode_rgb(data: bytes, formats: Collection[str] = FORMATS) -> np.ndarray:
     Ordinary JPEG has the same pixels where OpenCV and Pillow are built on
     the same JPEG library.
     """
+    with refusing(data), open_photo(data, formats) as image:
+        return np.asarray(to_plain(image).convert('RGB'))
+
+
+def read_rgb(file: str) -> np.ndarray:
+    """The pixels of a photo file to classify, as of `decode_rgb`."""
+    data = read_bytes(file)
+    with refusing(data), open_photo(data) as image:
+        require_classifiable(image)
+    return decode_rgb(data)
+
+
+@contextmanager
+def refusing(data: bytes) -> Iterator[None]:
+    """Say in a BadPhotoError what a decoder raises on these bytes."""
     try:
-        with open_photo(data, formats) as image:
-            return np.asarray(to_plain(image).convert('RGB'))
+        yield
     except (BadPhotoError, MemoryError):
         raise
     except Exception as error:
@@ -156,6 +170,14 @@ def require_large_enough(image: Image.Image) -> None:
         raise BadPhotoError(
             f'far too small ({width} x {height}, at least {MIN_SIDE})'
         )
+
+
+def require_classifiable(image: Image.Image) -> None:
+    """Refuse what no pipeline of validation makes a sound input of."""
+    require_large_enough(image)
+    width, height = image.size
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise BadPhotoError(f'far too long and narrow ({width} x {height})')
 
 
 def check_sums(png: bytes) -> None:

@@ -13,17 +13,13 @@ from flower_mm.decoding import (
     BadPhotoError,
     open_photo,
     read_bytes,
+    refusing,
+    require_classifiable,
     require_decodable,
-    require_large_enough,
     to_array,
     to_plain,
-    what_broke,
 )
 from flower_mm.errors import UserError, printable
-
-# Long side by short side. The short one is brought to 256 pixels or so, and
-# the long one with it: of 32 x 1,000,000 pixels that would make 6 GB.
-MAX_RATIO = 200
 
 
 @dataclass(frozen=True)
@@ -65,24 +61,19 @@ class PhotoReader:
         Returns:
             (h, w, 3) in the order blue, green, red.
         """
-        data = b''
-        try:
-            if isinstance(photo, Image.Image):
+        if isinstance(photo, np.ndarray):
+            photo = _as_image(photo)
+        if isinstance(photo, Image.Image):
+            with refusing(b''):
                 return self._of_image(photo)
-            if isinstance(photo, np.ndarray):
-                return self._of_image(_as_image(photo))
-            data = _bytes_of(photo)
-            with open_photo(data, formats) as image:
-                _require_usable(image)
-            return self._step.decode(data, formats=formats)
-        except (BadPhotoError, MemoryError, TypeError):
-            raise
-        except Exception as error:
-            raise BadPhotoError(what_broke(error, data)) from error
+        data = _bytes_of(photo)
+        with refusing(data), open_photo(data, formats) as image:
+            require_classifiable(image)
+        return self._step.decode(data, formats=formats)
 
     def _of_image(self, image: Image.Image) -> np.ndarray:
         require_decodable(image)
-        _require_usable(image)
+        require_classifiable(image)
         pixels = to_array(to_plain(image), self._step.color_type)
         return pixels.astype(np.float32) if self._step.to_float32 else pixels
 
@@ -122,13 +113,6 @@ def _as_image(pixels: np.ndarray) -> Image.Image:
             'uint8, height x width x 3 in the order red, green, blue'
         )
     return Image.fromarray(pixels)
-
-
-def _require_usable(image: Image.Image) -> None:
-    require_large_enough(image)
-    width, height = image.size
-    if max(image.size) > MAX_RATIO * min(image.size):
-        raise BadPhotoError(f'far too long and narrow ({width} x {height})')
 
 
 def said(name: str, why: object) -> str:

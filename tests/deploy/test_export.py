@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import torch
 from helpers import CLASSES, ROOT
+from photo_kinds import photo_kinds
 from PIL import Image
 
 from flower_mm import Classifier
@@ -170,53 +171,69 @@ def test_int8_is_near_and_smaller(exported, classifier, dataset):
     assert sizes[2] < sizes[0]
 
 
-def test_the_script_beside_it_needs_no_flower_mm(
+def test_the_script_beside_it_says_of_all_kinds_what_predict_says(
     exported, classifier, dataset, tmp_path
 ):
-    photo = sorted((dataset / 'val').rglob('*.jpg'))[0]
-    turned = tmp_path / 'turned.png'
-    # Stored lying, to be shown upright; PNG, so that both see the same.
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    noise = np.random.default_rng(1).integers(0, 256, (40, 64, 3), np.uint8)
-    noise[:, :30] //= 4
-    Image.fromarray(noise).save(turned, exif=exif)
+    photos = sorted((dataset / 'val').rglob('*.jpg'))[:1]
+    for kind in photo_kinds():
+        photos.append(tmp_path / kind.name)
+        photos[-1].write_bytes(kind.data)
+    broken = tmp_path / 'broken.png'
+    broken.write_bytes(b'no photo')
+    small = tmp_path / 'small.png'
+    Image.new('RGB', (31, 40)).save(small)
     script = exported[0] / 'predict_onnx.py'
     forbidden = {'torch', 'flower_mm', 'mmcv', 'mmpretrain', 'cv2'}
     program = (
         'import runpy, sys\n'
-        f'runpy.run_path({str(script)!r}, run_name="__main__")\n'
-        f'assert not {forbidden!r} & set(sys.modules)\n'
+        'try:\n'
+        f'    runpy.run_path({str(script)!r}, run_name="__main__")\n'
+        'finally:\n'
+        f'    assert not {forbidden!r} & set(sys.modules)\n'
     )
     done = subprocess.run(
         [
             *(sys.executable, '-c', program),
-            *(exported[0] / 'best.onnx', photo, turned),
+            *(exported[0] / 'best.onnx', broken, *photos, small),
         ],
         capture_output=True,
-        text=True,
         env={**os.environ, 'PYTHONIOENCODING': 'utf-8'},
         encoding='utf-8',
     )
-    assert done.returncode == 0, done.stderr
-    for line, path in zip(
-        done.stdout.splitlines(), (photo, turned), strict=True
-    ):
-        said = classifier(path)
-        name, _, answer = line.partition(f'{path}: ')
-        label, share, _ = answer.rsplit(' ', 2)
-        assert (name, label) == ('', said.label)
-        # Of a JPEG, Pillow may read a level otherwise than OpenCV.
-        most = 0.01 if path == photo else 2e-4
-        assert abs(float(share) / 100 - said.confidence) < most
+    assert done.returncode == 2, done.stderr
+    refused = done.stderr.splitlines()
+    assert [line.partition(':')[0] for line in refused] == [
+        str(broken), str(small)
+    ]  # fmt: skip
+    lines = done.stdout.splitlines()
+    for line, said in zip(lines, classifier(photos), strict=True):
+        name, _, rest = line.rpartition(': ')
+        label, percent, _ = rest.rsplit(' ', 2)
+        assert (name, label) == (str(said.photo), said.label)
+        assert abs(float(percent) - 100 * said.confidence) < 0.02
 
 
-def test_turned_photos_would_be_told_apart(classifier):
-    """The test above sees whether the script heeds the orientation."""
-    noise = np.random.default_rng(1).integers(0, 256, (40, 64, 3), np.uint8)
-    noise[:, :30] //= 4
-    lying, upright = classifier([noise, np.rot90(noise, -1).copy()])
-    assert abs(lying.confidence - upright.confidence) > 1e-3
+def test_a_script_that_decodes_otherwise_is_not_exported(
+    best, first, tmp_path
+):
+    """As with a Pillow that forgets to turn photos."""
+    patch = tmp_path / 'patch.py'
+    patch.write_text(
+        Path(first).read_text() + 'from flower_mm.deploy.export import check\n'
+        'from PIL import Image\n'
+        'from io import BytesIO\n'
+        'import numpy as np\n'
+        'def lying(data):\n'
+        '    return np.asarray(Image.open(BytesIO(data)).convert("RGB"))\n'
+        'check.decode_rgb = lying\n'
+    )
+    out = tmp_path / 'out'
+    options = (best, '--to', 'onnx', '--out', out)
+    told = forked.start(tmp_path / 'log', 'export', *options, first=str(patch))
+    assert told.wait() == 1
+    assert 'a turned PNG' in told.text
+    assert not (out / 'best.onnx').exists()
+    assert not (out / 'predict_onnx.py').exists()
 
 
 def test_torchscript_takes_any_number_and_knows_its_classes(

@@ -2,8 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import onnxruntime
 import torch
 
 from flower_mm.console import progress
-from flower_mm.decoding import BadPhotoError
+from flower_mm.decoding import BadPhotoError, decode, decode_rgb, read_bytes
+from flower_mm.deploy.export.odd_photos import odd_photos
 from flower_mm.deploy.export.onnx_model import INPUTS, PHOTOS
 from flower_mm.deploy.export.photos import Sample
 from flower_mm.deploy.export.source import Source
@@ -21,13 +23,15 @@ from flower_mm.errors import UserError
 
 BATCH = 32
 SECONDS = 0.5  # that a speed is measured for
+# Of 255: what two builds of a JPEG library may differ by on smooth pictures.
+JPEG_LEVELS = 3
 
 
 @dataclass(frozen=True)
 class Batch:
     """Photos at the three points where a model may take them."""
 
-    pixels: list[np.ndarray]  # (height, width, 3), uint8, RGB
+    pixels: list[np.ndarray]  # RGB, as predict_onnx.py decodes them
     prepared: list[dict]  # by validation's pipeline
     inputs: torch.Tensor  # normalised
 
@@ -52,6 +56,8 @@ class Candidate:
     ask: Ask
     most: float | None = None  # of any probability
     least: float | None = None  # share of photos of the same class
+    takes_photos: bool = False  # or tensors
+    misread: list[str] = field(default_factory=list)  # by predict_onnx.py
     difference: float = 0.0
     agreement: float = 0.0
     accuracy: float = 0.0
@@ -60,6 +66,12 @@ class Candidate:
     @property
     def fault(self) -> str:
         """Why it must not be used; empty where it may."""
+        if self.takes_photos and self.misread:
+            return (
+                'with the OpenCV and the Pillow of this machine, '
+                'predict_onnx.py decodes otherwise than training: '
+                f'{", ".join(self.misread)}'
+            )
         if self.most is not None and not self.difference <= self.most:
             return (
                 f'a probability differs by {self.difference:.1e}, and '
@@ -112,14 +124,18 @@ class Bench:
                 for kept, one in zip(answers, everyone, strict=True):
                     kept.append(one.ask(batch))
                 advance(len(batch.pixels))
-        expected = np.concatenate(answers[0])
-        said_class = expected.argmax(1)
+        odd = self.of_bytes([data for _, data in odd_photos()])
+        misread = self._misread()
+        count = len(sample.files)
+        expected = np.concatenate([*answers[0], self.reference.ask(odd)])
+        said_class = expected[:count].argmax(1)
         for kept, one in zip(answers, everyone, strict=True):
-            found = np.concatenate(kept)
-            label = found.argmax(1)
+            one.misread = misread
+            found = np.concatenate([*kept, one.ask(odd)])
             # A probability that is no number is as wrong as can be.
             off = np.nan_to_num(np.abs(found - expected), nan=1.0)
             one.difference = float(off.max())
+            label = found[:count].argmax(1)
             one.agreement = float((label == said_class).mean())
             one.accuracy = float((label == np.array(sample.labels)).mean())
         photo = self.batch(sample.files[:1])
@@ -134,19 +150,41 @@ class Bench:
             yield self.batch(sample.files[start : start + BATCH])
 
     def batch(self, files: list[Path]) -> Batch:
-        pixels = [self._read(file) for file in files]
-        prepared = [self._source.trained.prepared(photo) for photo in pixels]
-        return Batch(
-            [np.ascontiguousarray(photo[..., ::-1]) for photo in pixels],
-            prepared,
-            self._source.normalised(prepared),
-        )
+        return self.of_bytes([_read(file) for file in files], files)
 
-    def _read(self, file: Path) -> np.ndarray:
-        try:
-            return self._reader.read(file)
-        except BadPhotoError as error:
-            raise UserError(said(str(file), error)) from error
+    def of_bytes(
+        self, photos: list[bytes], files: Sequence[Path] = ()
+    ) -> Batch:
+        pixels, prepared = [], []
+        for data, name in zip_longest(photos, files, fillvalue=''):
+            try:
+                seen = self._reader.read(data)
+                pixels.append(decode_rgb(data))
+            except BadPhotoError as error:
+                raise UserError(said(str(name), error)) from error
+            prepared.append(self._source.trained.prepared(seen))
+        return Batch(pixels, prepared, self._source.normalised(prepared))
+
+    def _misread(self) -> list[str]:
+        """Odd photos that predict_onnx.py decodes otherwise than training."""
+        return [
+            name
+            for name, data in odd_photos()
+            if not _alike(decode(data)[..., ::-1], decode_rgb(data))
+        ]
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool(
+        (np.abs(one.astype(int) - other) <= JPEG_LEVELS).all()
+    )
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return read_bytes(str(file))
+    except BadPhotoError as error:
+        raise UserError(said(str(file), error)) from error
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

@@ -1,5 +1,6 @@
 """From best.pth to files for other programs: made, compared, then written."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -10,6 +11,7 @@ import onnx
 import torch
 
 import flower_mm.engine  # noqa: F401  registers what configs name
+from flower_mm import decoding
 from flower_mm.console import track
 from flower_mm.deploy.export import predict_onnx
 from flower_mm.deploy.export.check import (
@@ -168,8 +170,16 @@ def _candidate(
 ) -> Candidate:
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
-    ask = ask_photos if facts['input'].startswith('uint8') else ask_tensors
-    return Candidate(name, model.SerializeToString(), ask(model), most, least)
+    takes_photos = facts['input'].startswith('uint8')
+    ask = ask_photos if takes_photos else ask_tensors
+    return Candidate(
+        name,
+        model.SerializeToString(),
+        ask(model),
+        most,
+        least,
+        takes_photos,
+    )
 
 
 def _torchscript(source: Source) -> Candidate:
@@ -205,5 +215,12 @@ def _inputs(bench: Bench, dataset: Dataset) -> Iterator[np.ndarray]:
 def _script(folder: Path) -> Path:
     """The program that shows how to use best.onnx without flower_mm."""
     source = Path(predict_onnx.__file__)
-    write_whole(folder / source.name, source.read_bytes())
+    # With the decoder in the place of its import.
+    decoder = Path(decoding.__file__).read_text('utf-8')
+    script = re.sub(
+        r'from flower_mm\.decoding import .*\n',
+        lambda _: decoder,
+        source.read_text('utf-8'),
+    )
+    write_whole(folder / source.name, script.encode())
     return folder / source.name

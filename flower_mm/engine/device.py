@@ -1,10 +1,13 @@
 """Which device a run is on."""
 
 import gc
+import multiprocessing
 import os
 
 import torch
+from mmengine.config import Config
 from mmengine.device import utils
+from mmengine.dist import init_dist
 
 from flower_mm.errors import UserError
 
@@ -55,6 +58,18 @@ def _told(names: tuple[str, ...], launcher: str, alone: int) -> int:
     if launcher == 'none':
         return alone  # inside a job that has more tasks, too
     return next((int(os.environ[n]) for n in names if n in os.environ), alone)
+
+
+def join_group(cfg: Config) -> None:
+    """Join the other processes now, each on its GPU; MMEngine joins later."""
+    launcher = cfg.get('launcher') or 'none'
+    if launcher == 'none' or torch.distributed.is_initialized():
+        return
+    method = multiprocessing.get_start_method(allow_none=True)
+    init_dist(launcher, **(cfg.get('env_cfg') or {}).get('dist_cfg', {}))
+    # MMEngine replaces a missing one, and then warns that the config's
+    # differs.
+    multiprocessing.set_start_method(method, force=True)
 
 
 def leave_group() -> None:

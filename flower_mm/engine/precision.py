@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
 from torch import nn
 
+from flower_mm.engine.device import join_group
 from flower_mm.engine.environment import device_name
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
@@ -37,8 +39,20 @@ def choose_precision(cfg: Config, device: str) -> None:
         'OptimWrapper',
     ):
         return
-    if speed_up(device) >= PAYS:
+    if _pays(cfg, device):
         use_bfloat16(cfg)
+
+
+def _pays(cfg: Config, device: str) -> bool:
+    """Whether bfloat16 is faster; rank 0 decides for all processes.
+
+    Their measurements may differ, and a model that is trained in two
+    precisions at once is trained in neither.
+    """
+    join_group(cfg)
+    pays = [is_main_process() and speed_up(device) >= PAYS]
+    broadcast_object_list(pays, 0)
+    return pays[0]
 
 
 def use_bfloat16(cfg: Config) -> None:
@@ -116,7 +130,9 @@ def _probe(device: str) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng():
+        # By default the random state of every GPU is saved and restored.
+        gpus = [torch.cuda.current_device()] if device == 'cuda' else []
+        with torch.random.fork_rng(devices=gpus):
             net = _net().to(device, memory_format=torch.channels_last)
             batch = torch.randn(photos, 64, 28, 28, device=device)
             batch = batch.to(memory_format=torch.channels_last)

@@ -1,6 +1,9 @@
 """bfloat16 where it pays, and the same in what follows from a run."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import forked
@@ -9,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from benchmarks.kill_anywhere.same import differences
-from flower_mm.engine import precision
+from flower_mm.engine import device, precision
 from flower_mm.engine.precision import choose_precision, speed_up
 from flower_mm.errors import UserError
 
@@ -114,6 +117,86 @@ def test_what_the_config_says_stays(given, home):
 def test_a_precision_that_is_none(wanted):
     with pytest.raises(UserError, match='there are auto'):
         choose_precision(made(precision=wanted), 'cpu')
+
+
+# Each process would decide otherwise; writes what each comes to.
+TWO = """
+import os, sys
+from pathlib import Path
+from mmengine.config import Config
+from flower_mm.engine import device, precision
+from flower_mm.engine.device import leave_group, use_device
+
+rank = int(os.environ['RANK'])
+asked = []
+def speed_up(device):
+    asked.append(device)
+    return (1.0, 2.0)[rank == int(sys.argv[2])]
+precision.speed_up = speed_up
+cfg = Config(dict(
+    precision='auto', launcher='pytorch', val_cfg={}, test_cfg={},
+    optim_wrapper=dict(type='OptimWrapper')))
+precision.choose_precision(cfg, use_device('cpu', 'pytorch'))
+text = f'{cfg.optim_wrapper.type} {cfg.val_cfg.get("fp16")} {len(asked)}'
+Path(sys.argv[1], str(rank)).write_text(text)
+leave_group()
+"""
+
+
+@pytest.mark.parametrize(
+    ('faster', 'kind', 'fp16'),
+    [(0, 'Bf16OptimWrapper', 'True'), (1, 'OptimWrapper', 'None')],
+)
+def test_rank_0_decides_for_all(faster, kind, fp16, tmp_path):
+    script = tmp_path / 'two.py'
+    script.write_text(TWO)
+    done = subprocess.run(
+        [
+            *(sys.executable, '-m', 'torch.distributed.run'),
+            *('--standalone', '--nproc-per-node=2'),
+            *(script, tmp_path, str(faster)),
+        ],
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    # The second does not even measure.
+    assert (tmp_path / '0').read_text() == f'{kind} {fp16} 1'
+    assert (tmp_path / '1').read_text() == f'{kind} {fp16} 0'
+
+
+class Stop(Exception):  # noqa: N818
+    """Ends a probe before it needs the device."""
+
+
+@pytest.mark.parametrize(('kind', 'touched'), [('cuda', [3]), ('cpu', [])])
+def test_the_probe_touches_one_gpu(kind, touched, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda **_: True)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 3)
+    seen = []
+
+    def fork_rng(devices: list | None = None) -> None:
+        seen.append(devices)
+        raise Stop
+
+    monkeypatch.setattr(torch.random, 'fork_rng', fork_rng)
+    with pytest.raises(Stop):
+        precision._probe(kind)
+    assert seen == [touched]
+
+
+def test_the_group_is_joined_on_the_device_of_the_rank(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        device,
+        'init_dist',
+        lambda *args, **kwargs: calls.append((args, kwargs)),
+    )
+    for launcher in ('none', 'slurm'):
+        env = {'dist_cfg': {'backend': 'nccl'}}
+        device.join_group(made(launcher=launcher, env_cfg=env))
+    assert calls == [(('slurm',), {'backend': 'nccl'})]
 
 
 def test_on_a_device_without_autocast(home):

@@ -35,6 +35,12 @@ def _folder_of(package: str) -> str:
 
 mmengine_config.get_installed_path = _folder_of
 
+# Classifiers around a whole model of another library, and the argument of
+# that library which is the number of classes.
+WRAPPERS = {
+    'HuggingFaceClassifier': 'num_labels',
+    'TimmClassifier': 'num_classes',
+}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -161,6 +167,8 @@ def settle(cfg: Config) -> list[str]:
     # Test-time augmentation wraps the model.
     model = cfg.model.get('module', cfg.model)
     head, backbone = model.get('head'), model.get('backbone')
+    if key := WRAPPERS.get(str(model.get('type')).rpartition('.')[2]):
+        model[key] = count
     if head:
         if _takes(head, 'num_classes'):
             head.num_classes = count

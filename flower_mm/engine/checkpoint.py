@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce, is_main_process, master_only
-from mmengine.hooks import EarlyStoppingHook, EMAHook, Hook
+from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import weights_to_cpu
 
 from flower_mm import __version__
 from flower_mm.datasets.annotations import describe
-from flower_mm.engine.ema import METRIC
+from flower_mm.engine.ema import METRIC, averages, use_keys_of_model
 from flower_mm.engine.environment import versions
 from flower_mm.engine.identity import identity
 from flower_mm.engine.model import unwrapped
@@ -59,6 +59,8 @@ class CheckpointHook(Hook):
     def before_train(self, runner) -> None:
         # What is trained on now, whatever becomes of the lists meanwhile.
         self.identity = identity(runner.cfg, runner.world_size)
+        for average in averages(runner):
+            use_keys_of_model(average)
         here = f'epoch_{runner.epoch}.pth'
         if runner.epoch == 0:
             self.save(runner, epoch=0)
@@ -306,5 +308,5 @@ def _early_stopping(runner) -> EarlyStoppingHook | None:
 
 def _averaged(runner, plain_weights: dict) -> dict:
     """The EMA's weights, with what it does not average from the model."""
-    hook = next(h for h in runner.hooks if isinstance(h, EMAHook))
-    return plain_weights | dict(hook.ema_model.module.state_dict())
+    average = next(averages(runner))
+    return plain_weights | dict(average.module.state_dict())

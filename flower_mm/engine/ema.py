@@ -1,7 +1,10 @@
 """Validate the averaged weights and the plain ones, and keep the better."""
 
+from collections.abc import Iterator
+
 from mmengine.hooks import EMAHook
-from mmengine.runner import ValLoop
+from mmengine.model import BaseAveragedModel
+from mmengine.runner import Runner, ValLoop
 
 from flower_mm.engine.model import unwrapped
 from flower_mm.registry import LOOPS
@@ -39,14 +42,12 @@ class EitherWeightsValLoop(ValLoop):
         return metrics
 
     def _averages(self) -> bool:
-        for hook in self.runner.hooks:
-            if isinstance(hook, EMAHook):
-                average = hook.ema_model
-                if average.steps > 0:
-                    return True
-                # Of no step yet: what the hook swaps in is what there is.
-                weights = unwrapped(self.runner.model).state_dict()
-                average.module.load_state_dict(weights)
+        for average in averages(self.runner):
+            if average.steps > 0:
+                return True
+            # Of no step yet: what the hook swaps in is what there is.
+            weights = unwrapped(self.runner.model).state_dict()
+            average.module.load_state_dict(weights)
         return False
 
     def _measure(self) -> dict:
@@ -55,3 +56,29 @@ class EitherWeightsValLoop(ValLoop):
         for idx, batch in enumerate(self.dataloader):
             self.run_iter(idx, batch)
         return self.evaluator.evaluate(len(self.dataloader.dataset))
+
+
+def averages(runner: Runner) -> Iterator[BaseAveragedModel]:
+    """The averaged model of each EMAHook."""
+    for hook in runner.hooks:
+        if isinstance(hook, EMAHook):
+            yield hook.ema_model
+
+
+def use_keys_of_model(average: BaseAveragedModel) -> None:
+    """Give an average the model's own keys, behind `module.`.
+
+    EMAHook pairs the two by their keys. TimmClassifier and others rename
+    theirs in a hook whose result torch ignores for a module inside another.
+    """
+    average.register_state_dict_post_hook(_rename)
+
+
+def _rename(
+    average: BaseAveragedModel, state: dict, prefix: str, metadata: dict
+) -> None:
+    prefix = f'{prefix}module.'
+    for key in [key for key in state if key.startswith(prefix)]:
+        del state[key]
+    for key, value in average.module.state_dict().items():
+        state[prefix + key] = value

@@ -155,6 +155,7 @@ def settle(cfg: Config) -> list[str]:
     number of classes; top-5 goes where there are fewer than five. Where the
     dataset has no test split, testing uses val.
     """
+    fill_in(cfg)
     root = data_root(cfg)
     require_epochs(cfg)
     _add_augments(cfg)  # where another tool than ours has read the config
@@ -181,10 +182,9 @@ def settle(cfg: Config) -> list[str]:
         if mixes and _takes(head, 'cal_acc'):
             # A mixed photo has no one class to be right about.
             head.cal_acc = False
-    cfg.setdefault('data_preprocessor', ConfigDict())
     cfg.data_preprocessor.num_classes = count
     for name in ('val_evaluator', 'test_evaluator'):
-        for metric in _metrics(cfg.get(name)):
+        for metric in metrics_of(cfg.get(name)):
             if 'topk' in metric:
                 metric.topk = _possible(metric.topk, count)
             if 'num_classes' in metric:
@@ -194,10 +194,41 @@ def settle(cfg: Config) -> list[str]:
             # As MMPretrain's tools do. Not in the config file: inherited from
             # there, MMEngine would add a key that the function does not take.
             cfg[name].setdefault('collate_fn', {'type': 'default_collate'})
+            _settle_loader(cfg[name], name)
     for dataset in datasets(cfg):
         if dataset.get('split') == 'test' and not (root / 'test.txt').exists():
             dataset.split = 'val'
     return classes
+
+
+def fill_in(cfg: Config) -> None:
+    """Replace None by what MMEngine's Runner and MMPretrain take for it."""
+    for key in ('default_hooks', 'data_preprocessor', 'randomness'):
+        if cfg.get(key) is None:
+            cfg[key] = ConfigDict()
+    cfg.randomness.setdefault('seed', None)
+    if cfg.get('env_cfg') is None:
+        cfg.env_cfg = ConfigDict(dist_cfg={'backend': 'nccl'})
+    if cfg.get('visualizer') is None:
+        cfg.visualizer = ConfigDict(
+            type='Visualizer', vis_backends=[{'type': 'LocalVisBackend'}]
+        )
+    if cfg.visualizer.get('vis_backends') is None:
+        cfg.visualizer.vis_backends = []
+
+
+def _settle_loader(loader: ConfigDict, name: str) -> None:
+    if not loader.get('num_workers'):
+        # torch refuses these two without workers.
+        loader.persistent_workers = False
+        loader.pop('prefetch_factor', None)
+    kind = (loader.get('sampler') or {}).get('type')
+    if str(getattr(kind, '__name__', kind)).endswith('InfiniteSampler'):
+        raise UserError(
+            f'{name}.sampler.type is InfiniteSampler, with which an epoch '
+            'never ends: expected DefaultSampler.\n'
+            f'--cfg-options {name}.sampler.type=DefaultSampler'
+        )
 
 
 def require_epochs(cfg: Config) -> None:
@@ -270,10 +301,13 @@ def _takes(part: ConfigDict, key: str) -> bool:
     )
 
 
-def _metrics(evaluator) -> list:
-    if evaluator is None:
-        return []
-    return evaluator if isinstance(evaluator, list) else [evaluator]
+def metrics_of(evaluator: dict | list | None) -> list[ConfigDict]:
+    """The metrics in an evaluator, in each form that MMEngine takes."""
+    if isinstance(evaluator, dict) and 'metrics' in evaluator:
+        evaluator = evaluator['metrics']
+    if isinstance(evaluator, dict):
+        return [evaluator]
+    return list(evaluator or [])
 
 
 def _possible(topk: int | tuple, count: int) -> tuple:

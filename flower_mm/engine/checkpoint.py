@@ -13,8 +13,14 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import weights_to_cpu
 
 from flower_mm import __version__
+from flower_mm.cli import message_of
 from flower_mm.datasets.annotations import describe
-from flower_mm.engine.ema import METRIC, averages, use_keys_of_model
+from flower_mm.engine.checkpoint_settings import (
+    require_numbers,
+    require_values,
+)
+from flower_mm.engine.criterion import METRIC, Criterion, criteria
+from flower_mm.engine.ema import averages, use_keys_of_model
 from flower_mm.engine.environment import versions
 from flower_mm.engine.identity import identity
 from flower_mm.engine.model import unwrapped
@@ -39,8 +45,14 @@ class CheckpointHook(Hook):
     Args:
         interval: Epochs between two checkpoints; the last is always kept.
         max_keep_ckpts: How many of them stay; all, where it is below 1.
-        save_best: The metric that decides about best.pth; larger is better.
-            'auto', as MMEngine has it, is top-1.
+        save_best: The metric that decides about best.pth. 'auto' is top-1, or
+            the first metric. The first of several decides about best.pth, the
+            others about best_METRIC.pth. None keeps neither.
+        rule, greater_keys, less_keys: As in MMEngine. A metric that they say
+            nothing about is better where it is larger.
+        save_begin: The epoch from which the interval counts.
+        published_keys: Accepted without effect, and so is save_last=False.
+        by_epoch, save_optimizer, …: checkpoint_settings.py has their values.
     """
 
     # After those that log, average and stop: a checkpoint has it all.
@@ -50,13 +62,50 @@ class CheckpointHook(Hook):
         self,
         interval: int = 1,
         max_keep_ckpts: int = 1,
-        save_best: str = METRIC,
+        save_best: str | list[str] | None = METRIC,
+        rule: str | list[str] | None = None,
+        greater_keys: str | list[str] | None = None,
+        less_keys: str | list[str] | None = None,
+        save_begin: int = 0,
+        by_epoch: bool = True,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        save_last: bool = True,
+        published_keys: str | list[str] | None = None,
+        out_dir: str | None = None,
+        filename_tmpl: str | None = None,
+        backend_args: dict | None = None,
+        file_client_args: dict | None = None,
     ) -> None:
+        require_numbers(interval, max_keep_ckpts, save_begin)
+        require_values(
+            by_epoch=by_epoch,
+            save_optimizer=save_optimizer,
+            save_param_scheduler=save_param_scheduler,
+            out_dir=out_dir,
+            filename_tmpl=filename_tmpl,
+            backend_args=backend_args,
+            file_client_args=file_client_args,
+        )
         self.interval = interval
         self.max_keep_ckpts = max_keep_ckpts
-        self.save_best = METRIC if save_best == 'auto' else save_best
+        self.save_begin = save_begin
+        self.criteria = criteria(save_best, rule, greater_keys, less_keys)
+        self.notes = []
+        if not save_last:
+            self.notes.append(
+                'save_last=False has no effect: the last epoch is kept, so '
+                'that a run that has ended can be told from one that stopped'
+            )
+        if published_keys:
+            self.notes.append(
+                'published_keys has no effect: best.pth holds the weights and '
+                'their metadata, without the optimizer'
+            )
 
     def before_train(self, runner) -> None:
+        for note in self.notes:
+            runner.say(note)
         # What is trained on now, whatever becomes of the lists meanwhile.
         self.identity = identity(runner.cfg, runner.world_size)
         for average in averages(runner):
@@ -67,34 +116,39 @@ class CheckpointHook(Hook):
         elif (Path(runner.work_dir) / here).exists():
             # The run may have been killed between a new one and the old.
             self._drop_old(runner, here)
-        self._know_best(runner)
+        # What a best file of an epoch to come has to be beaten by.
+        self.ahead = {}
+        for criterion in self.criteria:
+            self._know_best(runner, criterion)
 
-    def _know_best(self, runner) -> None:
+    def _know_best(self, runner, criterion: Criterion) -> None:
         """Compare what the checkpoint says of best.pth with the file.
 
         A run that is resumed from before its best epoch comes to it again;
         until then best.pth is not given up for less.
         """
         hub = runner.message_hub.runtime_info
-        best = Path(runner.work_dir) / 'best.pth'
-        self.ahead = -math.inf
+        best = Path(runner.work_dir) / criterion.file
         there = False
         if runner._resume and best.is_file():
             try:
-                meta = read_checkpoint(best)['meta']
+                epoch, metrics = _measured(best)
                 there = True
-                if meta['epoch'] > runner.epoch:
-                    self.ahead = float(meta['metrics'][self.save_best])
-            except (UserError, KeyError, TypeError, ValueError) as error:
-                runner.say(f'{best} cannot be used: {error}')
+                if epoch > runner.epoch:
+                    known = criterion.among(metrics)
+                    score = known.score_in(metrics)
+                    self.ahead[best.name] = known.in_order(score)
+            except UserError as error:
+                runner.say(f'{best} cannot be used: {message_of(error)}')
+        score, epoch, metric = criterion.keys
         # MMEngine's own hook notes a score of another kind.
-        known = isinstance(hub.get('best_score'), float) and isinstance(
-            hub.get('best_epoch'), int
+        known = isinstance(hub.get(score), float) and isinstance(
+            hub.get(epoch), int
         )
-        if 'best_score' in hub and not (known and there):
+        if score in hub and not (known and there):
             runner.say(f'no {best} of this run: the best counts from now on')
-            del hub['best_score']
-            hub.pop('best_epoch', None)
+            for key in (score, epoch, metric):
+                hub.pop(key, None)
 
     def after_train_epoch(self, runner) -> None:
         # The loop counts up after this hook.
@@ -102,23 +156,26 @@ class CheckpointHook(Hook):
             self._epoch_is_over(runner, runner.epoch + 1)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        if self.save_best not in metrics:
-            raise UserError(
-                f'there is no {self.save_best!r} among what was validated: '
-                f'{", ".join(metrics)}.\n'
-                f'--cfg-options default_hooks.checkpoint.save_best={METRIC}'
-            )
-        hub, score = runner.message_hub, float(metrics[self.save_best])
-        if score > hub.runtime_info.get('best_score', -math.inf):
-            hub.update_info('best_score', score)
-            hub.update_info('best_epoch', runner.epoch)
-            if score >= self.ahead:
-                self.ahead = -math.inf
-                self._write_best(runner, metrics)
+        hub = runner.message_hub
+        for criterion in self.criteria:
+            chosen = criterion.among(metrics)
+            score = chosen.score_in(metrics)
+            value = chosen.in_order(score)
+            if not value > chosen.so_far(hub.runtime_info):
+                continue
+            for key, noted in zip(
+                chosen.keys, (score, runner.epoch, chosen.metric), strict=True
+            ):
+                hub.update_info(key, noted)
+            if value >= self.ahead.get(chosen.file, -math.inf):
+                self.ahead.pop(chosen.file, None)
+                self._write_best(runner, metrics, chosen.file)
         self._epoch_is_over(runner, runner.epoch)
 
     def _epoch_is_over(self, runner, epoch: int) -> None:
-        if epoch % self.interval == 0 or epoch == runner.max_epochs:
+        since = epoch - self.save_begin
+        due = self.interval > 0 and since >= 0 and since % self.interval == 0
+        if due or epoch == runner.max_epochs:
             self.save(runner, epoch)
 
     def save(self, runner, epoch: int) -> None:
@@ -147,7 +204,7 @@ class CheckpointHook(Hook):
             path.unlink()
 
     @master_only
-    def _write_best(self, runner, metrics: dict) -> None:
+    def _write_best(self, runner, metrics: dict, name: str) -> None:
         weights = unwrapped(runner.model).state_dict()
         used = runner.message_hub.get_info('val_weights')
         if used == 'ema':
@@ -155,7 +212,7 @@ class CheckpointHook(Hook):
         data = runner.cfg.val_dataloader.dataset
         classes = list(runner.val_dataloader.dataset.metainfo['classes'])
         write_best(
-            Path(runner.work_dir) / 'best.pth',
+            Path(runner.work_dir) / name,
             weights,
             {
                 'classes': classes,
@@ -194,6 +251,18 @@ class CheckpointHook(Hook):
         logs = checkpoint['message_hub']['log_scalars']
         for name, value in logs.items():
             logs[name] = HistoryBuffer(*(part.numpy() for part in value))
+
+
+def _measured(best: Path) -> tuple[int, dict]:
+    """The epoch and the metrics that a best.pth notes."""
+    meta = read_checkpoint(best).get('meta')
+    epoch, metrics = (
+        meta.get(key) if isinstance(meta, dict) else None
+        for key in ('epoch', 'metrics')
+    )
+    if type(epoch) is not int or not isinstance(metrics, dict):
+        raise UserError(f'{best} does not note its epoch and metrics')
+    return epoch, metrics
 
 
 def _state(runner, epoch: int, run: dict) -> dict:

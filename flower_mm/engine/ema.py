@@ -6,10 +6,9 @@ from mmengine.hooks import EMAHook
 from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner, ValLoop
 
+from flower_mm.engine.criterion import METRIC, deciding
 from flower_mm.engine.model import unwrapped
 from flower_mm.registry import LOOPS
-
-METRIC = 'accuracy/top1'
 
 
 @LOOPS.register_module()
@@ -17,10 +16,11 @@ class EitherWeightsValLoop(ValLoop):
     """Where an EMAHook is on, measure both sets of weights.
 
     The average lags behind in the first epochs and is ahead in the last
-    ones. The metrics reported are those of the better one;
-    `accuracy/top1_ema` and `accuracy/top1_plain` give both, and the run's
-    `val_weights` says which was better. Without an EMAHook, or before its
-    first step, this is MMEngine's ValLoop.
+    ones. The metrics reported are those of the better one by the metric that
+    decides about best.pth; `accuracy/top1_ema` and `accuracy/top1_plain`, or
+    that metric's, give both, and the run's `val_weights` says which was
+    better. Without an EMAHook, or before its first step, this is MMEngine's
+    ValLoop.
     """
 
     def run(self) -> dict:
@@ -31,10 +31,19 @@ class EitherWeightsValLoop(ValLoop):
         plain = self._measure()
         self.runner.call_hook('before_val_epoch')  # EMAHook swaps in
         ema = self._measure()
-        best = max(('ema', ema), ('plain', plain), key=lambda m: m[1][METRIC])
+        criterion = deciding(self.runner.hooks, plain)
+        best = ('ema', ema)
+        # CheckpointHook says which metrics there are instead.
+        if criterion.metric in plain:
+            best = max(
+                ('ema', ema),
+                ('plain', plain),
+                key=lambda m: criterion.in_order(m[1][criterion.metric]),
+            )
         metrics = best[1] | {
-            f'{METRIC}_ema': ema[METRIC],
-            f'{METRIC}_plain': plain[METRIC],
+            f'{name}_{weights}': values[name]
+            for name in {METRIC, criterion.metric} & plain.keys()
+            for weights, values in (('ema', ema), ('plain', plain))
         }
         self.runner.message_hub.update_info('val_weights', best[0])
         self.runner.call_hook('after_val_epoch', metrics=metrics)  # and out

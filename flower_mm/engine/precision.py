@@ -34,10 +34,10 @@ def choose_precision(cfg: Config, device: str) -> None:
             'bfloat16 in any case: --cfg-options '
             'optim_wrapper.type=flower_mm.Bf16OptimWrapper'
         )
-    if wanted != 'auto' or cfg.optim_wrapper.get('type') not in (
-        None,
-        'OptimWrapper',
-    ):
+    if wanted != 'auto':
+        return
+    if cfg.optim_wrapper.get('type') not in (None, 'OptimWrapper'):
+        cfg.precision = None  # keep_precision leaves this wrapper as well
         return
     if _pays(cfg, device):
         use_bfloat16(cfg)

@@ -28,6 +28,7 @@ RUN_FILES = (
     'last_checkpoint',
     'epoch_*.pth',
     'best.pth',
+    'best_*.pth',
     'scalars.json',
     'curves.png',
     'run.json',
@@ -96,16 +97,23 @@ def choose_branch(
     later best.pth stays where the run comes to it again: unless it goes
     another way now.
     """
-    best, beside = folder / 'best.pth', path.with_name('best.pth')
     if path.parent.resolve() != folder.resolve():
         set_aside(folder, RUN_FILES)
-        if beside.is_file() and epoch_of(beside) <= epoch:
-            write_whole(best, beside.read_bytes())
+        for best in best_files(path.parent):
+            if epoch_of(best) <= epoch:
+                write_whole(folder / best.name, best.read_bytes())
         return
     later = [p.name for p in checkpoints(folder) if number_of(p) > epoch]
-    if other_way and best.is_file() and epoch_of(best) > epoch:
-        later.append(best.name)
+    if other_way:
+        bests = best_files(folder)
+        later += [best.name for best in bests if epoch_of(best) > epoch]
     set_aside(folder, later)
+
+
+def best_files(folder: Path) -> list[Path]:
+    """best.pth, and those of further metrics."""
+    found = [folder / 'best.pth', *sorted(folder.glob('best_*.pth'))]
+    return [path for path in found if path.is_file()]
 
 
 def _say(cfg: Config, text: str) -> None:

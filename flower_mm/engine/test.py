@@ -26,7 +26,7 @@ from flower_mm.files import replacing, write_whole
 from flower_mm.links import refuse_links_out
 from flower_mm.report.curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
-from flower_mm.settings import read_config, settle, use_data_root
+from flower_mm.settings import fill_in, read_config, settle, use_data_root
 from flower_mm.weights.read import read_checkpoint
 
 SHOWN = 8  # differences printed; the rest is counted
@@ -62,6 +62,12 @@ class KeepPredictions(BaseMetric):
 def configure(args: argparse.Namespace) -> Config:
     """Merge config file and command line, with MMPretrain's meanings."""
     cfg = read_config(args.config, args.cfg_options)
+    fill_in(cfg)
+    if not cfg.get('test_dataloader') or cfg.get('test_cfg') is None:
+        raise UserError(
+            f'{args.config} has no test_dataloader or no test_cfg: expected '
+            'both, and test_evaluator, as in configs/_base_/flower.py'
+        )
     if args.data_root:
         use_data_root(cfg, args.data_root)
     cfg.launcher = args.launcher
@@ -78,7 +84,9 @@ def configure(args: argparse.Namespace) -> Config:
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir:
-        cfg.default_hooks.visualization.update(
+        cfg.default_hooks.visualization = ConfigDict(
+            cfg.default_hooks.get('visualization')
+            or {'type': 'VisualizationHook'},
             enable=True,
             show=args.show,
             wait_time=args.wait_time,

@@ -38,6 +38,7 @@ from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
 from flower_mm.settings import (
     datasets,
+    fill_in,
     settle,
     use_data_root,
 )
@@ -49,6 +50,7 @@ warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
 
 def configure(cfg: Config, args: argparse.Namespace) -> None:
     """Put the command line into the config, with MMPretrain's meanings."""
+    fill_in(cfg)
     if args.data_root:
         use_data_root(cfg, args.data_root)
     if args.no_validate:
@@ -165,7 +167,7 @@ def _complete_loader(
     loader.setdefault('pin_memory', device == 'cuda')
     if args.no_pin_memory:
         loader.pin_memory = False
-    if args.no_persistent_workers or not loader.get('num_workers'):
+    if args.no_persistent_workers:
         loader.persistent_workers = False
 
 
@@ -273,11 +275,13 @@ def _log_into(cfg: Config) -> None:
     """Put scalars.json and the TensorBoard events right under work_dir."""
     folder = Path(cfg.work_dir)
     for backend in cfg.visualizer.vis_backends:
-        if backend.type == 'LocalVisBackend':
+        name = str(getattr(backend.type, '__name__', backend.type))
+        name = name.rpartition('.')[2]
+        if name == 'LocalVisBackend':
             backend.save_dir = str(folder)
             # The Runner writes the resolved config under this name as well.
             backend.config_save_file = Path(cfg.filename).name
-        elif backend.type == 'TensorboardVisBackend':
+        elif name == 'TensorboardVisBackend':
             backend.save_dir = str(folder / 'tensorboard')
 
 

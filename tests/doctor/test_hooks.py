@@ -92,8 +92,12 @@ def test_what_is_measured(examine, text):
 
 
 def test_the_greatest_loss_is_no_best_epoch(examine):
-    found = examine(BEST.format("save_best='cross_entropy'")).one('greatest')
+    best = "save_best='cross_entropy'"
+    assert examine(BEST.format(best)).about('greatest') == []
+    text = BEST.format(f"{best}, rule='greater'")
+    found = examine(text).one('greatest')
     assert found.level == WARN
+    assert examine(text, *mended(found)).about('greatest') == []
 
 
 # --- what MMEngine refuses ---------------------------------------------------
@@ -101,7 +105,7 @@ def test_the_greatest_loss_is_no_best_epoch(examine):
 
 REFUSED = {
     'logger=dict(interval=0)': 'interval must be greater than 0',
-    'checkpoint=dict(interval=0)': 'cannot have an interval of 0',
+    'checkpoint=dict(interval=0)': 'invalid interval',
     "ema=dict(type='EMAHook', momentum=2.0)": 'a share between 0 and 1',
     "ema=dict(type='EMAHook', begin_epoch=5)": 'begins at epoch 5',
     "ema=dict(type='EMAHook', begin_iter=500)": 'begins at iter 500',

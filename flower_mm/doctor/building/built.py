@@ -17,7 +17,7 @@ from flower_mm.doctor.finding import Finding, stop, warn
 from flower_mm.doctor.quiet import quiet
 from flower_mm.engine.device import processes
 from flower_mm.errors import UserError
-from flower_mm.settings import LOADERS, walk
+from flower_mm.settings import LOADERS, metrics_of, walk
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -45,12 +45,8 @@ def _pipelines(case: Case) -> Iterator[Finding]:
 
 
 def _metrics(case: Case) -> Iterator[Finding]:
-    found = case.settled.get('val_evaluator') or []
-    for number, metric in enumerate(
-        [found] if isinstance(found, dict) else found
-    ):
-        if 'type' not in metric:
-            continue  # an Evaluator with metrics of its own
+    found = case.settled.get('val_evaluator')
+    for number, metric in enumerate(metrics_of(found)):
         why = _why_not(METRICS.build, metric)
         if why:
             place = 'val_evaluator'

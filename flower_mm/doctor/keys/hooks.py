@@ -69,18 +69,10 @@ def _named(case: Case) -> Iterator[Named]:
 
 
 def _made(hook: Named) -> Iterator[Finding]:
-    """Is what MMEngine's hook is given right, as itself finds?"""
-    interval = hook.cfg.get('interval', 1)
-    if hook.is_a(CheckpointHook):
-        if type(interval) not in (int, float) or not interval:
-            yield stop(
-                f'The checkpoints cannot have an interval of {interval} '
-                'epochs.',
-                f'{hook.place}.interval',
-                option(f'{hook.place}.interval', 1),
-            )
-        return
-    if not str(getattr(hook.kind, '__module__', '')).startswith('mmengine.'):
+    """Build hooks of MMEngine and our CheckpointHook: their own checks."""
+    ours = hook.is_a(CheckpointHook)
+    module = str(getattr(hook.kind, '__module__', ''))
+    if not ours and not module.startswith('mmengine.'):
         return
     marks = ('type', '_scope_', 'priority')
     settings = {k: v for k, v in hook.cfg.items() if k not in marks}
@@ -89,9 +81,9 @@ def _made(hook: Named) -> Iterator[Finding]:
             hook.kind(**settings)
     except Exception as error:
         key, mend = hook.place, f'what {hook.kind.__name__} takes'
-        if interval == 0:
+        if hook.cfg.get('interval') == 0:
             key = f'{hook.place}.interval'
-            mend = option(key, 10)
+            mend = option(key, 1 if ours else 10)
         yield stop(
             f'{hook.kind.__name__} cannot be built: {reason(error)}', key, mend
         )
@@ -144,11 +136,15 @@ def _nearest(name: str, there: set[str]) -> str:
 
 
 def _greatest(hook: Named, name: str) -> Iterator[Finding]:
-    if hook.is_a(CheckpointHook) and 'entropy' in name:
+    if (
+        hook.is_a(CheckpointHook)
+        and 'entropy' in name
+        and hook.cfg.get('rule') == 'greater'
+    ):
         yield warn(
             f'best.pth is the epoch with the greatest {name}, so the worst.',
-            f'{hook.place}.save_best',
-            option(f'{hook.place}.save_best', METRIC),
+            f'{hook.place}.rule',
+            option(f'{hook.place}.rule', 'less'),
         )
 
 

@@ -6,7 +6,7 @@ from mmengine.evaluator import BaseMetric
 from flower_mm.doctor.keys.accepted import find
 from flower_mm.doctor.quiet import quiet
 from flower_mm.engine.ema import METRIC
-from flower_mm.settings import walk
+from flower_mm.settings import metrics_of, walk
 
 # Loops that log what the metrics give, and nothing else.
 LOOPS = ('ValLoop', 'EitherWeightsValLoop')
@@ -20,7 +20,7 @@ def measured(cfg: Config) -> set[str] | None:
         return None
     scope = cfg.get('default_scope') or 'mmengine'
     found = set()
-    for part in [evaluator] if isinstance(evaluator, dict) else evaluator:
+    for part in metrics_of(evaluator):
         names = _names_of(part, scope)
         if names is None:
             return None

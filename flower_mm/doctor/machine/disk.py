@@ -49,6 +49,7 @@ def check(case: Case) -> Iterator[Finding]:
     weights, one = _weights(case), _checkpoint(case, hook)
     count = _count(case, hook, theirs)
     best = one if theirs and hook.get('save_best') else weights
+    best *= _bests(hook)
     need = one * count + 2 * best
     # Neither that of epoch 0 nor the one being written is there in the end.
     most = hook.get('max_keep_ckpts', -1 if theirs else 1)
@@ -72,8 +73,14 @@ def written(case: Case) -> float:
     if hook is None:
         return 0.0
     one = _checkpoint(case, hook)
-    best = one if hook.get('save_best') else _weights(case)
-    return one / max(1, hook.get('interval', 1)) + best
+    best = one if is_theirs(case, hook) else _weights(case)
+    return one / max(1, hook.get('interval', 1)) + _bests(hook) * best
+
+
+def _bests(hook: ConfigDict) -> int:
+    """How many metrics have a best file."""
+    metrics = hook.get('save_best', '')
+    return len(metrics) if isinstance(metrics, (list, tuple)) else 1
 
 
 def _checkpoint(case: Case, hook: ConfigDict) -> int:

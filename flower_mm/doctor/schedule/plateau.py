@@ -7,6 +7,7 @@ from flower_mm.doctor.keys.accepted import find
 from flower_mm.doctor.remedy import option, setting
 from flower_mm.doctor.schedule.rate import Rate, kind
 from flower_mm.doctor.schedule.refit import COSINE
+from flower_mm.settings import metrics_of
 
 
 def check_plateau(rate: Rate) -> Iterator[Finding]:
@@ -55,10 +56,7 @@ def check_plateau(rate: Rate) -> Iterator[Finding]:
 def _is_measured(rate: Rate, monitor: str) -> bool:
     """Whether a metric yields this; also where nobody can tell."""
     scope = rate.cfg.get('default_scope', 'flower_mm')
-    evaluators = rate.case.settled.get('val_evaluator') or []
-    if isinstance(evaluators, dict):
-        evaluators = [evaluators]
-    for metric in evaluators:
+    for metric in metrics_of(rate.case.settled.get('val_evaluator')):
         found = find(metric.get('type'), 'METRICS', scope)
         prefix = metric.get('prefix') or getattr(found, 'default_prefix', None)
         if kind(metric) == 'CrossEntropy':

@@ -12,10 +12,14 @@ LINKED_PHOTOS = {('folds', 'photos'), ('.folds.work', 'photos')}
 def is_inside(path: str | Path, root: str | Path) -> bool:
     """Whether `path` lies in `root` once all links are resolved."""
     try:
-        real, base = os.path.realpath(path), os.path.realpath(root)
+        real, base = _real(path), _real(root)
     except ValueError:  # a name that no file can have
         return False
     return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
+
+
+def _real(path: str | Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
 
 
 def refuse_links_out(

@@ -17,6 +17,8 @@ from helpers import CLASSES, draw_photo
 from flower_mm import cli, console
 from flower_mm.console import PlainStream, plain_streams
 from flower_mm.datasets.annotations import read_classes
+from flower_mm.deploy import write
+from flower_mm.deploy.classifier import Prediction
 from flower_mm.errors import UserError
 from flower_mm.plain_text import class_name_fault, visible
 from flower_mm.prepare.find import find, list_folder
@@ -121,6 +123,28 @@ def test_a_bar_does_not_let_text_through(monkeypatch):
     assert text.count('\\x1b]0;own\\x07\\x1b[2J') >= 3
     assert '\x1b]' not in text
     assert '\x1b[2J' not in text
+
+
+@pytest.mark.parametrize('output', ['table', 'csv', 'json'])
+def test_predictions_on_a_terminal(output, monkeypatch):
+    screen = io.TextIOWrapper(io.BytesIO(), 'utf-8')
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, 'stdout', screen)
+    found = Prediction(f'{NASTY}\u202e.jpg', {'a': 0.75, 'b': 0.25})
+    with plain_streams():
+        outputs = {
+            'table': lambda: write.table_on(sys.stdout, ['a', 'b'], False, 1),
+            'csv': lambda: write.csv_into('-', ['a', 'b']),
+            'json': lambda: write.json_into('-', {}, []),
+        }
+        with outputs[output]() as put:
+            put(found, 'a')
+    screen.flush()
+    text = screen.buffer.getvalue().decode()
+    assert '0.75' in text or '75.0 %' in text
+    # What is left is the colour of the table's head.
+    text = re.sub(r'\x1b\[[0-9;]*m', '', text) if output == 'table' else text
+    assert not STEERS.search(text)
 
 
 def test_messages_of_errors_are_visible(capsys, monkeypatch):

@@ -15,6 +15,7 @@ from flower_mm.csv_files import write_row
 from flower_mm.deploy.classifier import Prediction, Unread
 from flower_mm.errors import UserError, printable
 from flower_mm.files import NO_ROOM, no_room, replacing
+from flower_mm.plain_text import visible
 from flower_mm.prepare.find import shown
 
 # Takes what was said of a photo, and the class it goes under: UNSURE where
@@ -34,8 +35,8 @@ LONGEST_CLASS = 40  # characters
 def opened(path: str) -> Iterator[IO[bytes]]:
     """The file, which is replaced when it is whole, or standard output."""
     if path == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield _Screen() if sys.stdout.isatty() else sys.stdout.buffer
+        sys.stdout.flush()
         return
     try:
         with replacing(path) as file:
@@ -44,6 +45,13 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         if error.errno not in NO_ROOM:
             raise
         raise UserError(no_room(error, Path(path))) from error
+
+
+class _Screen:
+    """A terminal, which the bytes of a name must not steer."""
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.write(data.decode(errors='surrogateescape'))
 
 
 def shortest(share: float) -> str:
@@ -169,7 +177,11 @@ def table_on(
     console = rich_console(file)
     shown_rows = table(
         [
-            (guesses(found, label, topk), shown(found.photo), label == UNSURE)
+            (
+                guesses(found, label, topk),
+                visible(shown(found.photo)),
+                label == UNSURE,
+            )
             for found, label in rows
         ]
     )

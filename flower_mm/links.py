@@ -1,5 +1,6 @@
 """Refuse symbolic links through which a tool would write elsewhere."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -16,6 +17,13 @@ def is_inside(path: str | Path, root: str | Path) -> bool:
     except ValueError:  # a name that no file can have
         return False
     return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file; of a pipe or a device, which never ends, none."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, 'not a file', str(path))
+    return path.read_bytes()
 
 
 def _real(path: str | Path) -> str:

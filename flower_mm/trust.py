@@ -14,6 +14,7 @@ import shlex
 from pathlib import Path
 
 from flower_mm.errors import UserError, printable
+from flower_mm.links import read_file
 from flower_mm.lock import open_unlinked
 
 TEXTS = ('dataset.json', 'classes.txt', 'train.txt', 'val.txt', 'test.txt')
@@ -68,7 +69,7 @@ def _digest(root: Path) -> str:
     whole = hashlib.sha256()
     for name in TEXTS:
         try:
-            text = (root / name).read_bytes()
+            text = read_file(root / name)
         except OSError:
             continue
         whole.update(f'{name} {len(text)}\n'.encode() + text)

@@ -94,6 +94,20 @@ def test_a_received_dataset_is_not_followed_out(
     assert read(copy) > 30
 
 
+@pytest.mark.parametrize(
+    'name', ['train.txt', 'classes.txt', 'dataset.json', 'val.txt']
+)
+def test_a_pipe_in_place_of_a_text_is_not_waited_for(name, copy):
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    with pytest.raises(UserError):
+        check(copy)
+    if name == 'train.txt':
+        with pytest.raises(UserError, match='not a file'):
+            read(copy)
+    is_trusted(copy)
+
+
 def test_links_inside_a_dataset_are_followed(copy):
     photo = next((copy / 'train').glob('*/*.jpg'))
     moved = photo.rename(copy / 'moved.jpg')

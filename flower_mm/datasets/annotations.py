@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from flower_mm.errors import UserError, printable
-from flower_mm.links import is_inside
+from flower_mm.links import is_inside, read_file
 from flower_mm.plain_text import class_name_fault, shown_name
 from flower_mm.trust import require_trust
 
@@ -182,7 +182,7 @@ def read_annotations(
 def _lines(path: Path) -> list[str]:
     try:
         # Notepad puts a byte-order mark first; it is no part of a name.
-        return path.read_text(encoding='utf-8-sig').splitlines()
+        return read_file(path).decode('utf-8-sig').splitlines()
     except FileNotFoundError as error:
         raise UserError(
             f'{path} does not exist.\nMake the dataset: '

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flower_mm.decoding import BadPhotoError, read_bytes
 from flower_mm.errors import UserError
-from flower_mm.links import is_inside
+from flower_mm.links import is_inside, read_file
 from flower_mm.prepare import dataset
 from flower_mm.prepare.duplicates import group
 from flower_mm.prepare.find import Photo, list_folder, shown
@@ -96,11 +96,12 @@ def _texts(folder: Path, record: dict) -> list[str]:
         expected[f'{side}.txt'] = dataset.annotation(photos, classes)
     for name, lines in expected.items():
         try:
-            text = (folder / name).read_text(encoding='utf-8')
+            text = read_file(folder / name).decode()
         except (OSError, ValueError) as error:
             wrong.append(f'{name}: cannot be read ({error})')
             continue
-        if text != ''.join(f'{line}\n' for line in lines):
+        # Git or an editor may have changed the ends of the lines.
+        if text.replace('\r\n', '\n') != ''.join(f'{x}\n' for x in lines):
             wrong.append(f'{name}: changed')
     return wrong
 

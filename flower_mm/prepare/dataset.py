@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from flower_mm.errors import UserError
+from flower_mm.links import read_file
 from flower_mm.plain_text import class_name_fault
 from flower_mm.prepare.find import shown
 from flower_mm.prepare.split import SIDES
@@ -70,7 +71,7 @@ def dump(dataset: dict, file: IO[str]) -> None:
 
 def load(folder: Path) -> dict:
     try:
-        dataset = json.loads((folder / NAME).read_text(encoding='utf-8'))
+        dataset = json.loads(read_file(folder / NAME).decode())
     except FileNotFoundError:
         raise UserError(
             f'{folder} is not a prepared dataset: it has no {NAME}.\nMake one '

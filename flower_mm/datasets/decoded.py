@@ -1,8 +1,10 @@
 """A split's photos decoded and shrunk once, in one file that runs share.
 
 The file holds the pixels of one photo behind the other, then a table of where
-each begins and how large it is, then where that table begins. It is mapped,
-so that all workers of all runs share its pages.
+each begins and how large it is, then a check sum of each, then where the table
+begins. It is mapped, so that all workers of all runs share its pages.
+
+A photo whose check sum is wrong is decoded from its own file.
 
 A file goes when its photos have changed, or when another one needs its room
 and no other was unused for so long.
@@ -10,6 +12,7 @@ and no other was unused for so long.
 
 import hashlib
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +32,7 @@ from flower_mm.links import refuse_links_out
 from flower_mm.lock import one_at_a_time_in
 from flower_mm.prepare.dataset import DECODED
 
-VERSION = 1  # of the file; another one is written anew
+VERSION = 2  # of the file; another one is written anew
 COLUMNS = 3  # of the table: first byte, height, width
 
 Load = Callable[[int], np.ndarray | None]
@@ -43,9 +46,13 @@ class DecodedPhotos:
         whole = np.memmap(path, np.uint8, 'r')
         begin = int(whole[-8:].view(np.int64)[0])
         self.pixels = whole[:begin]
-        self.table = whole[begin:-8].view(np.int64).reshape(-1, COLUMNS)
-        if not _fits(self.table, len(self.pixels)):
+        numbers = whole[begin:-8].view(np.int64)
+        count, rest = divmod(len(numbers), COLUMNS + 1)
+        self.table = numbers[: count * COLUMNS].reshape(-1, COLUMNS)
+        self._sums = numbers[count * COLUMNS :]
+        if rest or not _fits(self.table, len(self.pixels)):
             raise ValueError(f'{path} is damaged')
+        self._noted = False
         _in_use.add(self)
 
     def __reduce__(self) -> tuple:
@@ -59,13 +66,46 @@ class DecodedPhotos:
         return len(self.table)
 
     def __getitem__(self, idx: int) -> np.ndarray | None:
-        """A copy of a photo as BGR; None where it could not be decoded."""
+        """A copy of a photo as BGR; None where the file does not have it.
+
+        That is one that could not be decoded, or whose bytes have changed.
+        """
         begin, height, width = self.table[idx].tolist()
         if not height:
             return None
         size = height * width * 3
+        # Checked after copying: another process may be writing there.
         pixels = np.array(self.pixels[begin : begin + size])
-        return pixels.reshape(height, width, 3)
+        pixels = pixels.reshape(height, width, 3)
+        if _check_sum(idx, pixels) != self._sums[idx]:
+            self._note()
+            return None
+        return pixels
+
+    def damaged(self) -> list[int]:
+        """Photos whose bytes have changed."""
+        return [
+            idx
+            for idx in np.flatnonzero(self.table[:, 1]).tolist()
+            if self[idx] is None
+        ]
+
+    def _note(self) -> None:
+        """Once in each process."""
+        if not self._noted:
+            self._noted = True
+            print(
+                f'note: {self.path} is damaged; photos whose check sum is '
+                'wrong are decoded from their own files. To write it anew, '
+                'delete it and start again',
+                flush=True,
+            )
+
+
+def _check_sum(idx: int, photo: np.ndarray) -> int:
+    """Of its number, its size and its pixels."""
+    start = zlib.crc32(f'{idx} {photo.shape}'.encode())
+    return zlib.crc32(photo.data, start)
 
 
 # A run that opens two files shall not delete one for the other.
@@ -180,9 +220,10 @@ def _key(folder: Path, photos: list[str], how: str) -> tuple[str, str]:
 
 def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
     table = np.zeros((count, COLUMNS), np.int64)
+    sums = np.zeros(count, np.int64)
     begin = 0
     with replacing(path) as file:
-        shrunk = _in_threads(lambda idx: _shrink(load(idx), side), count)
+        shrunk = _in_threads(lambda idx: shrink(load(idx), side), count)
         for idx, photo in enumerate(console.track(shrunk, count, what)):
             if photo is None:
                 continue
@@ -190,8 +231,10 @@ def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
                 raise CannotHoldError(
                     'it holds photos of three colours of 8 bits'
                 )
+            photo = np.ascontiguousarray(photo)
             table[idx] = begin, *photo.shape[:2]
-            file.write(np.ascontiguousarray(photo).data)
+            sums[idx] = _check_sum(idx, photo)
+            file.write(photo.data)
             begin += photo.size
             if idx % 256 == 255 or idx == count - 1:
                 # The others are taken for as large as those so far.
@@ -202,10 +245,11 @@ def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
         file.write(bytes(-begin % 8))
         begin += -begin % 8
         file.write(table.tobytes())
+        file.write(sums.tobytes())
         file.write(np.int64(begin).tobytes())
 
 
-def _shrink(photo: np.ndarray | None, side: int) -> np.ndarray | None:
+def shrink(photo: np.ndarray | None, side: int) -> np.ndarray | None:
     """At most `side` on the shorter side; smaller ones stay as they are."""
     if photo is None:
         return None

@@ -15,7 +15,12 @@ from flower_mm.datasets.annotations import (
     read_annotations,
     read_classes,
 )
-from flower_mm.datasets.decoded import DecodedPhotos, decoded, require_side
+from flower_mm.datasets.decoded import (
+    DecodedPhotos,
+    decoded,
+    require_side,
+    shrink,
+)
 from flower_mm.datasets.draws import drawing
 from flower_mm.datasets.loading import use_decoder
 from flower_mm.decoding import BadPhotoError
@@ -188,7 +193,11 @@ class FlowerDataset(BaseDataset):
         info = self.get_data_info(idx)
         pixels = self.decoded[idx] if self.decoded else None
         if pixels is None:
-            return read_photo(self.pipeline.transforms[:1], info)
+            info = read_photo(self.pipeline.transforms[:1], info)
+            if not self.decoded:
+                return info
+            # As the file would have it.
+            pixels = shrink(info['img'], self.decode_once)
         info['img'] = pixels
         info['img_shape'] = info['ori_shape'] = pixels.shape[:2]
         return info

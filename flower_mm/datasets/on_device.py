@@ -142,6 +142,7 @@ class DevicePhotos:
     def __init__(self, dataset: FlowerDataset) -> None:
         self.device = torch.device(get_device())
         table = np.array(dataset.decoded.table)
+        table[dataset.decoded.damaged()] = 0  # loaded below
         # What follows the last photo fills up eight bytes.
         end = len(dataset.decoded.pixels) // COLOURS * COLOURS
         pixels = dataset.decoded.pixels[:end]

@@ -170,6 +170,57 @@ def test_a_damaged_table_is_written_anew(row, damaged, root):
     assert file.read_bytes() == content
 
 
+def overwrite(file: Path, share: float, seed: int = 0) -> None:
+    """Other bytes in some of the pages; the table and the sizes stay."""
+    content = np.fromfile(file, np.uint8)
+    end = int(content[-8:].view(np.int64)[0])
+    pages = np.arange(0, end, 4096)
+    random = np.random.default_rng(seed)
+    for page in random.choice(pages, int(share * len(pages)), replace=False):
+        content[page : min(page + 4096, end)] ^= 0x55
+    content.tofile(file)
+
+
+@pytest.mark.parametrize('side', [40, 32])
+def test_overwritten_pixels_are_decoded_anew(root, capfd, side):
+    expected = batch(flowers(root, side))
+    (file,) = files(root)
+    overwrite(file, 1 / 6)
+    capfd.readouterr()
+    damaged = flowers(root, side)
+    assert torch.equal(batch(damaged), expected)
+    assert 0 < len(damaged.decoded.damaged()) < len(damaged)
+    said = capfd.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert str(file) in said[0]
+
+
+def test_workers_decode_overwritten_pixels_anew(root, capfd):
+    dataset = flowers(root, 40)
+    expected = batch(dataset)
+    overwrite(files(root)[0], 0.5)
+    loader = torch.utils.data.DataLoader(
+        flowers(root, 40), batch_size=None, num_workers=2
+    )
+    found = torch.stack([photo['inputs'] for photo in loader]).float()
+    assert torch.equal(found, expected)
+    assert 1 <= capfd.readouterr().out.count('is damaged') <= 2
+
+
+def test_a_photo_under_another_number_or_turned_is_damage(tmp_path):
+    """Nothing is overwritten, and the table is sound."""
+    photos = [np.full((10, 20, 3), i, np.uint8) for i in range(3)]
+    found = decoded(tmp_path, 'val', list('abc'), 10, photos.__getitem__)
+    path = found.path
+    content = bytearray(path.read_bytes())
+    content[:600], content[600:1200] = content[600:1200], content[:600]
+    end = int(np.frombuffer(content[-8:], np.int64)[0])
+    row = np.array([1200, 20, 10], np.int64).tobytes()  # was 10 x 20
+    content[end + 48 : end + 72] = row
+    path.write_bytes(content)
+    assert DecodedPhotos(path).damaged() == [0, 1, 2]
+
+
 def test_a_photo_that_never_could_be_read_is_no_damage(tmp_path):
     photos = [None, np.ones((5, 7, 3), np.uint8), None]
 

@@ -14,6 +14,7 @@ from mmengine.config import config as mmengine_config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.utils import get_installed_path
 
+from flower_mm.custom_imports import import_modules
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
 from flower_mm.imports import allow, own_imports
@@ -60,12 +61,13 @@ def read_config(path: str, options: dict | None = None) -> Config:
         with warnings.catch_warnings():
             # MMEngine looks packages up the old way; we pin setuptools.
             warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
-            cfg = Config.fromfile(path)
+            cfg = Config.fromfile(path, import_custom_modules=False)
     except Exception as error:
         raise UserError(
             f'the config {path} cannot be read:\n'
             f'{type(error).__name__}: {error}'
         ) from error
+    import_modules(cfg)
     # MMEngine asks for the text five times a run, and has yapf lay it out each
     # time. Its argument against that does not reach the config.
     object.__setattr__(cfg, '_format_python_code', False)

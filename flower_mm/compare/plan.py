@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.compare.trial import Trial
+from flower_mm.custom_imports import folder_of_modules
 from flower_mm.datasets.annotations import lists_sha256
 from flower_mm.engine.device import use_device
 from flower_mm.engine.identity import FREE
@@ -122,7 +123,12 @@ def _text(cfg: Config, config: str) -> str:
             'not survive being written into a config file. Text, numbers, '
             'lists and dictionaries do, and of a path its text: str(…)'
         )
-    return _written(cfg)
+    folder = folder_of_modules(cfg)
+    # It is trained from another folder.
+    path = (
+        f'import sys\n\nsys.path.append({str(folder)!r})\n' if folder else ''
+    )
+    return path + _written(cfg)
 
 
 def _survives(part: dict) -> bool:

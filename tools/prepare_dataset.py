@@ -11,9 +11,9 @@ DEFAULT_OUT = Path('data/flower_dataset')
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Photos that are equal, or nearly, always come to the same '
-        'side. Photos keep their side when others are added: run this again '
-        'with the same --out and --overwrite.',
+        epilog='Near-duplicates always come to the same side. Photos keep '
+        'their side when others are added: run this again with the same '
+        '--out and --overwrite.',
     )
     parser.add_argument(
         'photos',
@@ -60,8 +60,8 @@ def make_parser() -> argparse.ArgumentParser:
         '--on-conflict',
         choices=('drop', 'keep'),
         default='drop',
-        help='one photo under two classes: leave it out, or keep all '
-        '(%(default)s)',
+        help='identical photos under two classes: leave them out, or keep '
+        'them; near-duplicates are kept and listed (%(default)s)',
     )
     parser.add_argument(
         '--overwrite',

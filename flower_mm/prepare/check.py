@@ -9,7 +9,7 @@ from flower_mm.decoding import BadPhotoError, read_bytes
 from flower_mm.errors import UserError
 from flower_mm.links import is_inside, read_file
 from flower_mm.prepare import dataset
-from flower_mm.prepare.duplicates import group
+from flower_mm.prepare.duplicates import group, identical
 from flower_mm.prepare.find import Photo, list_folder, shown
 from flower_mm.prepare.report import first
 from flower_mm.prepare.scan import scan
@@ -32,11 +32,22 @@ def check(folder: Path) -> None:
         elif photo.bad:
             wrong.append(f'{photo.path}: {photo.bad}')
     sound = [i for i, photo in enumerate(photos) if not photo.bad]
-    wrong += _twins(
+    faults, notes = _duplicates(
         [photos[i] for i in sound],
         [sides[i] for i in sound],
         record['options']['on_conflict'] == 'keep',
     )
+    wrong += faults
+    if notes:
+        # A version that searched otherwise may have prepared the dataset, or
+        # the sides come from an earlier one.
+        print(f'Near-duplicates on two sides of the split ({len(notes)}):')
+        print('\n'.join(first(notes)))
+        print(
+            'They make held-out accuracy look better than it is. Prepare the '
+            'photos again, into another --out, for a split that keeps them '
+            'together.'
+        )
     if wrong:
         print('\n'.join(first(wrong, 50)))
         raise UserError(
@@ -46,8 +57,8 @@ def check(folder: Path) -> None:
         )
     print(
         f'{folder} is what its {dataset.NAME} says: {len(photos)} photos of '
-        f'{len(record["classes"])} classes, unchanged, readable, no equal '
-        'photos on two sides'
+        f'{len(record["classes"])} classes, unchanged, readable, no '
+        'identical photos on two sides'
     )
 
 
@@ -136,15 +147,26 @@ def _photos(folder: Path, record: dict) -> tuple[list[Photo], list[str]]:
     return photos, sides
 
 
-def _twins(photos: list[Photo], sides: list[str], kept: bool) -> list[str]:
+def _duplicates(
+    photos: list[Photo], sides: list[str], kept: bool
+) -> tuple[list[str], list[str]]:
+    """Faults of identical photos, and near-duplicates on two sides."""
     groups = defaultdict(list)
     for i, number in enumerate(group(photos)):
         groups[number].append(i)
-    wrong = []
+    faults, notes = [], []
     for members in groups.values():
-        paths = ' = '.join(photos[i].path for i in members)
-        if len({sides[i] for i in members}) > 1:
-            wrong.append(f'{paths}: equal photos on two sides')
-        if len({photos[i].label for i in members}) > 1 and not kept:
-            wrong.append(f'{paths}: one photo under two classes')
-    return wrong
+        is_split = len({sides[i] for i in members}) > 1
+        if not is_split and len({photos[i].label for i in members}) < 2:
+            continue
+        before = len(faults)
+        for places in identical([photos[i] for i in members]):
+            equal = [members[k] for k in places]
+            paths = ' = '.join(photos[i].path for i in equal)
+            if len({sides[i] for i in equal}) > 1:
+                faults.append(f'{paths}: identical photos on two sides')
+            if len({photos[i].label for i in equal}) > 1 and not kept:
+                faults.append(f'{paths}: identical photos under two classes')
+        if is_split and len(faults) == before:
+            notes.append(' = '.join(photos[i].path for i in members))
+    return faults, notes

@@ -40,8 +40,7 @@ class Photo:
 
     sha256: bytes = b''
     size: int = 0
-    bits: int = 0  # perceptual hash
-    thumb: bytes = b''  # 16 x 16 grey
+    thumb: bytes = b''  # see scan.thumbnail
     bad: str = ''  # why it cannot be used
     note: str = ''  # used as it is, but worth knowing
     fix: str = ''  # why it has to be rewritten as a plain PNG

@@ -5,6 +5,11 @@ from pathlib import Path
 
 FIRST = 10  # of a list on the screen
 ROWS = 40  # classes on the screen
+# How titles of report.txt begin; flower_mm.report finds its parts by them.
+CONFLICTS = 'Conflicts: identical photos under two classes'
+LABEL_ERRORS = 'Possible label errors: near-duplicates under two classes, kept'
+DUPLICATES = 'Near-duplicates, each group on one side of the split'
+TORN = 'Left out: near-duplicates of earlier photos on two sides'
 
 
 @dataclass
@@ -13,6 +18,7 @@ class Report:
     bad: dict[str, str] = field(default_factory=dict)
     conflicts: list[list[str]] = field(default_factory=list)
     dropped: bool = True  # the conflicts
+    label_errors: list[list[str]] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     duplicates: list[list[str]] = field(default_factory=list)
     rewritten: dict[str, str] = field(default_factory=dict)
@@ -25,10 +31,9 @@ class Report:
             *self.remarks,
             _part('Cannot be used', _reasons(self.bad)),
             _part(self._conflict_title(), _groups(self.conflicts)),
-            _part('Left out: equal to old photos on two sides', self.torn),
-            _part(
-                'Equal or nearly equal, on one side', _groups(self.duplicates)
-            ),
+            _part(LABEL_ERRORS, _groups(self.label_errors)),
+            _part(TORN, self.torn),
+            _part(DUPLICATES, _groups(self.duplicates)),
             _part('Rewritten as PNG', _reasons(self.rewritten)),
             _part('Used as they are', _reasons(self.notes)),
         ]
@@ -38,13 +43,14 @@ class Report:
         lines = self._table(ROWS) + self.remarks
         if self.duplicates:
             lines.append(
-                f'{len(self.duplicates)} groups of equal or nearly equal '
-                'photos, each on one side'
+                f'{len(self.duplicates)} groups of near-duplicates, each on '
+                'one side of the split'
             )
         for items, title in (
             (_groups(self.conflicts), self._conflict_title()),
+            (_groups(self.label_errors), LABEL_ERRORS),
             (_reasons(self.bad), 'Cannot be used'),
-            (self.torn, 'Left out: equal to old photos on two sides'),
+            (self.torn, TORN),
         ):
             if items:
                 lines.append(f'{title} ({len(items)}):')
@@ -57,7 +63,7 @@ class Report:
 
     def _conflict_title(self) -> str:
         kept = 'left out' if self.dropped else 'kept'
-        return f'Conflicts: one photo under two classes, {kept}'
+        return f'{CONFLICTS}, {kept}'
 
     def _table(self, rows: int | None = None) -> list[str]:
         sides = list(self.counts)

@@ -10,7 +10,7 @@ from flower_mm.errors import UserError
 from flower_mm.prepare import dataset, write
 from flower_mm.prepare.archive import unpack
 from flower_mm.prepare.check import damages
-from flower_mm.prepare.duplicates import group
+from flower_mm.prepare.duplicates import group, identical
 from flower_mm.prepare.find import (
     Found,
     Photo,
@@ -251,25 +251,38 @@ def _refuse_empty(
 def _without_conflicts(
     photos: list[Photo], report: Report
 ) -> tuple[list[Photo], list[int]]:
-    """Group equal photos; those of two classes go, unless told otherwise."""
+    """Group near-duplicates; leave out identical photos of two classes.
+
+    These are kept if the user asks for it. All others are kept anyway.
+    """
     groups = group(photos)
     for photo in photos:
-        photo.thumb = b''  # a quarter of what is held per photo
+        photo.thumb = b''  # most of what is held per photo
     members = defaultdict(list)
-    for photo, number in zip(photos, groups, strict=True):
-        members[number].append(photo)
-    gone = set()
-    for number, same in members.items():
-        paths = [photo.path for photo in same]
-        if len({photo.label for photo in same}) > 1:
-            report.conflicts.append(paths)
-            gone.add(number)
-        elif len(same) > 1:
+    for i, number in enumerate(groups):
+        members[number].append(i)
+    left_out = set()
+    for same in members.values():
+        if _are_of_several_classes(photos, same):
+            for places in identical([photos[i] for i in same]):
+                equal = [same[k] for k in places]
+                if _are_of_several_classes(photos, equal):
+                    report.conflicts.append([photos[i].path for i in equal])
+                    if report.dropped:
+                        left_out.update(equal)
+        kept = [i for i in same if i not in left_out]
+        paths = [photos[i].path for i in kept]
+        if _are_of_several_classes(photos, kept):
+            if paths not in report.conflicts:
+                report.label_errors.append(paths)
+        elif len(kept) > 1:
             report.duplicates.append(paths)
-    if not report.dropped:
-        return photos, groups
-    kept = [i for i, number in enumerate(groups) if number not in gone]
+    kept = [i for i in range(len(photos)) if i not in left_out]
     return [photos[i] for i in kept], [groups[i] for i in kept]
+
+
+def _are_of_several_classes(photos: list[Photo], members: list[int]) -> bool:
+    return len({photos[i].label for i in members}) > 1
 
 
 def record_of(
@@ -303,7 +316,7 @@ def record_of(
 def _equal(
     photos: list[Photo], groups: list[int], classes: list[str]
 ) -> list[list[str]]:
-    """Groups of equal or nearly equal photos, as the dataset names them."""
+    """Groups of near-duplicates, as the dataset names them."""
     members = defaultdict(list)
     for photo, number in zip(photos, groups, strict=True):
         path = f'{classes[photo.label]}/{photo.name}'
@@ -317,9 +330,9 @@ def _left_out(report: Report) -> dict[str, str]:
         for paths in report.conflicts:
             for path in paths:
                 others = ', '.join(p for p in paths if p != path)
-                left_out[path] = f'conflict: the same photo as {others}'
+                left_out[path] = f'conflict: identical to {others}'
     for path in report.torn:
-        left_out[path] = 'equal to old photos on two sides'
+        left_out[path] = 'near-duplicate of earlier photos on two sides'
     return dict(sorted(left_out.items()))
 
 

@@ -40,17 +40,8 @@ PHOTOS_PER_PROCESS = 400
 # What OpenCV reads depends on its version and build for all others.
 PLAIN_FORMATS = frozenset(('JPEG', 'MPO', 'PNG', 'BMP', 'WEBP', 'TIFF'))
 
-# Rows of the cosine transform that give the perceptual hash.
-_SIZE, _ROWS = 32, 11
-_COSINES = np.cos(
-    np.pi * np.outer(np.arange(_ROWS), 2 * np.arange(_SIZE) + 1) / (2 * _SIZE)
-)
-# The 64 lowest frequencies in the order of their wave number, less the mean.
-_LOWEST = sorted(
-    ((i, j) for i in range(_ROWS) for j in range(_ROWS)),
-    key=lambda ij: (sum(ij), ij),
-)[1:65]
-_PICK = tuple(np.array(_LOWEST).T)
+THUMB = 32  # pixels
+COLOURS = 8 * 8 * 3  # bytes of a thumbnail before the grey pixels
 
 
 class Look(NamedTuple):
@@ -58,7 +49,6 @@ class Look(NamedTuple):
 
     sha256: bytes = b''
     size: int = 0
-    bits: int = 0
     thumb: bytes = b''
     bad: str = ''
     note: str = ''
@@ -129,11 +119,11 @@ def look(file: str) -> Look:
     except BadPhotoError as error:
         return Look(bad=str(error))
     sha256 = hashlib.sha256(data).digest()
-    bad, note, fix, bits, thumb = _decode(data)
-    return Look(sha256, len(data), bits, thumb, bad, note, fix)
+    bad, note, fix, thumb = _decode(data)
+    return Look(sha256, len(data), thumb, bad, note, fix)
 
 
-def _decode(data: bytes) -> tuple[str, str, str, int, bytes]:
+def _decode(data: bytes) -> tuple[str, str, str, bytes]:
     try:
         with open_photo(data) as image:
             require_large_enough(image)
@@ -142,20 +132,20 @@ def _decode(data: bytes) -> tuple[str, str, str, int, bytes]:
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; the whole
             # file is read all the same, so a missing end shows.
             image.draft('RGB', (256, 256))
-            plain = to_plain(image)
+            upright = to_plain(image)
             fix = why_rewrite(image, turned)
-            if not (fix or is_ordinary_jpeg(image) or _agrees(plain, data)):
+            if not (fix or is_ordinary_jpeg(image) or _agrees(upright, data)):
                 fix = 'OpenCV reads it otherwise, or not at all'
             note = _note(image, data, turned)
-            grey = plain.convert('L')
+            upright = upright.convert('RGB')
     except BadPhotoError as error:
         return str(error), *_NOTHING
     except Exception as error:
         return what_broke(error, data), *_NOTHING
-    return '', note, fix, *fingerprint(grey)
+    return '', note, fix, thumbnail(upright)
 
 
-_NOTHING = '', '', 0, b''
+_NOTHING = '', '', b''
 
 
 def why_rewrite(image: Image.Image, turned: bool) -> str:
@@ -210,15 +200,10 @@ def _note(image: Image.Image, data: bytes, turned: bool) -> str:
     return '; '.join(notes)
 
 
-def fingerprint(grey: Image.Image) -> tuple[int, bytes]:
-    """A hash that survives re-encoding and resizing, and a small thumbnail.
-
-    A bit is the sign of one of the 64 lowest frequencies of the photo.
-    """
-    small = grey.resize(
-        (_SIZE, _SIZE), Image.Resampling.BILINEAR, reducing_gap=2.0
+def thumbnail(photo: Image.Image) -> bytes:
+    """8 x 8 pixels in colour, then 32 x 32 in grey, of the whole photo."""
+    small = photo.resize(
+        (THUMB, THUMB), Image.Resampling.BILINEAR, reducing_gap=2.0
     )
-    waves = _COSINES @ np.asarray(small, np.float64) @ _COSINES.T
-    bits = np.packbits(waves[_PICK] > 0)
-    thumb = small.resize((16, 16), Image.Resampling.BOX)
-    return int.from_bytes(bits.tobytes(), 'big'), thumb.tobytes()
+    colours = small.resize((8, 8), Image.Resampling.BOX)
+    return colours.tobytes() + small.convert('L').tobytes()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from flower_mm.errors import UserError
 from flower_mm.links import refuse_links_out
-from flower_mm.prepare import dataset
+from flower_mm.prepare import dataset, report
 from flower_mm.report.curves import read_scalars
 
 # How the parts of prepare's report.txt begin that we show.
-CONFLICTS = 'Conflicts: one photo under two classes'
-DUPLICATES = 'Equal or nearly equal, on one side'
+# (The second ones are those of version 1.)
+CONFLICTS = (report.CONFLICTS, 'Conflicts: one photo under two classes')
+DUPLICATES = (report.DUPLICATES, 'Equal or nearly equal, on one side')
 NUMBER = (int, float)
 DEEPEST = 20  # lists in lists; a config has about ten
 # Beyond what any run notes: a sum or product of such is still a number.
@@ -223,6 +224,7 @@ def read_data(root: Path) -> dict:
         'conflicts': _of(parts, CONFLICTS),
         'conflicts_kept': found['options']['on_conflict'] == 'keep',
         'duplicates': _of(parts, DUPLICATES),
+        'label_errors': _of(parts, report.LABEL_ERRORS),
     }
 
 
@@ -236,7 +238,9 @@ def sections(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _of(parts: dict[str, list[str]], start: str) -> list[str]:
+def _of(
+    parts: dict[str, list[str]], start: str | tuple[str, ...]
+) -> list[str]:
     return [
         line
         for title, lines in parts.items()

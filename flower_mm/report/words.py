@@ -420,15 +420,20 @@ def data(found: dict, trained_on: str | None) -> dict:
     groups, conflicts = found['duplicates'], found['conflicts']
     kept = 'kept' if found['conflicts_kept'] else 'left out'
     sentences = [
-        f'{plural(len(groups), "group")} of equal or nearly equal photos, '
-        'each on one side of the split, so that none is both learned and '
-        'asked.'
+        f'{plural(len(groups), "group")} of near-duplicates, each on one side '
+        'of the split.'
         if groups
-        else 'No two photos are equal or nearly so.',
+        else 'The photos of a class have no near-duplicates.',
         f'{plural(len(conflicts), "photo")} in two classes at once, {kept}.'
         if conflicts
         else 'No photo lies in two classes.',
     ]
+    label_errors = found.get('label_errors', [])
+    if label_errors:
+        sentences.append(
+            f'{plural(len(label_errors), "group")} of near-duplicates under '
+            'two classes: possible label errors.'
+        )
     if trained_on and found['sha256'] != trained_on:
         sentences.append(
             'The dataset has changed since this run: these are the findings '
@@ -440,7 +445,8 @@ def data(found: dict, trained_on: str | None) -> dict:
         if not str(why).startswith('conflict')
     }
     lists = [
-        ('Equal or nearly equal', groups),
+        ('Near-duplicates', groups),
+        ('Possible label errors', label_errors),
         (f'In two classes, {kept}', conflicts),
         ('Not used', [f'{path}: {why}' for path, why in others.items()]),
     ]

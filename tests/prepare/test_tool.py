@@ -32,6 +32,20 @@ def record(out: Path) -> dict:
     return json.loads((out / 'dataset.json').read_text(encoding='utf-8'))
 
 
+def seal(out: Path, said: dict) -> None:
+    """Write dataset.json and the lists as if prepare had done it."""
+    said['files'] = {
+        side: dict(sorted(files.items()))
+        for side, files in said['files'].items()
+    }
+    said['sha256'] = dataset.digest(said['files'])
+    said['counts'] = dataset.counts(said['files'], said['classes'])
+    (out / 'dataset.json').write_text(json.dumps(said))
+    for side, files in said['files'].items():
+        lines = dataset.annotation(files, said['classes'])
+        (out / f'{side}.txt').write_text(''.join(f'{x}\n' for x in lines))
+
+
 def ok(*args: object) -> subprocess.CompletedProcess:
     done = run(*args)
     assert done.returncode == 0, done.stderr
@@ -229,21 +243,64 @@ def test_twins_are_on_one_side(tmp_path, out):
             assert found[path.replace('.jpg', ' copy.jpg')] == side
 
 
-def test_one_photo_under_two_classes(photos, out):
-    first, second = (photos / c / 'same.jpg' for c in ('daisy', 'rose'))
+def test_identical_photos_under_two_classes_are_left_out(photos, out):
+    """By their pixels: the files may differ."""
+    first, second = (photos / c / 'same.png' for c in ('daisy', 'rose'))
     save(first, 500)
-    with Image.open(first) as image:
-        image.save(second, quality=50)
+    save(second, 500, compress_level=1)
+    assert first.read_bytes() != second.read_bytes()
     done = ok(photos, '--out', out)
-    assert 'daisy/same.jpg = rose/same.jpg' in done.stdout
-    assert 'daisy/same.jpg = rose/same.jpg' in (out / 'report.txt').read_text()
+    assert 'daisy/same.png = rose/same.png' in done.stdout
+    assert 'daisy/same.png = rose/same.png' in (out / 'report.txt').read_text()
     assert len(sides(out)) == 22
-    assert set(record(out)['left_out']) == {'daisy/same.jpg', 'rose/same.jpg'}
+    assert set(record(out)['left_out']) == {'daisy/same.png', 'rose/same.png'}
+    ok('--check', out)
     ok(photos, '--out', out, '--overwrite', '--on-conflict', 'keep')
     found = sides(out)
     assert len(found) == 24
-    assert found['daisy/same.jpg'] == found['rose/same.jpg']
+    assert found['daisy/same.png'] == found['rose/same.png']
+    assert 'daisy/same.png = rose/same.png' in (out / 'report.txt').read_text()
     ok('--check', out)
+
+
+def test_near_duplicates_under_two_classes_are_kept_and_listed(photos, out):
+    save(photos / 'daisy' / 'same.png', 500)
+    save(photos / 'rose' / 'same.jpg', 500, quality=50)
+    done = ok(photos, '--out', out)
+    pair = 'daisy/same.png = rose/same.jpg'
+    assert pair in done.stdout
+    assert pair in (out / 'report.txt').read_text()
+    found = sides(out)
+    assert len(found) == 24
+    assert found['daisy/same.png'] == found['rose/same.jpg']
+    assert record(out)['left_out'] == {}
+    assert record(out)['equal'] == [['daisy/same.png', 'rose/same.jpg']]
+    ok('--check', out)
+
+
+def test_only_the_identical_photos_of_a_group_are_left_out(photos, out):
+    save(photos / 'daisy' / 'same.png', 500)
+    save(photos / 'rose' / 'same.png', 500)
+    save(photos / 'rose' / 'near.jpg', 500, quality=50)
+    ok(photos, '--out', out)
+    assert set(record(out)['left_out']) == {'daisy/same.png', 'rose/same.png'}
+    assert 'rose/near.jpg' in sides(out)
+    ok('--check', out)
+
+
+def test_check_of_near_duplicates_on_two_sides_is_a_note(photos, out):
+    """A version that searched otherwise may have put them there."""
+    save(photos / 'daisy' / 'one.png', 500)
+    ok(photos, '--out', out)
+    side = {'train': 'val', 'val': 'train'}[sides(out)['daisy/one.png']]
+    save(out / side / 'daisy' / 'two.jpg', 500, quality=50)
+    data = (out / side / 'daisy' / 'two.jpg').read_bytes()
+    said = record(out)
+    said['files'][side]['daisy/two.jpg'] = hashlib.sha256(data).hexdigest()
+    seal(out, said)
+    done = ok('--check', out)
+    assert 'daisy/one.png' in done.stdout
+    assert 'daisy/two.jpg' in done.stdout
 
 
 def spoil(photos: Path) -> set[str]:
@@ -472,12 +529,8 @@ def test_check_finds_twins_on_two_sides(prepared):
     data = (prepared / 'train' / path).read_bytes()
     (prepared / 'val' / path).write_bytes(data)
     said['files']['val'][path] = said['files']['train'][path]
-    said['sha256'] = dataset.digest(said['files'])
-    said['counts'] = dataset.counts(said['files'], said['classes'])
-    (prepared / 'dataset.json').write_text(json.dumps(said))
-    lines = dataset.annotation(said['files']['val'], said['classes'])
-    (prepared / 'val.txt').write_text(''.join(f'{x}\n' for x in lines))
-    assert 'equal photos on two sides' in refused('--check', prepared)
+    seal(prepared, said)
+    assert 'identical photos on two sides' in refused('--check', prepared)
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='there is no SIGKILL')

@@ -147,9 +147,11 @@ def _seen(
             for label, i in list(pair.items())[:2]
         )
         yield warn(
-            f'{len(both)} photo(s) are in two classes, such as {names}.',
+            f'{len(both)} group(s) of near-duplicates are in two classes, '
+            f'such as {names}.',
             case.list_of('train_dataloader'),
-            f'they are named and left out by: {case.prepare}',
+            'correct the labels; identical photos are left out by: '
+            f'{case.prepare}',
         )
 
 

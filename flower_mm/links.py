@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from flower_mm.errors import UserError, printable
@@ -44,21 +45,29 @@ def refuse_links_out(
     root = root or folder
     todo = [folder] if folder.is_dir() else []
     while todo:
-        with os.scandir(todo.pop()) as entries:
-            for entry in entries:
-                path = Path(entry.path)
-                if _is_link(entry):
-                    if not is_inside(path, root):
-                        raise UserError(leads_out(path, root, flag))
-                elif entry.is_dir(follow_symlinks=False):
-                    if path.parts[-2:] not in LINKED_PHOTOS:
-                        todo.append(path)
-                elif not entry.is_file(follow_symlinks=False):
-                    raise UserError(
-                        f'{_shown(path)} is a pipe, a socket or a device: '
-                        'expected a file.\nRemove it, or name another '
-                        f'folder: {flag} FOLDER'
-                    )
+        # What another process deletes meanwhile is no way out.
+        with suppress(FileNotFoundError):
+            todo += _folders_in(todo.pop(), root, flag)
+
+
+def _folders_in(folder: Path, root: Path, flag: str) -> list[Path]:
+    """The folders to look at next; UserError at a link out of `root`."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if _is_link(entry):
+                if not is_inside(path, root):
+                    raise UserError(leads_out(path, root, flag))
+            elif entry.is_dir(follow_symlinks=False):
+                if path.parts[-2:] not in LINKED_PHOTOS:
+                    found.append(path)
+            elif not entry.is_file(follow_symlinks=False) and path.exists():
+                raise UserError(
+                    f'{_shown(path)} is a pipe, a socket or a device: '
+                    f'expected a file.\nRemove it{_or_another(flag)}'
+                )
+    return found
 
 
 def _is_link(entry: os.DirEntry) -> bool:
@@ -75,9 +84,13 @@ def leads_out(path: Path, root: Path, flag: str) -> str:
     return (
         f'{_shown(path)} is a symbolic link to '
         f'{_shown(Path(os.path.realpath(path)))}, outside of {_shown(root)}: '
-        'files there would be overwritten.\nRemove the link, or name another '
-        f'folder: {flag} FOLDER'
+        'files there would be overwritten.\n'
+        f'Remove the link{_or_another(flag)}'
     )
+
+
+def _or_another(flag: str) -> str:
+    return ', or name another folder' + (f': {flag} FOLDER' if flag else '')
 
 
 def _shown(path: Path) -> str:

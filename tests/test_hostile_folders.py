@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import forked
@@ -116,6 +117,28 @@ def test_links_that_stay_inside_and_photos_of_folds_are_kept(tmp_path):
         (run / folder / 'photos' / 'rose' / '1.jpg').symlink_to(photo)
     (run / 'newest').symlink_to('folds')
     refuse_links_out(run)
+
+
+def test_what_another_process_deletes_meanwhile_is_no_fault(
+    tmp_path, monkeypatch
+):
+    (tmp_path / 'gone').mkdir()
+    (tmp_path / 'kept').mkdir()
+    (tmp_path / 'kept' / 'link').symlink_to(tmp_path.parent)
+    scandir = os.scandir
+
+    def first_deletes(folder: Path) -> Iterator[os.DirEntry]:
+        if Path(folder).name == 'gone':
+            Path(folder).rmdir()
+        return scandir(folder)
+
+    monkeypatch.setattr(os, 'scandir', first_deletes)
+    with pytest.raises(UserError, match='link is a symbolic link'):
+        refuse_links_out(tmp_path)
+    (tmp_path / 'kept' / 'link').unlink()
+    (tmp_path / 'gone').mkdir(exist_ok=True)
+    refuse_links_out(tmp_path)
+    assert not (tmp_path / 'gone').exists()
 
 
 def test_the_lock_is_never_the_target_of_a_link(tmp_path):

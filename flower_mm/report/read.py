@@ -124,7 +124,7 @@ def read_run(folder: Path) -> Run:
             )
         )
     # Reports are written into it, and what it holds is shown in them.
-    refuse_links_out(folder)
+    refuse_links_out(folder, flag='')
     found = read_json(folder / 'folds.json')
     folds, of_folds = _folds(folder, found)
     if not folds:

@@ -98,7 +98,7 @@ def test_the_second_run_reads_what_the_first_wrote(root):
 
 
 def test_what_a_killed_process_left_is_swept(root):
-    left = root / 'decoded' / '.train-40-0.photos.a_killed_one.part'
+    left = root / 'decoded' / '.train-40-0.photos.a_killed.part'
     left.parent.mkdir()
     left.write_bytes(b'pixels')
     flowers(root, 40)

@@ -85,8 +85,9 @@ class TrainedModel:
         load_whole(model, found, checkpoint)
         # By its number: which GPU is in use is a matter of each thread.
         place = device if device.startswith(f'{kind}:') else kind
-        self.model = laid_out(model.to(place)).eval()
-        classify_in_float32(self.model)
+        with self._failing_as('holds a model that fails'):
+            self.model = laid_out(model.to(place)).eval()
+            classify_in_float32(self.model)
         self.first, self.rest = steps[0], Compose(steps[1:])
         self._draws = not {type(step).__name__ for step in steps[1:]}.issubset(
             DRAW_NOTHING

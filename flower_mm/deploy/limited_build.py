@@ -32,16 +32,34 @@ class LimitedBuild(TorchDispatchMode):
     def __init__(self, weights: list[torch.Tensor]) -> None:
         super().__init__()
         held = sum(tensor.numel() for tensor in weights)
-        self.numbers_left = NUMBERS_EACH * held + SPARE_NUMBERS
+        self.limit = NUMBERS_EACH * held + SPARE_NUMBERS
+        self.numbers_left = self.limit
         self.steps_left = STEPS_EACH * len(weights) + SPARE_STEPS
 
     def __torch_dispatch__(
         self, func, types, args: tuple = (), kwargs: dict | None = None
     ) -> object:
+        kwargs = kwargs or {}
         self.steps_left -= 1
         arguments = func._schema.arguments
         if arguments and arguments[0].name == 'size':
-            self.numbers_left -= math.prod(args[0])
-        if self.numbers_left < 0 or self.steps_left < 0:
+            size = args[0] if args else kwargs['size']
+            self.numbers_left -= math.prod(size)
+        if (
+            self.numbers_left < 0
+            or self.steps_left < 0
+            or _numbers_of_result(args) > self.limit
+        ):
             raise TooLargeError
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
+
+
+def _numbers_of_result(args: tuple) -> int:
+    """How many numbers arithmetic on these tensors makes."""
+    shapes = [a.shape for a in args if isinstance(a, torch.Tensor)]
+    if len(shapes) < 2:
+        return 0
+    try:
+        return math.prod(torch.broadcast_shapes(*shapes))
+    except RuntimeError:  # a product of matrices, or none at all
+        return 0

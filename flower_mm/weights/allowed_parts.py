@@ -94,6 +94,7 @@ PREPROCESSOR: dict[str, Check] = {
 _side = integer(1, 4096)
 # What a wrapper hands on to timm; `create_model` would take files as well.
 TIMM: dict[str, Check] = {
+    'checkpoint_path': choice(''),
     'drop_path_rate': optional(number(0, 1)),
     'drop_rate': optional(number(0, 1)),
     'features_only': is_flag,

@@ -171,7 +171,7 @@ def markdown(rows: list[dict]) -> str:
             log = Path(one['folder']) / LOG
             text += f'\nFailed: {name}: {one["error"]} (`{log}`)\n'
         elif one['best_top1'] is None:
-            text += f'\nNo accuracy, for want of validation: {name}\n'
+            text += f'\nNo accuracy was measured: {name}\n'
     return text
 
 

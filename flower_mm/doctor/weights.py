@@ -8,9 +8,10 @@ from mmengine.config import ConfigDict
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, note, stop, warn
 from flower_mm.engine.checkpoint import checkpoints
-from flower_mm.engine.pretrained import find_weights
+from flower_mm.engine.pretrained import find_weights, initial_weights
 from flower_mm.engine.resume import read_run
 from flower_mm.errors import UserError
+from flower_mm.report.words import RANDOM
 from flower_mm.weights import table, verify
 from flower_mm.weights.load import (
     architecture_of,
@@ -20,8 +21,6 @@ from flower_mm.weights.load import (
 )
 
 HOOK = 'default_hooks.pretrained'
-# Parameters of a backbone that 3000 photos do not teach from nothing.
-LARGE = 5_000_000
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -31,7 +30,15 @@ def check(case: Case) -> Iterator[Finding]:
         if named and Path(named).is_file():
             read_run(Path(named))
         return
-    if not hasattr(case.model, 'backbone'):
+    if not hasattr(case.model, 'backbone'):  # TimmClassifier, for example
+        if not case.args.from_scratch and _is_random(case):
+            yield warn(
+                f'{type(case.model).__name__} starts from random weights.',
+                'model',
+                'name its weights: --cfg-options load_from=FILE or '
+                'model.pretrained=True; or, if it is meant: '
+                '--from-scratch',
+            )
         return
     load_from, hook = case.cfg.get('load_from'), _hook(case)
     inits = list(_inits(case))
@@ -244,7 +251,7 @@ def _nothing(case: Case) -> Iterator[Finding]:
                 '--cfg-options model.backbone.frozen_stages=-1',
             )
         return
-    if not (frozen or name or parameters > LARGE):
+    if not (frozen or _is_random(case)):
         return
     kind = name or type(case.model.backbone).__name__
     yield warn(
@@ -254,8 +261,13 @@ def _nothing(case: Case) -> Iterator[Finding]:
         f'{len(case.splits["train_dataloader"].photos)} photos.',
         HOOK,
         _own_weights(case)
+        + ' (python tools/get_weights.py --list shows names)' * (not name)
         + '; or, if it is meant: --from-scratch' * case.is_flower_run,
     )
+
+
+def _is_random(case: Case) -> bool:
+    return initial_weights(case.cfg, case.model) == RANDOM
 
 
 def _frozen(case: Case) -> int:

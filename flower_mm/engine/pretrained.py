@@ -2,16 +2,23 @@
 
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from torch import nn
 
 from flower_mm.engine.model import unwrapped
 from flower_mm.registry import HOOKS
+from flower_mm.report.words import RANDOM
+from flower_mm.settings import walk
 from flower_mm.weights.load import load_backbone
 from flower_mm.weights.table import require
 from flower_mm.weights.verify import sha256_of
 
 PRETRAINED = 'pretrained'  # where checkpoints and run.json note the file
+# Networks for ImageNet have 340,000 parameters (ShuffleNetV2 x0.5) or more;
+# a smaller one learns from photos alone.
+SMALL = 200_000
 
 
 @HOOKS.register_module()
@@ -39,6 +46,35 @@ class PretrainedHook(Hook):
             runner.message_hub.update_info(
                 PRETRAINED, {'file': path.name, 'sha256': sha256_of(path)}
             )
+
+
+def initial_weights(cfg: Config, model: nn.Module) -> str:
+    """What a new run's backbone starts from.
+
+    Returns:
+        'pretrained'; 'random'; 'random, as wanted' where the config or
+        --from-scratch leaves PretrainedHook out; 'random, small network'.
+    """
+    hooks = cfg.get('default_hooks') or {}
+    if (
+        cfg.get('load_from')
+        or hooks.get('pretrained')
+        or any(map(_loads_weights, walk(cfg.model)))
+    ):
+        return PRETRAINED
+    if 'pretrained' in hooks:
+        return f'{RANDOM}, as wanted'
+    parameters = sum(weight.numel() for weight in model.parameters())
+    return RANDOM if parameters > SMALL else f'{RANDOM}, small network'
+
+
+def _loads_weights(part: dict) -> bool:
+    """MMPretrain's own ways to weights, in one part of a model."""
+    init = part.get('init_cfg') or []
+    return bool(part.get('pretrained')) or any(
+        isinstance(one, dict) and one.get('type') == 'Pretrained'
+        for one in (init if isinstance(init, (list, tuple)) else [init])
+    )
 
 
 def find_weights(weights: str) -> Path:

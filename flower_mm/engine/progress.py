@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from flower_mm.console import rich_console, start_bar
 from flower_mm.errors import UserError
 from flower_mm.registry import HOOKS
+from flower_mm.report.metric import TOP1, value_of
 
 LINE_EVERY = 30.0  # seconds between two plain lines inside an epoch
 
@@ -104,14 +105,18 @@ class ProgressHook(Hook):
             f'epoch {runner.epoch + ended}/{runner.max_epochs}  '
             f'{_recent(runner, len(runner.train_dataloader))}'
         )
-        if 'accuracy/top1' in metrics:
-            hub = runner.message_hub.runtime_info
-            line += f'  val {metrics["accuracy/top1"]:.2f}'
-            if 'best_epoch' in hub:  # MMEngine's own CheckpointHook has none
-                line += (
-                    f'  best {hub["best_score"]:.2f}'
-                    f' (epoch {hub["best_epoch"]})'
-                )
+        hub = runner.message_hub.runtime_info
+        metric = hub.get('best_metric', TOP1)
+        for name in dict.fromkeys((TOP1, metric)):
+            if name in metrics:
+                shown = 'val' if name == TOP1 else name
+                line += f'  {shown} {_number(name, metrics[name])}'
+        # MMEngine's own CheckpointHook notes no epoch.
+        if metric in metrics and 'best_epoch' in hub:
+            line += (
+                f'  best {_number(metric, hub["best_score"])}'
+                f' (epoch {hub["best_epoch"]})'
+            )
         if self.bar:
             self.bar.console.print(line, highlight=False)
         else:
@@ -124,6 +129,10 @@ class ProgressHook(Hook):
         """Give the terminal back, also when the run was stopped."""
         if getattr(self, 'bar', None):
             self.bar.stop()
+
+
+def _number(metric: str, score: float) -> str:
+    return value_of(metric, score).removesuffix(' %')
 
 
 def _recent(runner, window: int) -> str:

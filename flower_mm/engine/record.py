@@ -21,10 +21,11 @@ from flower_mm.engine.head_first import HeadFirstHook, last_layer
 from flower_mm.engine.model import unwrapped
 from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.engine.precision import speed_up
-from flower_mm.engine.pretrained import PRETRAINED
+from flower_mm.engine.pretrained import PRETRAINED, initial_weights
 from flower_mm.files import replacing
 from flower_mm.registry import HOOKS
-from flower_mm.report.curves import draw_curves
+from flower_mm.report.curves import draw_curves, read_scalars
+from flower_mm.report.metric import TOP1
 from flower_mm.settings import data_root
 
 NAMED = 20  # skipped photos; the rest is counted
@@ -57,6 +58,7 @@ class RunRecordHook(Hook):
             if runner.cfg.get('precision') == 'auto':
                 self.speed_up = speed_up(get_device())
             self.command = _command(runner)
+            self.initial_weights = _initial_weights(runner)
             self.parameters = _parameters(runner)
         self._write(runner, 'running')
 
@@ -111,7 +113,10 @@ class RunRecordHook(Hook):
             'command': self.command,
             'seed': runner.seed,
             'result': {
-                'best_top1': hub.runtime_info.get('best_score'),
+                # Accuracy of the best epoch, whichever metric chose it.
+                'best_top1': best_top1(runner),
+                'best_metric': best_metric(runner),
+                'best_score': hub.runtime_info.get('best_score'),
                 'best_epoch': hub.runtime_info.get('best_epoch'),
                 'epochs': runner.epoch,
                 'max_epochs': runner.max_epochs,
@@ -137,6 +142,7 @@ class RunRecordHook(Hook):
             ),
             'bfloat16_speed_up': self.speed_up,
             PRETRAINED: hub.get_info(PRETRAINED, None),
+            'initial_weights': self.initial_weights,
             'parameters': self.parameters,
             'photos_on_device': isinstance(
                 runner.train_dataloader, DeviceLoader
@@ -158,6 +164,32 @@ class RunRecordHook(Hook):
         with replacing(folder / 'run.json', 'w') as file:
             json.dump(record, file, indent=2, ensure_ascii=False)
             file.write('\n')
+
+
+def best_metric(runner) -> str | None:
+    """The metric that chooses the best epoch, as far as it is known."""
+    noted = runner.message_hub.runtime_info.get('best_metric')
+    # MMEngine's own CheckpointHook notes the score alone.
+    named = (getattr(hook, 'key_indicators', []) for hook in runner.hooks)
+    return noted or next((names[0] for names in named if names), None)
+
+
+def best_top1(runner) -> float | None:
+    """The accuracy of the best epoch; None where it was not measured."""
+    hub = runner.message_hub.runtime_info
+    if best_metric(runner) in (TOP1, None):
+        return hub.get('best_score')
+    # Another metric chose it.
+    for record in logged_scalars(runner):
+        if TOP1 in record and record.get('step') == hub.get('best_epoch'):
+            return record[TOP1]
+    return None
+
+
+def logged_scalars(runner) -> list[dict]:
+    """The lines of scalars.json, as far as there is one."""
+    path = Path(runner.work_dir) / 'scalars.json'
+    return read_scalars(path) if path.is_file() else []
 
 
 def _changes(runner) -> dict | None:
@@ -195,6 +227,13 @@ def _classes(runner) -> list[str]:
 def _command(runner) -> str:
     """What was typed; of a run that goes on, what began it."""
     return _noted(runner).get('command') or shlex.join([python(), *sys.argv])
+
+
+def _initial_weights(runner) -> str | None:
+    """What the backbone started from; of a resumed run, what is noted."""
+    if runner._resume:
+        return _noted(runner).get('initial_weights')
+    return initial_weights(runner.cfg, unwrapped(runner.model))
 
 
 def _noted(runner) -> dict:

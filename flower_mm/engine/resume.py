@@ -27,6 +27,7 @@ PARTS = {
 NOTED = {
     'best_score': float,
     'best_epoch': int,
+    'best_metric': str,
     WENT_BACK: list,
     SKIPPED: list,
     'resumed_although': list,

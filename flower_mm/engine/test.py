@@ -24,6 +24,7 @@ from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
 from flower_mm.links import refuse_links_out
+from flower_mm.report.baselines import below_largest_class
 from flower_mm.report.curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.settings import fill_in, read_config, settle, use_data_root
@@ -276,6 +277,10 @@ def _show(figures: dict, split: str, folder: Path, out: str | None) -> None:
             f'{name:{width}}  {row["precision"]:9.2f}  {row["recall"]:6.2f}'
             f'  {row["f1"]:5.2f}  {row["photos"]:6d}'
         )
+    photos = {name: row['photos'] for name, row in rows.items()}
+    correct = sum(row[i] for i, row in enumerate(figures['confusion']))
+    if line := below_largest_class(correct, photos):
+        print(f'\nnote: {line}')
     print('\nconfusion, a row for each true class, a column for each guess:')
     cell = max(4, *(len(str(n)) for row in figures['confusion'] for n in row))
     for name, row in zip(rows, figures['confusion'], strict=True):

@@ -27,7 +27,7 @@ from flower_mm.engine.memory import keep_memory
 from flower_mm.engine.numbers import NotFiniteError
 from flower_mm.engine.precision import choose_precision, use_bfloat16
 from flower_mm.engine.progress import ProgressHook
-from flower_mm.engine.record import RunRecordHook
+from flower_mm.engine.record import RunRecordHook, best_top1, logged_scalars
 from flower_mm.engine.retreat import train_to_the_end
 from flower_mm.engine.runner import FlowerRunner
 from flower_mm.engine.start import choose_start
@@ -36,6 +36,12 @@ from flower_mm.files import sweep
 from flower_mm.imports import import_flags
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
+from flower_mm.report.baselines import (
+    below_largest_class,
+    below_solved_head,
+    solved_head,
+)
+from flower_mm.report.metric import TOP1, name_of, value_of
 from flower_mm.settings import (
     datasets,
     fill_in,
@@ -307,8 +313,8 @@ def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
     # On a GPU it is of training alone.
     if args.amp and (cfg.get('test_cfg') or {}).get('fp16'):
         found += ['--amp']
-    if args.cfg_options:
-        found += ['--cfg-options', *args.cfg_options_words]
+    if words := getattr(args, 'cfg_options_words', []):
+        found += ['--cfg-options', *words]
     return found
 
 
@@ -318,13 +324,16 @@ def _summary(runner, args: argparse.Namespace) -> None:
     weights = _weights(folder, hub)
     own = import_flags(runner.cfg)
     print()
-    # MMEngine's own CheckpointHook notes a score of whichever metric.
+    # MMEngine's own CheckpointHook notes no epoch.
     if 'best_epoch' in hub:
+        metric = hub.get('best_metric', TOP1)
         print(
-            f'best accuracy {hub["best_score"]:.2f} % on '
-            f'{len(runner.val_dataloader.dataset)} validation photos, '
+            f'best {name_of(metric)} {value_of(metric, hub["best_score"])} '
+            f'on {len(runner.val_dataloader.dataset)} validation photos, '
             f'epoch {hub["best_epoch"]} of {runner.epoch}'
         )
+    for line in _shortfalls(runner):
+        print(f'note: {line}')
     events = folder / 'tensorboard'
     for what, path in (
         ('weights', weights),
@@ -353,6 +362,24 @@ def _summary(runner, args: argparse.Namespace) -> None:
         '    # and train with --data-root data/mine',
         flush=True,
     )
+
+
+def _shortfalls(runner) -> list[str]:
+    """Which baselines the run's accuracy does not exceed."""
+    is_solved = 'head_first' in runner.message_hub.runtime_info
+    found = [below_solved_head(solved_head(logged_scalars(runner), is_solved))]
+    top1 = best_top1(runner)
+    if top1 is not None:
+        dataset = runner.val_dataloader.dataset
+        classes = dataset.metainfo['classes']
+        labels = [
+            dataset.get_data_info(place)['gt_label']
+            for place in range(len(dataset))
+        ]
+        photos = {name: labels.count(i) for i, name in enumerate(classes)}
+        correct = round(top1 / 100 * len(labels))
+        found.append(below_largest_class(correct, photos))
+    return [line for line in found if line]
 
 
 def _weights(folder: Path, hub: dict) -> Path | None:

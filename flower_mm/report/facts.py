@@ -9,6 +9,7 @@ import numpy as np
 
 import flower_mm
 from flower_mm.report import numbers
+from flower_mm.report.baselines import solved_head
 from flower_mm.report.compare import difference, names, pair
 from flower_mm.report.curves import phases
 from flower_mm.report.measure import Measured
@@ -32,6 +33,7 @@ def facts_of(
         'measured': measured.how,
         **_figures(measured),
         'folds': _folds(run),
+        'solved_head': _solved_head(run),
         'data': read_data(Path(root)) if root else None,
         'speed': _speed(run, measured),
     }
@@ -162,6 +164,11 @@ def _folds(run: Run) -> dict | None:
     }
 
 
+def _solved_head(run: Run) -> dict | None:
+    is_solved = run.record['head_first']['photos'] is not None
+    return solved_head(run.scalars, is_solved)
+
+
 def _speed(run: Run, measured: Measured) -> dict:
     """Of several folds their mean."""
     runs = [one.record for one in run.folds] or [run.record]
@@ -249,6 +256,7 @@ def comparison_of(runs: list[Run], measured: list[Measured]) -> dict:
                 'run': _record(run),
                 'measured': one.how,
                 'result': _figures(one)['result'],
+                'solved_head': _solved_head(run),
                 'speed': _speed(run, one),
                 'why': one.why,
             }

@@ -31,6 +31,8 @@ KINDS = {
     'seed': int,
     'result': {
         'best_top1': NUMBER,
+        'best_metric': str,
+        'best_score': NUMBER,
         'best_epoch': int,
         'epochs': int,
         'max_epochs': int,
@@ -43,6 +45,8 @@ KINDS = {
     'skipped_photos': {'count': int},
     'device': str,
     'processes': int,
+    'initial_weights': str,
+    'head_first': {'photos': int},
     'optim_wrapper': str,
     'seconds': {'train': NUMBER, 'validate': NUMBER},
     'validations': int,

@@ -3,10 +3,13 @@
 import shlex
 from datetime import datetime
 
+from flower_mm.report.baselines import below_solved_head
+from flower_mm.report.metric import TOP1, value_of
 from flower_mm.report.numbers import SHARES
 
 NBSP = '\u00a0'
 MOST_PAIRS = 12
+RANDOM = 'random'  # initial_weights in run.json
 JUDGE = 60  # per cent right that a judge of labels has to be
 MOST_DOUBTED = 0.2  # of all labels
 
@@ -89,6 +92,19 @@ def alarms(facts: dict) -> list[list[str]]:
         )
     if measured and (text := _other_best(run, measured)):
         found.append([text])
+    # A report.json of an earlier version has neither.
+    if run.get('initial_weights') == RANDOM:
+        found.append(
+            [
+                'The backbone started from random weights; pretrained ones '
+                'need far fewer photos.',
+                'Train with --weights FILE, or with a name that python '
+                'tools/get_weights.py --list shows. --from-scratch says that '
+                'random weights are wanted.',
+            ]
+        )
+    if line := below_solved_head(facts.get('solved_head')):
+        found.append([f'{line[0].upper()}{line[1:]}.'])
     done, planned = run['result']['epochs'], run['result']['max_epochs']
     where = f' after {done} of {planned} epochs' if planned else ''
     if run['status'] == 'failed':
@@ -301,7 +317,9 @@ def tiles(facts: dict) -> list[tuple[str, str, str]]:
         return found
     best, epochs = run['result']['best_epoch'], run['result']['epochs']
     if best is not None:
-        found.append(('Best epoch', str(best), f'of {epochs}'))
+        chosen_by = best_metric(run)
+        by = f', by {chosen_by}' if chosen_by else ''
+        found.append(('Best epoch', str(best), f'of {epochs}{by}'))
     spent = (run['seconds']['train'] or 0) + (run['seconds']['validate'] or 0)
     if spent:
         resumed = run['resumed_at_epoch']
@@ -315,6 +333,15 @@ def tiles(facts: dict) -> list[tuple[str, str, str]]:
             )
         )
     return found
+
+
+def best_metric(run: dict) -> str:
+    """The metric that chose the best epoch; empty for accuracy."""
+    result = run['result']
+    metric, score = result.get('best_metric'), result.get('best_score')
+    if metric in (None, TOP1) or score is None:
+        return ''
+    return f'{metric} {value_of(metric, score)}'
 
 
 def folds(found: dict | None) -> dict | None:

@@ -518,7 +518,7 @@ def test_without_validation_there_are_weights_and_no_place(
         'val_cfg = val_dataloader = val_evaluator = None\n'
     )
     said = finish('blind')
-    assert 'No accuracy, for want of validation: blind, seed 0' in said
+    assert 'No accuracy was measured: blind, seed 0' in said
     (run,) = runs_of(tmp_path / 'out')
     assert list(run.glob('epoch_*.pth'))
 

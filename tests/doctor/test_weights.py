@@ -267,6 +267,34 @@ def test_a_large_model_from_random_weights(examine):
     assert bad(examine(RESNET18, '--from-scratch')) == []
 
 
+UNKNOWN = TINY_ON_BASE.replace('channels=16', 'channels=64').replace(
+    'in_channels=32', 'in_channels=128'
+)
+TIMM = """
+_base_ = ['BASE']
+model = dict(type='TimmClassifier', model_name='resnet10t', num_classes=3{0})
+"""
+
+
+@pytest.mark.parametrize(
+    ('text', 'weights'),
+    [
+        (UNKNOWN, 'load_from=x.pth'),
+        (TIMM.format(''), 'model.pretrained=True'),
+    ],
+    ids=['unknown', 'timm'],
+)
+def test_random_weights_of_a_network_in_no_table(text, weights, examine):
+    (found,) = bad(examine(text))
+    assert found.level == WARN
+    assert 'starts from random weights' in found.what
+    assert '--from-scratch' in found.mend
+    assert 'FILE' in found.mend
+    assert bad(examine(text, '--from-scratch')) == []
+    seen = bad(examine(text, '--cfg-options', weights))
+    assert not any('random weights' in found.what for found in seen)
+
+
 def test_random_weights_that_are_frozen(examine):
     """Nothing else would be said of so small a model."""
     text = TINY_ON_BASE + "model['backbone']['frozen_stages'] = 1\n"

@@ -114,6 +114,7 @@ def _made(run: dict) -> list[tuple[str, str]]:
         ('Seed', run['seed']),
         ('Epochs', done['epochs']),
         ('Best epoch, which this is', done['best_epoch']),
+        ('Chosen by', words.best_metric(run)),
         ('Photos trained on', run['photos']['train']),
         ('Device', run['device']),
         ('Time', words.duration(seconds) if seconds else None),

@@ -337,6 +337,18 @@ def test_vgg_is_told_of_its_classes(examine):
     assert stops(seen)[0].where == 'model.backbone'
 
 
+@pytest.mark.parametrize('name', ['levit-256-p16', 'efficientformer-l1'])
+def test_a_distilled_head_that_cannot_be_trained(examine, name):
+    text = (
+        f"_base_ = ['mmpretrain::_base_/models/{name}.py', 'BASE']\n"
+        'train_dataloader = dict(batch_size=2, num_workers=0)\n'
+        'val_dataloader = dict(num_workers=0)\n'
+    )
+    (found,) = stops(examine(text))
+    assert found.where == 'model.head.distillation'
+    assert stops(examine(text, *pasted(found.mend))) == []
+
+
 # --- what is shown -----------------------------------------------------------
 
 

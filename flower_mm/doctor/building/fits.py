@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from flower_mm.datasets.draws import drawing
 from flower_mm.doctor.building.assemble import forward, reason, shapes_of
-from flower_mm.doctor.building.loss import learn
+from flower_mm.doctor.building.loss import distilled, is_distilled, learn
 from flower_mm.doctor.case import Case
 from flower_mm.doctor.finding import Finding, stop, warn
 from flower_mm.doctor.quiet import quiet
@@ -161,6 +161,8 @@ def _stuck(
     if watch.stage:
         place += f'.{watch.stage}'
     head = getattr(model, 'head', None)
+    if watch.stage == 'head' and is_distilled(head, error):
+        return distilled(head, place)
     given = watch.given
     if isinstance(given, (list, tuple)) and given:
         given = given[-1]

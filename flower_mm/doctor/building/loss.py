@@ -4,6 +4,7 @@ Tried on features of the right shapes, for which no backbone is needed.
 """
 
 import copy
+import inspect
 import warnings
 from collections.abc import Iterator
 
@@ -48,7 +49,7 @@ def learn(case: Case, model: nn.Module, given: object) -> Iterator[Finding]:
             head.loss(features, samples)
     except Exception as error:
         mixed = 'gt_score' in samples[0]
-        yield _refused(case, loss if reached else None, mixed, error)
+        yield _refused(case, head, loss if reached else None, mixed, error)
 
 
 def _is_plain(model: nn.Module) -> bool:
@@ -93,12 +94,34 @@ def _samples(case: Case, model: nn.Module) -> list[DataSample]:
         return preprocessor(data, training=True)['data_samples']
 
 
+def is_distilled(head: nn.Module | None, error: Exception) -> bool:
+    """Whether MMPretrain refuses to train a head for its distillation."""
+    return (
+        isinstance(error, NotImplementedError)
+        and 'distillation' in inspect.signature(type(head)).parameters
+    )
+
+
+def distilled(head: nn.Module, place: str) -> Finding:
+    return stop(
+        f'MMPretrain does not train {type(head).__name__} with distillation.',
+        f'{place}.distillation',
+        f'--cfg-options {place}.distillation=False',
+    )
+
+
 def _refused(
-    case: Case, loss: nn.Module | None, mixed: bool, error: Exception
+    case: Case,
+    head: nn.Module,
+    loss: nn.Module | None,
+    mixed: bool,
+    error: Exception,
 ) -> Finding:
     """What is wrong with the loss or, if it was not come to, the head."""
     place = 'model.module' if 'module' in case.cfg.model else 'model'
     place += '.head'
+    if loss is None and is_distilled(head, error):
+        return distilled(head, place)
     if loss is None:
         return stop(
             f'The head cannot learn: {reason(error)}',

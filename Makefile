@@ -15,7 +15,7 @@ endif
 PY := $(BIN)/python
 DEMO := data/demo
 
-.PHONY: train test test-all lint format lock clean demo
+.PHONY: train test test-all test-nightly lint format lock clean demo
 
 train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(DEMO)/dataset.json))
 	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root "$(DATA)") $(ARGS)
@@ -25,7 +25,11 @@ test: .venv/installed-dev
 
 # With the slow ones, as CI does.
 test-all: .venv/installed-dev
-	$(PY) -m pytest -n auto -m '' $(ARGS)
+	$(PY) -m pytest -n auto -m 'not nightly' $(ARGS)
+
+# Every backbone family of MMPretrain. One process: they need the memory.
+test-nightly: .venv/installed-dev
+	$(PY) -m pytest -m nightly $(ARGS)
 
 demo: $(DEMO)/dataset.json
 

@@ -52,13 +52,20 @@ def _folder(cfg: Config) -> Path:
 
 def _names(cfg: Config) -> list[str]:
     wanted = cfg.get('custom_imports') or {}
-    names = wanted.get('imports') or [] if isinstance(wanted, dict) else [None]
-    names = [names] if isinstance(names, str) else names
-    if all(isinstance(name, str) for name in names):
+    names = wanted.get('imports') or [] if isinstance(wanted, dict) else None
+    if isinstance(names, str):
+        names = [names]
+    if isinstance(names, (list, tuple)) and all(map(_is_module_name, names)):
         return list(names)
     raise UserError(
         f'invalid custom_imports in {cfg.filename}: expected '
         f"dict(imports=['my_parts']), got {wanted!r}"
+    )
+
+
+def _is_module_name(name: object) -> bool:
+    return isinstance(name, str) and all(
+        part.isidentifier() for part in name.split('.')
     )
 
 

@@ -90,7 +90,15 @@ def test_a_module_that_fails_is_the_users_mistake(tmp_path, text):
         read_config(str(config))
 
 
-@pytest.mark.parametrize('value', ["['my_parts']", 'dict(imports=[3])', '3'])
+@pytest.mark.parametrize(
+    'value',
+    [
+        "['my_parts']",
+        'dict(imports=[3])',
+        'dict(imports=3)',
+        "dict(imports=['.my_parts'])",
+    ],
+)
 def test_malformed_custom_imports_are_the_users_mistake(tmp_path, value):
     config = tmp_path / 'config.py'
     config.write_text(f'custom_imports = {value}')

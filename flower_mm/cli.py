@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flower_mm.console import plain_streams
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.imports import import_modules
 
 OK, OURS, YOURS = 0, 1, 2
@@ -118,7 +118,7 @@ def _run(
         # No permission, no room, a name too long: the machine's, not ours.
         if args.debug:
             traceback.print_exc()
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {_memory_hint(error) or error}', file=sys.stderr)
         code = YOURS
     except UnicodeEncodeError as error:
         print(
@@ -133,14 +133,27 @@ def _run(
     except Exception as error:
         if args.debug:
             traceback.print_exc()
+        hint = _memory_hint(error)
         print(
-            f'error: {type(error).__name__}: {error}\n'
+            f'error: {hint}'
+            if hint
+            else f'error: {type(error).__name__}: {error}\n'
             'This is a fault of flower_mm or of a library below it; the same '
             'command with --debug shows where.',
             file=sys.stderr,
         )
-        code = OURS
+        code = YOURS if hint else OURS
     return code
+
+
+def _memory_hint(error: Exception) -> str:
+    """What to do where the memory was full; '' where it was not."""
+    if not is_out_of_memory(error):
+        return ''
+    return (
+        f'the memory was not enough ({type(error).__name__}).\n'
+        'Close other programs, or raise the limit of this shell: ulimit -v'
+    )
 
 
 def message_of(error: BaseException) -> str:

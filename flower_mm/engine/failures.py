@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.files import NO_ROOM, no_room
 
 # What reading from a worker that died in the middle of an answer raises.
@@ -36,6 +36,8 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and error.filename is None:
             # The socket of a dead worker.
             raise UserError(_ended()) from error
+        if is_out_of_memory(error):
+            raise UserError(_memory(error, batch_size, less)) from error
         if error.errno not in NO_ROOM:
             raise
         raise UserError(
@@ -52,7 +54,7 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
             # Where the whole group was told to end, our own signal comes now.
             time.sleep(0.5)
         told = (
-            _memory(error, text, batch_size, less)
+            _memory(error, batch_size, less)
             or _shared_memory(text)
             or _worker(text)
         )
@@ -76,18 +78,14 @@ def _quiet_threads() -> None:
     sys.excepthook = show
 
 
-def _memory(
-    error: Exception, text: str, batch_size: int, less: str
-) -> str | None:
-    on_gpu = isinstance(error, torch.OutOfMemoryError)
-    asked = re.search(r'allocate memory.*?(\d{4,}) bytes', text)
-    if not (on_gpu or asked or isinstance(error, MemoryError)):
-        return None
-    if on_gpu:
+def _memory(error: Exception, batch_size: int, less: str) -> str | None:
+    if isinstance(error, torch.OutOfMemoryError):
         size = torch.cuda.get_device_properties().total_memory / 2**30
         where = f"the GPU's memory of {size:.0f} GiB"
-    else:
+    elif is_out_of_memory(error) and not _shared_memory(str(error)):
         where = 'the memory'
+    else:
+        return None
     return (
         f'{where} was not enough for a batch of {batch_size} photos.\n{less}'
     )

@@ -25,6 +25,9 @@ warnings.filterwarnings('ignore', module='PIL')
 MIN_SIDE = 32  # pixels; a 224 px network sees nothing in less
 MAX_PIXELS = 200_000_000  # decoded, 600 MB
 MAX_BYTES = 512 * 1024**2
+# Long side by short side. The short one is brought to 256 pixels or so, and
+# the long one with it: of 32 x 1,000,000 pixels that would make 6 GB.
+MAX_RATIO = 200
 # A JPEG may go through its pixels in several scans; cameras make one, programs
 # ten. A scan of 300 bytes takes 0.1 s, and a megabyte holds 3000 of them.
 MAX_SCANS = 100
@@ -125,7 +128,7 @@ def read_rgb(file: str) -> np.ndarray:
     """The pixels of a photo file to classify, as of `decode_rgb`."""
     data = read_bytes(file)
     with refusing(data), open_photo(data) as image:
-        require_classifiable(image)
+        require_usable_size(image.size)
     return decode_rgb(data)
 
 
@@ -164,19 +167,19 @@ def require_decodable(image: Image.Image, data: bytes = b'') -> None:
         )
 
 
-def require_large_enough(image: Image.Image) -> None:
-    width, height = image.size
-    if min(width, height) < MIN_SIDE:
+def require_large_enough(size: tuple[int, int]) -> None:
+    width, height = size
+    if min(size) < MIN_SIDE:
         raise BadPhotoError(
             f'far too small ({width} x {height}, at least {MIN_SIDE})'
         )
 
 
-def require_classifiable(image: Image.Image) -> None:
-    """Refuse what no pipeline of validation makes a sound input of."""
-    require_large_enough(image)
-    width, height = image.size
-    if max(image.size) > MAX_RATIO * min(image.size):
+def require_usable_size(size: tuple[int, int]) -> None:
+    """Refuse a width and height that inference cannot use."""
+    require_large_enough(size)
+    width, height = size
+    if max(size) > MAX_RATIO * min(size):
         raise BadPhotoError(f'far too long and narrow ({width} x {height})')
 
 

@@ -14,8 +14,8 @@ from flower_mm.decoding import (
     open_photo,
     read_bytes,
     refusing,
-    require_classifiable,
     require_decodable,
+    require_usable_size,
     to_array,
     to_plain,
 )
@@ -68,12 +68,12 @@ class PhotoReader:
                 return self._of_image(photo)
         data = _bytes_of(photo)
         with refusing(data), open_photo(data, formats) as image:
-            require_classifiable(image)
+            require_usable_size(image.size)
         return self._step.decode(data, formats=formats)
 
     def _of_image(self, image: Image.Image) -> np.ndarray:
         require_decodable(image)
-        require_classifiable(image)
+        require_usable_size(image.size)
         pixels = to_array(to_plain(image), self._step.color_type)
         return pixels.astype(np.float32) if self._step.to_float32 else pixels
 

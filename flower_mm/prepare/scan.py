@@ -126,7 +126,7 @@ def look(file: str) -> Look:
 def _decode(data: bytes) -> tuple[str, str, str, bytes]:
     try:
         with open_photo(data) as image:
-            require_large_enough(image)
+            require_large_enough(image.size)
             # Before loading, which turns TIFF.
             turned = orientation(image) != 1
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; the whole

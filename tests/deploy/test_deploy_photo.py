@@ -14,10 +14,11 @@ from PIL import Image
 
 from flower_mm import Classifier
 from flower_mm.datasets.flower import FlowerDataset
-from flower_mm.decoding import ORIENTATION, BadPhotoError
+from flower_mm.decoding import FORMATS, ORIENTATION, BadPhotoError
 from flower_mm.deploy.photo import PhotoReader, Source, name_of
+from flower_mm.deploy.serve import limits
 from flower_mm.deploy.serve.answer import answer
-from flower_mm.deploy.serve.upload import Upload
+from flower_mm.deploy.serve.decoders import decoder_of
 from flower_mm.engine.runner import FlowerRunner
 from flower_mm.errors import UserError
 
@@ -124,8 +125,11 @@ def test_datasets_of_mmpretrain_read_the_same_pixels(by_hand):
         assert np.array_equal(photo['img'], reader.read(photo['img_path']))
 
 
-def test_inference_sees_what_test_sees(by_hand, plain_run):
+def test_inference_sees_what_test_sees(by_hand, plain_run, monkeypatch):
     classifier = Classifier(plain_run / 'best.pth', device='cpu')
+    monkeypatch.setattr(limits, 'FORMATS', FORMATS)
+    decoder = decoder_of(classifier.model.first)
+    decoder.start()
     pipeline = [
         LOAD,
         {'type': 'ResizeEdge', 'scale': 32, 'edge': 'short'},
@@ -138,8 +142,10 @@ def test_inference_sees_what_test_sees(by_hand, plain_run):
         photo = Path(dataset.get_data_info(number)['img_path'])
         mine = classifier.prepared(photo)
         assert np.array_equal(mine['inputs'], seen['inputs']), photo.name
-        served = answer(classifier, Upload(photo.name, photo.read_bytes()), 0)
+        pixels = decoder.decode(photo.read_bytes())
+        served = answer(classifier, photo.name, pixels, heat=False)
         assert served['probabilities'] == classifier(photo).probabilities
+    decoder.close()
 
 
 def test_a_photo_is_the_same_from_a_path_bytes_pillow_or_an_array(tmp_path):

@@ -246,6 +246,24 @@ def ends(client) -> bool:
     return True
 
 
+def test_a_body_in_chunks_of_one_byte_is_given_up(plain_run, tmp_path):
+    """Taking it apart keeps the server from everybody else."""
+    first = 'from flower_mm.deploy.serve import limits\n'
+    sent = (
+        b'POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: '
+        b'image/png\r\nTransfer-Encoding: chunked\r\n\r\n'
+    )
+    with serving(
+        plain_run / 'best.pth',
+        tmp_path,
+        first=f'{first}limits.PARSE_SECONDS = 0.01',
+    ) as served:
+        with served.connect(sent, b'1\r\nx\r\n' * 100_000) as client:
+            client.settimeout(5)  # the body itself may pause for longer
+            assert ends(client)
+        assert served.health()['status'] == 'ok'
+
+
 def test_clients_that_never_ask_are_hung_up_on(served, one):
     with ExitStack() as stack:
         slow = [

@@ -2,40 +2,30 @@
 
 import base64
 from contextlib import suppress
-from io import BytesIO
 
-from PIL import Image
+import numpy as np
 
-from flower_mm.decoding import FORMATS, BadPhotoError
 from flower_mm.deploy.classifier import Classifier, Prediction
-from flower_mm.deploy.serve import limits
-from flower_mm.deploy.serve.upload import Upload
 from flower_mm.report.heat import heat_maps, overlay, thumbnail
 
 SIDE = 256  # pixels of the two pictures, for sharp screens
 
 
-def answer(classifier: Classifier, photo: Upload, heat: bool) -> dict:
-    """Its classes, or why it cannot be used.
+def answer(
+    classifier: Classifier, name: str, pixels: np.ndarray, heat: bool
+) -> dict:
+    """The classes of a decoded photo.
 
     With `heat`, two pictures as well: what the model saw of the photo, and
-    where it looked, if it has a map that tells.
+    where it looked, if its backbone has such a map.
     """
-    try:
-        if not photo.data:
-            raise BadPhotoError('empty file')
-        _check_pixels(photo.data)
-        prepared = classifier.prepared(photo.data)
-    except BadPhotoError as error:
-        return {'name': photo.name, 'error': str(error)}
-    except MemoryError:
-        return {'name': photo.name, 'error': 'too large for the memory'}
+    prepared = classifier.model.prepared(pixels)
     (scores,) = classifier.model.scores([prepared]).tolist()
     found = Prediction(
-        photo.name, dict(zip(classifier.classes, scores, strict=True))
+        name, dict(zip(classifier.classes, scores, strict=True))
     )
     answered = {
-        'name': photo.name,
+        'name': name,
         'label': found.label,
         'confidence': found.confidence,
         'probabilities': found.probabilities,
@@ -43,21 +33,6 @@ def answer(classifier: Classifier, photo: Upload, heat: bool) -> dict:
     if heat:
         answered |= _pictures(classifier, prepared, found.label)
     return answered
-
-
-def _check_pixels(data: bytes) -> None:
-    """Refuse by its header what would take long to decode."""
-    try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-    except Image.DecompressionBombError:
-        width = height = limits.PIXELS
-    except Exception:
-        return  # whoever decodes it says what is wrong
-    if width * height > limits.PIXELS:
-        raise BadPhotoError(
-            f'more than {limits.PIXELS // 10**6} million pixels'
-        )
 
 
 def _pictures(classifier: Classifier, prepared: dict, label: str) -> dict:

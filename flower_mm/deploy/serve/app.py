@@ -16,9 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from flower_mm.decoding import BadPhotoError
 from flower_mm.deploy.classifier import Classifier
 from flower_mm.deploy.serve import limits
 from flower_mm.deploy.serve.answer import answer
+from flower_mm.deploy.serve.decoders import Decoders
 from flower_mm.deploy.serve.guard import guarded
 from flower_mm.deploy.serve.limits import Rate, Room
 from flower_mm.deploy.serve.page import Page
@@ -57,6 +59,7 @@ class Service:
             'top1': model.top1,
         }
         self._thread = ThreadPoolExecutor(1, 'model')
+        self._decoders = Decoders(model.first)
         self._held = Room(
             limits.HELD_BYTES, 'other photos take the memory; try again soon'
         )
@@ -88,17 +91,23 @@ class Service:
         What cannot predict is told here; the thread, its memory and what
         draws pictures are ready for the first who asks.
         """
-        grey = BytesIO()
-        Image.new('RGB', (640, 480), 'grey').save(grey, 'PNG')
-        photo = Upload('grey', grey.getvalue())
+        grey = Image.new('RGB', (640, 480), 'grey')
+        png = BytesIO()
+        grey.save(png, 'PNG')
+        pixels = self._decoders.start(png.getvalue())
         for work in (
-            (self._classifier, photo.data),
-            (answer, self._classifier, photo, True),
+            (self._classifier, grey),
+            (answer, self._classifier, 'grey', pixels, True),
         ):
             self._thread.submit(*work).result()
 
+    def stop(self) -> None:
+        """Answer what is under way, if it takes no long time to decode."""
+        self._decoders.stop()
+
     def close(self) -> None:
         """Wait for the photo that the model has, and for no other."""
+        self._decoders.close()
         self._thread.shutdown(cancel_futures=True)
 
     async def health(self, request: Request) -> JSONResponse:
@@ -143,13 +152,21 @@ class Service:
         return JSONResponse({'photos': found, 'model': self._model})
 
     async def _answers(self, photos: list[Upload], heat: bool) -> list[dict]:
+        return [await self._answer(photo, heat) for photo in photos]
+
+    async def _answer(self, photo: Upload, heat: bool) -> dict:
+        """Its classes, or why it cannot be used."""
         loop = asyncio.get_running_loop()
-        return [
-            await loop.run_in_executor(
-                self._thread, answer, self._classifier, photo, heat
-            )
-            for photo in photos
-        ]
+        try:
+            async with self._decoders.decoded(photo) as pixels:
+                return await loop.run_in_executor(
+                    self._thread,
+                    *(answer, self._classifier, photo.name, pixels, heat),
+                )
+        except BadPhotoError as error:
+            return {'name': photo.name, 'error': str(error)}
+        except MemoryError:
+            return {'name': photo.name, 'error': 'too large for the memory'}
 
     async def refuse(self, _: Request, error: HTTPException) -> JSONResponse:
         self._served['refused'] += 1

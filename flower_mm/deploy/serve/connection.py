@@ -1,6 +1,7 @@
 """A connection that ends when nothing is asked on it."""
 
 import asyncio
+import time
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -21,6 +22,12 @@ class Connection(H11Protocol):
         if len(self.connections) > limits.CONNECTIONS:
             transport.abort()
         self._wait_anew()
+
+    def data_received(self, data: bytes) -> None:
+        began = time.thread_time()
+        super().data_received(data)
+        if time.thread_time() - began > limits.PARSE_SECONDS:
+            self.transport.abort()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -16,10 +16,16 @@ PHOTO_BYTES = 20 * MB  # phones and cameras write 2 to 15
 REQUEST_BYTES = 64 * MB
 # Of all requests under way together, which lie in memory.
 HELD_BYTES = 256 * MB
-# One photo is decoded at a time. Of so many a JPEG takes a second and 400 MB,
-# PNG and WebP 4 s and 1 GB, JPEG 2000 2 GB. Phones and cameras make 8 to 50
-# million.
-PIXELS = 50_000_000
+PIXELS = 50_000_000  # phones and cameras make 8 to 50 million
+# What people upload; Pillow's names. Decoders of other formats are slow or
+# seldom tested.
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'GIF', 'BMP', 'TIFF')
+DECODERS = 4  # processes
+DECODE_BYTES = 2**30  # of each, beyond what it has when idle
+# A photo may take so long to decode: in all, which is generous since the
+# machine may be busy, and while others wait.
+DECODE_SECONDS = 10
+SHARED_SECONDS = 0.5
 PHOTOS = 16  # a request
 PARTS = 2 * PHOTOS  # of a form, with fields that are no photo
 # At ten photos a second the last one waits six seconds.
@@ -31,13 +37,21 @@ PHOTOS_A_MINUTE = 1200
 # does not pause for longer than the other.
 BODY_SECONDS = 60
 PAUSE_SECONDS = 10
+# CPU time for the 256 kB that are read at a time: they take a millisecond, but
+# half a second in chunks of one byte, while no other client is served.
+PARSE_SECONDS = 0.1
 # For a client to ask for something, once it is connected or answered.
 IDLE_SECONDS = 10
 CONNECTIONS = 500  # systems allow a process 1024 open files
 HEAD_BYTES = 16 * 1024  # of the lines before a request's body
 # For what is under way when the server is told to stop.
-STOP_SECONDS = 30
+STOP_SECONDS = 4
 BUSY_SECONDS = 2  # after which a client that was turned away tries again
+
+
+def busy(why: str) -> HTTPException:
+    again = {'Retry-After': str(math.ceil(BUSY_SECONDS))}
+    return HTTPException(503, why, again)
 
 
 class Room:
@@ -56,8 +70,7 @@ class Room:
         def take(count: int) -> None:
             nonlocal mine
             if self.taken + count > self._most:
-                again = {'Retry-After': str(math.ceil(BUSY_SECONDS))}
-                raise HTTPException(503, self._full, again)
+                raise busy(self._full)
             self.taken += count
             mine += count
 

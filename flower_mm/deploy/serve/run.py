@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -33,7 +34,7 @@ def serve(args: argparse.Namespace) -> None:
         try:
             service.warm_up()
             _tell_warnings(args.debug)
-            server = Server(_config(service.app()))
+            server = Server(_config(service.app()), service.stop)
             _say(service.about, listener.getsockname()[1])
             server.run([listener])
         finally:
@@ -59,6 +60,12 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
+    def __init__(
+        self, config: uvicorn.Config, stop: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._stop = stop
+
     async def shutdown(
         self, sockets: list[socket.socket] | None = None
     ) -> None:
@@ -68,6 +75,7 @@ class Server(uvicorn.Server):
                 file=sys.stderr,
                 flush=True,
             )
+        self._stop()
         await super().shutdown(sockets)
 
 

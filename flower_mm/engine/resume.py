@@ -7,10 +7,9 @@ from pathlib import Path
 
 from mmengine.runner import Runner
 
-from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.model import unwrapped
-from flower_mm.engine.numbers import WENT_BACK
+from flower_mm.engine.resume_check import check_stored
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.weights.read import read_checkpoint
@@ -23,16 +22,6 @@ PARTS = {
     'message_hub': dict,
     'param_schedulers': list,
 }
-# What hooks note in the message hub, to read it again.
-NOTED = {
-    'best_score': float,
-    'best_epoch': int,
-    'best_metric': str,
-    WENT_BACK: list,
-    SKIPPED: list,
-    'resumed_although': list,
-}
-AS_WEIGHTS = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer')
 
 
 def newest_whole(
@@ -65,11 +54,6 @@ def read_run(path: Path) -> dict:
         for key, kind in PARTS.items()
         if not isinstance(found.get(key), kind)
     ]
-    counts = [found.get('meta', {}).get(key) for key in ('epoch', 'iter')]
-    if not lacking and not all(
-        type(count) is int and 0 <= count < NEVER for count in counts
-    ):
-        lacking = ['number of its epoch']
     if lacking:
         raise UserError(
             f'{path} cannot be resumed, it holds no {", ".join(lacking)}.\n'
@@ -77,48 +61,11 @@ def read_run(path: Path) -> dict:
             'one, without --resume: --cfg-options resume=False '
             f'load_from={path}'
         )
-    for key, value in found['message_hub']['runtime_info'].items():
-        kind = NOTED.get(key)
-        if kind and not isinstance(value, kind):
-            raise UserError(f'{path} cannot be resumed: its {key} is no {key}')
+    try:
+        check_stored(found)
+    except UserError as error:
+        raise UserError(f'{path} cannot be resumed: {error}') from error
     return found['meta']
-
-
-def check_states(checkpoint: dict, runner: Runner) -> None:
-    """Refuse states that optimizer and schedules would trip over later.
-
-    They take whatever they are given, under any name.
-    """
-    schedules = runner.param_schedulers or []
-    states = checkpoint['param_schedulers']
-    if len(states) != len(schedules):
-        raise ValueError('another number of schedules')
-    for schedule, state in zip(schedules, states, strict=True):
-        own = schedule.state_dict()
-        for key, value in state.items():
-            if key not in own or not _alike(value, own[key]):
-                raise ValueError(f'a schedule with a strange {key}')
-    optimizer = checkpoint['optimizer']
-    groups = runner.optim_wrapper.optimizer.param_groups
-    weights = [weight for group in groups for weight in group['params']]
-    for index, state in optimizer['state'].items():
-        for key, value in state.items():
-            if key in AS_WEIGHTS and value.shape != weights[index].shape:
-                raise ValueError(f'an optimizer with a strange {key}')
-    for group, own in zip(optimizer['param_groups'], groups, strict=True):
-        for key, value in group.items():
-            if key in own and key != 'params' and not _alike(value, own[key]):
-                raise ValueError(f'an optimizer with a strange {key}')
-
-
-def _alike(one: object, two: object) -> bool:
-    """Whether one may stand where the other does: of a kind, so deep."""
-    if isinstance(one, (int, float)) and isinstance(two, (int, float)):
-        return True
-    if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)):
-        numbers = all(isinstance(part, (int, float)) for part in one)
-        return numbers or one == two
-    return two is None or isinstance(one, type(two))
 
 
 def epoch_of(best: Path) -> int:

@@ -19,7 +19,12 @@ from flower_mm.datasets.on_device import placed
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.memory import begin_lean
 from flower_mm.engine.model import laid_out, unwrapped
-from flower_mm.engine.resume import check_states, fast_forward, fit
+from flower_mm.engine.resume import fast_forward, fit
+from flower_mm.engine.resume_check import (
+    StateError,
+    check_optimizer_state,
+    check_states,
+)
 from flower_mm.errors import UserError
 from flower_mm.settings import settle
 from flower_mm.weights.load import check_whole, load_backbone, load_whole
@@ -148,6 +153,8 @@ class FlowerRunner(Runner):
         check_whole(model, checkpoint, filename)
         if self._resume and not self.cfg.get('resume_anyway'):
             check_states(checkpoint, self)
+        elif self._resume and 'optimizer' in checkpoint:
+            check_optimizer_state(checkpoint, self)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         # EMAHook may have exchanged the average for the plain weights.
         load_whole(model, checkpoint, filename)
@@ -165,6 +172,10 @@ class FlowerRunner(Runner):
                 self._resume_anyway(filename)
             else:
                 super().resume(filename, **kwargs)
+        except StateError as error:
+            raise UserError(
+                f'{filename} cannot be resumed: {error}'
+            ) from error
         except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
@@ -187,4 +198,6 @@ class FlowerRunner(Runner):
             'resumed_although', changes + list(self.cfg.resume_anyway)
         )
         self.train_loop._iter = self.epoch * len(self.train_dataloader)
-        fast_forward(self, self.epoch)
+        # Beyond max_epochs the schedules have no use, and a hostile number
+        # of epochs would take hours.
+        fast_forward(self, min(self.epoch, self.max_epochs))

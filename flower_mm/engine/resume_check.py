@@ -1,0 +1,354 @@
+"""Refusing a checkpoint whose state would break the run that resumes it.
+
+`check_stored` looks at the file alone, before anything is moved or built.
+`check_states` compares it with the optimizer and the schedules of the run.
+The weights are checked where they are loaded.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from mmengine.runner import Runner
+
+from flower_mm.engine.broken import SKIPPED
+from flower_mm.engine.numbers import WENT_BACK
+from flower_mm.engine.pretrained import PRETRAINED
+from flower_mm.errors import UserError
+
+MOST = 1 << 40  # epochs and iterations
+# What hooks note in the message hub and read again.
+NOTED = {
+    'best_metric': str,
+    'val_weights': str,
+    'head_first': dict,
+    PRETRAINED: dict,
+    WENT_BACK: list,
+    SKIPPED: list,
+    'resumed_although': list,
+}
+# Those of schedules that change in a run; others are settings.
+PROGRESS = frozenset(
+    (
+        'last_step',
+        '_global_step',
+        'base_values',
+        '_last_value',
+        'best',
+        'num_bad_epochs',
+        'cooldown_counter',
+        'verbose',
+    )
+)
+# States of an optimizer that have the shape of their weight.
+AS_WEIGHTS = frozenset(
+    (
+        'exp_avg',
+        'exp_avg_sq',
+        'max_exp_avg_sq',
+        'exp_inf',
+        'momentum_buffer',
+        'square_avg',
+        'grad_avg',
+        'acc_delta',
+        'sum',
+        'prev',
+        'step_size',
+    )
+)
+HIGHEST = 1e4  # times the initial learning rate
+
+
+class StateError(UserError):
+    """A value that a run cannot resume from."""
+
+    def __init__(self, field: str, expected: str, value: object) -> None:
+        got = f'{value!r:.60}' if _is_short(value) else type(value).__name__
+        super().__init__(f'invalid {field}: expected {expected}, got {got}')
+
+
+def check_stored(checkpoint: dict) -> None:
+    """Check what needs nothing but the checkpoint."""
+    meta, hub = checkpoint['meta'], checkpoint['message_hub']
+    epoch = _integer('meta.epoch', meta.get('epoch'), 0, MOST)
+    iteration = _integer('meta.iter', meta.get('iter'), epoch, MOST)
+    if meta.get('seed') is not None:
+        _integer('meta.seed', meta['seed'], 0, 2**32 - 1)
+    _check_hub(hub, epoch)
+    average = checkpoint.get('ema_state_dict')
+    if isinstance(average, dict) and 'steps' in average:
+        _integer('ema_state_dict.steps', average['steps'], 0, iteration)
+    _check_stopping(checkpoint.get('early_stopping'), epoch)
+    gradients = checkpoint.get('gradients', {})
+    for name, gradient in _dict('gradients', gradients).items():
+        _finite(f'gradients.{name}', gradient)
+    optimizer = checkpoint['optimizer']
+    states = _dict('optimizer.state', optimizer.get('state'))
+    for index, state in states.items():
+        for key, value in _dict(f'optimizer.state.{index}', state).items():
+            field = f'optimizer.state.{index}.{key}'
+            if key == 'step':
+                _integer(field, value, 0, iteration)
+            elif value is not None:
+                _finite(field, value)
+    base = optimizer.get('base_param_settings')
+    if base is not None:
+        field = 'optimizer.base_param_settings'
+        _finite(f'{field}.lr', _dict(field, base).get('lr'))
+    groups = optimizer.get('param_groups')
+    for number, group in enumerate(_list('optimizer.param_groups', groups)):
+        _dict(f'optimizer.param_groups.{number}', group)
+    for number, state in enumerate(checkpoint['param_schedulers']):
+        _dict(f'param_schedulers.{number}', state)
+
+
+def _check_hub(hub: dict, epoch: int) -> None:
+    for part in ('log_scalars', 'runtime_info', 'resumed_keys'):
+        _dict(f'message_hub.{part}', hub.get(part))
+    for name, parts in hub['log_scalars'].items():
+        if not (
+            isinstance(parts, (list, tuple))
+            and len(parts) == 2
+            and all(isinstance(part, torch.Tensor) for part in parts)
+            and parts[0].shape == parts[1].shape
+            and parts[0].ndim == 1
+            and not any(
+                part.is_complex() or part.dtype == torch.bool for part in parts
+            )
+        ):
+            field = f'message_hub.log_scalars.{name}'
+            raise StateError(field, 'values and their counts', parts)
+    for name, resumed in hub['resumed_keys'].items():
+        # MMEngine stores what is resumed only, and asserts it later.
+        if resumed is not True:
+            raise StateError(
+                f'message_hub.resumed_keys.{name}', 'True', resumed
+            )
+    for name, value in hub['runtime_info'].items():
+        field = f'message_hub.runtime_info.{name}'
+        if name.startswith('best_score') and value is not None:
+            _finite(field, value)
+        elif name.startswith('best_epoch'):
+            _integer(field, value, 0, epoch)
+        elif name in NOTED and not (
+            isinstance(value, NOTED[name])
+            or (value is None and NOTED[name] is dict)
+        ):
+            raise StateError(field, NOTED[name].__name__, value)
+    for name, kind in ((SKIPPED, str), ('resumed_although', str)):
+        _items(hub['runtime_info'], name, kind)
+    for time in _items(hub['runtime_info'], WENT_BACK, dict):
+        field = f'message_hub.runtime_info.{WENT_BACK}.back_to'
+        if not isinstance(time.get('back_to'), str):
+            raise StateError(field, 'str', time.get('back_to'))
+
+
+def _check_stopping(state: object, epoch: int) -> None:
+    if state is None:
+        return
+    field = 'early_stopping'
+    _dict(field, state)
+    _integer(f'{field}.wait_count', state.get('wait_count'), 0, epoch + 1)
+    _number(f'{field}.best_score', state.get('best_score'))
+    if not isinstance(state.get('stop_training'), bool):
+        raise StateError(
+            f'{field}.stop_training', 'bool', state.get('stop_training')
+        )
+
+
+def check_states(checkpoint: dict, runner: Runner) -> None:
+    """Compare the optimizer's and the schedules' states with the run's."""
+    meta = checkpoint['meta']
+    iteration = meta['epoch'] * len(runner.train_dataloader)
+    if meta['iter'] != iteration:
+        raise StateError('meta.iter', str(iteration), meta['iter'])
+    check_optimizer_state(checkpoint, runner)
+    _check_groups(checkpoint['optimizer']['param_groups'], runner)
+    schedules = runner.param_schedulers or []
+    states = checkpoint['param_schedulers']
+    if len(states) != len(schedules):
+        raise StateError(
+            'param_schedulers', f'{len(schedules)} schedules', len(states)
+        )
+    for number, (schedule, state) in enumerate(
+        zip(schedules, states, strict=True)
+    ):
+        done = meta['epoch'] if schedule.by_epoch else meta['iter']
+        _check_schedule(f'param_schedulers.{number}', schedule, state, done)
+
+
+def check_optimizer_state(checkpoint: dict, runner: Runner) -> None:
+    """Compare each weight's state with the weight it is for."""
+    optimizer = runner.optim_wrapper.optimizer
+    own = optimizer.state_dict()['param_groups']
+    groups = checkpoint['optimizer']['param_groups']
+    if len(groups) != len(own):
+        raise StateError(
+            'optimizer.param_groups', f'{len(own)} groups', len(groups)
+        )
+    for number, (group, mine) in enumerate(zip(groups, own, strict=True)):
+        field = f'optimizer.param_groups.{number}.params'
+        if not _equal(group.get('params'), mine['params']):
+            expected = f'the weights {mine["params"]!r:.40}'
+            raise StateError(field, expected, group.get('params'))
+    weights = [w for group in optimizer.param_groups for w in group['params']]
+    for index, state in checkpoint['optimizer']['state'].items():
+        if type(index) is not int or not 0 <= index < len(weights):
+            expected = f'a weight from 0 to {len(weights) - 1}'
+            raise StateError('optimizer.state', expected, index)
+        for key, value in state.items():
+            shape = tuple(weights[index].shape)
+            if (
+                key in AS_WEIGHTS
+                and value is not None
+                and (tuple(getattr(value, 'shape', ())) != shape)
+            ):
+                field = f'optimizer.state.{index}.{key}'
+                raise StateError(field, f'shape {shape}', value)
+
+
+def _check_groups(groups: list[dict], runner: Runner) -> None:
+    scheduled = {s.param_name for s in runner.param_schedulers or []}
+    if 'momentum' in scheduled:
+        scheduled.add('betas')  # Adam's
+    own = runner.optim_wrapper.optimizer.param_groups
+    for number, (group, mine) in enumerate(zip(groups, own, strict=True)):
+        highest = _highest(mine)
+        for key, value in mine.items():
+            field = f'optimizer.param_groups.{number}.{key}'
+            if key == 'params' or key not in group:
+                continue  # torch has a default for a key of a later version
+            if key in ('lr', 'initial_lr'):
+                _number(field, group[key], 0, highest)
+            elif key in scheduled:
+                _like(field, group[key], value)
+            elif not _equal(group[key], value):
+                raise StateError(field, repr(value), group[key])
+
+
+def _check_schedule(
+    field: str, schedule: object, state: dict, done: int
+) -> None:
+    own = {k: v for k, v in schedule.state_dict().items() if not callable(v)}
+    for key in state.keys() - own.keys():
+        # MMEngine would set it as an attribute, of any name.
+        raise StateError(field, f'{", ".join(own)}', key)
+    for key, value in own.items():
+        name = f'{field}.{key}'
+        if key not in state:
+            raise StateError(name, 'a value', None)
+        if key not in PROGRESS:
+            if not _equal(state[key], value):
+                raise StateError(name, repr(value), state[key])
+        elif key in ('last_step', '_global_step'):
+            # A schedule that follows a metric counts validations.
+            _integer(name, state[key], -1, done + 1)
+        elif key in ('num_bad_epochs', 'cooldown_counter'):
+            _integer(name, state[key], 0, done + 1 + own.get('cooldown', 0))
+        elif key in ('base_values', '_last_value'):
+            _like(name, state[key], value)
+            highest = max(map(_highest, schedule.optimizer.param_groups))
+            for number in state[key]:
+                _number(name, number, 0, highest)
+        elif key == 'best':
+            _number(name, state[key])
+
+
+def _highest(group: dict) -> float:
+    """The learning rate or momentum that no schedule exceeds."""
+    return max(1.0, HIGHEST * float(group.get('initial_lr', group['lr'])))
+
+
+def _like(field: str, value: object, own: object) -> None:
+    """As many finite numbers as the run has."""
+    values = value if isinstance(value, Sequence) else [value]
+    count = len(own) if isinstance(own, Sequence) else 1
+    if isinstance(value, str) or len(values) != count:
+        raise StateError(field, f'{count} numbers', value)
+    for number in values:
+        _finite(field, number)
+
+
+def _equal(value: object, own: object) -> bool:
+    """Whether a setting is the run's; lists and tuples count as the same."""
+    if isinstance(own, (list, tuple)):
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) == len(own)
+            and all(map(_equal, value, own))
+        )
+    if isinstance(own, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == own.keys()
+            and all(_equal(value[key], own[key]) for key in own)
+        )
+    if isinstance(own, torch.Tensor) or isinstance(value, torch.Tensor):
+        return (
+            isinstance(own, torch.Tensor)
+            and isinstance(value, torch.Tensor)
+            and torch.equal(value, own)
+        )
+    return bool(value == own)
+
+
+def _integer(field: str, value: object, least: int, most: int) -> int:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        number = value.item()  # as optimizers and averages count steps
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
+    else:
+        number = value
+    if type(number) is not int or not least <= number <= most:
+        expected = f'an integer from {least} to {most}'
+        raise StateError(field, expected, value)
+    return number
+
+
+def _number(
+    field: str,
+    value: object,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> None:
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise StateError(field, f'a number from {least:g} to {most:g}', value)
+
+
+def _finite(field: str, value: object) -> None:
+    if isinstance(value, torch.Tensor):
+        sound = not value.is_complex() and bool(value.isfinite().all())
+    else:
+        sound = type(value) in (int, float, bool) and abs(value) < math.inf
+    if not sound:
+        raise StateError(field, 'finite numbers', value)
+
+
+def _dict(field: str, value: object) -> dict:
+    if not isinstance(value, dict):
+        raise StateError(field, 'dict', value)
+    return value
+
+
+def _list(field: str, value: object) -> list:
+    if not isinstance(value, list):
+        raise StateError(field, 'list', value)
+    return value
+
+
+def _items(noted: dict, name: str, kind: type) -> list:
+    items = noted.get(name, [])
+    for item in items:
+        if not isinstance(item, kind):
+            field = f'message_hub.runtime_info.{name}'
+            raise StateError(field, f'list of {kind.__name__}', item)
+    return items
+
+
+def _is_short(value: object) -> bool:
+    """Whether its text is cheap; that of a huge integer is refused."""
+    if isinstance(value, int):
+        return value.bit_length() < 200
+    return isinstance(value, (str, float, bool, list, tuple, type(None))) and (
+        not isinstance(value, (list, tuple)) or len(value) < 10
+    )

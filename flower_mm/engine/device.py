@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+from datetime import timedelta
 
 import torch
 from mmengine.config import Config
@@ -12,11 +13,14 @@ from mmengine.dist import init_dist
 from flower_mm.errors import UserError
 
 
-def use_device(wanted: str, launcher: str) -> str:
+def use_device(
+    wanted: str, launcher: str, timeout: float | None = None
+) -> str:
     """Make MMEngine use `wanted` and return its kind: cpu, cuda or mps.
 
     `auto` is MMEngine's own choice. A number as in cuda:1 picks one of the
-    GPUs; under a launcher each process is given its own.
+    GPUs; under a launcher each process is given its own. `timeout` is the
+    process group's, in seconds.
     """
     kind, _, number = wanted.partition(':')
     if number and not number.isdecimal():
@@ -36,7 +40,13 @@ def use_device(wanted: str, launcher: str) -> str:
     if launcher == 'pytorch' and kind == 'cpu' and not joined:
         # MMEngine would ask for a GPU per process; it leaves a group that
         # stands already alone.
-        torch.distributed.init_process_group('gloo')
+        if timeout is not None and type(timeout) not in (int, float):
+            raise UserError(
+                'invalid env_cfg.dist_cfg.timeout: expected seconds, got '
+                f'{timeout!r}'
+            )
+        seconds = {'timeout': timedelta(seconds=timeout)} if timeout else {}
+        torch.distributed.init_process_group('gloo', **seconds)
     return kind
 
 

@@ -14,14 +14,22 @@ from flower_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """Write report.html once the run is over; the run stands without it."""
+    """Write report.html once the run is over; the run stands without it.
+
+    tools/train.py sets `later` and writes it when the process group is left:
+    other processes would wait for this one longer than the group allows.
+    """
 
     comes_last = True  # when run.json has the result
+    later = False
 
     def after_train(self, runner) -> None:
-        if not is_main_process() or runner.val_loop is None:
-            return
-        report(Path(runner.work_dir), runner.say, runner.cfg)
+        if is_main_process() and not self.later:
+            self.write(runner)
+
+    def write(self, runner) -> None:
+        if runner.val_loop is not None:
+            report(Path(runner.work_dir), runner.say, runner.cfg)
 
 
 def report(

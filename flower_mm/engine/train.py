@@ -1,6 +1,7 @@
 """One training run: from settled config to best.pth and a summary."""
 
 import argparse
+import gc
 import shlex
 import sys
 import warnings
@@ -8,7 +9,6 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
@@ -28,6 +28,7 @@ from flower_mm.engine.numbers import NotFiniteError
 from flower_mm.engine.precision import choose_precision, use_bfloat16
 from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook, best_top1, logged_scalars
+from flower_mm.engine.report import ReportHook
 from flower_mm.engine.retreat import train_to_the_end
 from flower_mm.engine.runner import FlowerRunner
 from flower_mm.engine.start import choose_start
@@ -66,7 +67,8 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    device = use_device(args.device, args.launcher)
+    group = cfg.env_cfg.get('dist_cfg') or {}
+    device = use_device(args.device, args.launcher, group.get('timeout'))
     if args.amp:
         if device == 'cuda':
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -205,11 +207,16 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
             raise UserError(
                 f'{message_of(error)}\n{_way_on(folder, args)}'
             ) from error
-        if is_main_process() and not args.folds:
-            _summary(runner, args)
-    _end_workers(runner)
-    del runner  # its model holds on to the group
-    leave_group()
+        _end_workers(runner)
+        leave_group()
+        if first:
+            for hook in runner.hooks:
+                if isinstance(hook, ReportHook):
+                    hook.write(runner)
+            if not args.folds:
+                _summary(runner, args)
+        del runner  # its model holds on to the threads of the group
+        gc.collect()
     return None
 
 
@@ -224,6 +231,9 @@ def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
     try:
         with explained(Path(cfg.work_dir), batch_size, less):
             runner = RUNNERS.build(cfg)
+            for hook in runner.hooks:
+                if isinstance(hook, ReportHook):
+                    hook.later = True
             train_to_the_end(runner)
     except BaseException as ended:
         let_children_end()

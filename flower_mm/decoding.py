@@ -183,6 +183,16 @@ def require_usable_size(size: tuple[int, int]) -> None:
         raise BadPhotoError(f'far too long and narrow ({width} x {height})')
 
 
+def require_whole(image: Image.Image) -> None:
+    """Refuse a damaged JPEG, which OpenCV fills up with grey.
+
+    It is decoded at a fraction of its size, which takes little time.
+    """
+    if is_ordinary_jpeg(image):
+        image.draft('RGB', (256, 256))
+        image.load()
+
+
 def check_sums(png: bytes) -> None:
     """Refuse a PNG with a wrong check sum; Pillow decodes it all the same."""
     with Image.open(BytesIO(png), formats=('PNG',)) as image:

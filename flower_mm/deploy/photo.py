@@ -16,6 +16,7 @@ from flower_mm.decoding import (
     refusing,
     require_decodable,
     require_usable_size,
+    require_whole,
     to_array,
     to_plain,
 )
@@ -69,6 +70,7 @@ class PhotoReader:
         data = _bytes_of(photo)
         with refusing(data), open_photo(data, formats) as image:
             require_usable_size(image.size)
+            require_whole(image)
         return self._step.decode(data, formats=formats)
 
     def _of_image(self, image: Image.Image) -> np.ndarray:

@@ -74,8 +74,8 @@ def prepared(
 
 def pixels_of(root: Path, load: dict, **kwargs) -> dict[str, np.ndarray]:
     """What a dataset gives of each photo of class a."""
-    DefaultScope.get_instance('kinds', scope_name='mmpretrain')
-    dataset = FlowerDataset(str(root), pipeline=[load], **kwargs)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = FlowerDataset(str(root), pipeline=[load], **kwargs)
     found = {Path(x['img_path']).stem: x['img'] for x in dataset}
     return {name: pixels for name, pixels in found.items() if '_' in name}
 
@@ -108,18 +108,22 @@ def test_datasets_of_mmpretrain_read_the_same_pixels(by_hand):
         'data_prefix': 'train',
         'pipeline': [LOAD],
     }
-    loader = FlowerRunner.build_dataloader(
-        {
-            'dataset': {
-                'type': 'RepeatDataset',
-                'times': 2,
-                'dataset': {'type': 'ConcatDataset', 'datasets': [dataset]},
-            },
-            'batch_size': 1,
-            'num_workers': 0,
-            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-        }
-    )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        loader = FlowerRunner.build_dataloader(
+            {
+                'dataset': {
+                    'type': 'RepeatDataset',
+                    'times': 2,
+                    'dataset': {
+                        'type': 'ConcatDataset',
+                        'datasets': [dataset],
+                    },
+                },
+                'batch_size': 1,
+                'num_workers': 0,
+                'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+            }
+        )
     for number in range(len(loader.dataset) // 2):
         photo = loader.dataset[number]
         assert np.array_equal(photo['img'], reader.read(photo['img_path']))
@@ -136,8 +140,10 @@ def test_inference_sees_what_test_sees(by_hand, plain_run, monkeypatch):
         {'type': 'CenterCrop', 'crop_size': 32},
         {'type': 'PackInputs'},
     ]
-    DefaultScope.get_instance('kinds', scope_name='mmpretrain')
-    dataset = FlowerDataset(str(by_hand), pipeline=pipeline, test_mode=True)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = FlowerDataset(
+            str(by_hand), pipeline=pipeline, test_mode=True
+        )
     for number, seen in enumerate(dataset):
         photo = Path(dataset.get_data_info(number)['img_path'])
         mine = classifier.prepared(photo)

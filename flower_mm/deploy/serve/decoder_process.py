@@ -67,12 +67,16 @@ def _answer(
 
 
 def _decode(data: bytes, settings: Settings) -> np.ndarray:
-    pixels = decoding.decode(
+    """As deploy.photo.PhotoReader does, which imports torch."""
+    with (
+        decoding.refusing(data),
+        decoding.open_photo(data, settings.formats) as image,
+    ):
+        decoding.require_usable_size(image.size)
+        decoding.require_whole(image)
+    return decoding.decode(
         data, settings.color_type, settings.backend, settings.formats
     )
-    height, width = pixels.shape[:2]
-    decoding.require_usable_size((width, height))
-    return pixels
 
 
 def _bad(why: str) -> tuple[bytes, bytes]:

@@ -1,7 +1,7 @@
 """A model in what is wrapped around it, and how it lies in memory."""
 
 from collections.abc import Iterator
-from types import FunctionType
+from types import CodeType, FunctionType
 
 import torch
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -10,6 +10,7 @@ from torch import nn
 
 # The nightly test of all families trains these in channels_last.
 TRIED = ('flower_mm', 'mmcv', 'mmengine', 'mmpretrain', 'timm', 'torch')
+UNSAFE = {'group_norm', 'view'}
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -70,16 +71,17 @@ def _corrupts_memory(layer: nn.Module) -> bool:
 
 
 def _needs_contiguous(layer: nn.Module) -> bool:
-    """Whether a layer calls `Tensor.view`, which may fail in channels_last.
+    """Whether a layer's own code may fail in channels_last.
 
-    Of the classes in TRIED only AlexNet and VGG do so on feature maps.
+    `Tensor.view` may, and `functional.group_norm` as GroupNorm does. Of the
+    classes in TRIED only AlexNet and VGG call `view` on feature maps.
     """
-    if isinstance(layer, (AlexNet, VGG)):
-        return True
-    return any('view' in code.co_names for code in _own_code(layer))
+    return isinstance(layer, (AlexNet, VGG)) or any(
+        not UNSAFE.isdisjoint(code.co_names) for code in _own_code(layer)
+    )
 
 
-def _own_code(layer: nn.Module) -> Iterator:
+def _own_code(layer: nn.Module) -> Iterator[CodeType]:
     """The methods that a layer has from classes outside TRIED."""
     for kind in type(layer).__mro__:
         if kind.__module__.partition('.')[0] in (*TRIED, 'builtins'):

@@ -76,6 +76,13 @@ class OwnBackbone(nn.Module):
         return (self.linear(maps.view(len(maps), -1)),)
 
 
+class OwnNorm(nn.Module):
+    """A normalization without nn.GroupNorm."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return nn.functional.group_norm(maps, 4)
+
+
 class OwnHead(LinearClsHead):
     """A head of the user's own, which gets pooled features."""
 
@@ -90,6 +97,11 @@ def test_a_backbone_that_flattens_by_view_stays_contiguous():
     # As loaders give them that do not copy.
     photos = photos.to(memory_format=torch.channels_last)
     assert model(photos=photos)[0].shape == (2, 5)
+
+
+def test_group_norm_as_a_function_stays_contiguous():
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), OwnNorm())
+    assert not is_channels_last(laid_out(model))
 
 
 def test_alexnet_runs():

@@ -1,6 +1,7 @@
 """A model that is large for this machine."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from examining import NOTE, WARN, Examined, look_at, write
@@ -57,3 +58,39 @@ def test_a_batch_that_no_memory_holds(examine):
     parts = int(found.mend.split()[1].rstrip(':'))
     seen = examine(text, '--accumulate', str(parts), thorough=True)
     assert seen.about('memory are there') == []
+
+
+@pytest.mark.parametrize(
+    ('gpus', 'processes', 'batches', 'fits'),
+    [
+        ([10], 1, 8, True),
+        ([10], 1, 20, False),
+        ([10] * 4, 4, 8, True),  # one process on each
+        ([10] * 4, 4, 20, False),
+        ([10] * 2, 4, 4, True),  # two processes on each
+        ([10] * 2, 4, 8, False),
+        ([100, 10], 1, 20, True),  # the first alone
+        ([100, 10], 2, 20, False),  # the smaller one, too
+    ],
+)
+def test_the_memory_of_each_gpu(
+    gpus, processes, batches, fits, examine, monkeypatch
+):
+    """GPUs in units of the memory that a photo of a batch takes."""
+    seen = examine(TINY_ON_BASE, thorough=True)
+    unit = 1e9
+    monkeypatch.setattr(cost, 'SURELY', 1.0)
+    monkeypatch.setattr(cost, '_one_photo', lambda *_: (0.0, unit))
+    monkeypatch.setattr(cost.torch.cuda, 'device_count', lambda: len(gpus))
+    monkeypatch.setattr(cost.torch.cuda, 'current_device', lambda: 0)
+    monkeypatch.setattr(
+        cost.torch.cuda,
+        'get_device_properties',
+        lambda gpu=0: SimpleNamespace(total_memory=gpus[gpu] * unit),
+    )
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', str(processes))
+    seen.case.device = 'cuda'
+    seen.case.cfg.launcher = 'pytorch' if processes > 1 else 'none'
+    seen.case.cfg.train_dataloader.batch_size = batches
+    found = [f for f in cost.check(seen.case) if 'memory are there' in f.what]
+    assert (found == []) == fits

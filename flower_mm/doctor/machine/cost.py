@@ -105,8 +105,12 @@ def _memory(case: Case, held: float) -> Iterator[Finding]:
     batch = case.cfg.train_dataloader.get('batch_size', 1)
     weights = sum(w.numel() * 4 for w in case.model.parameters())
     # With their gradients, and two states of an optimizer like Adam.
-    need = (batch * held + 4 * weights) * neighbours(case.cfg.launcher)
-    there = _there(case.device)
+    processes = neighbours(case.cfg.launcher)
+    there = _there(case.device, processes)
+    if case.device == 'cuda':
+        # They are given the GPUs in turn.
+        processes = -(-processes // max(1, torch.cuda.device_count()))
+    need = (batch * held + 4 * weights) * processes
     if there and need > SURELY * there:
         parts = 1 << int(need / there).bit_length()
         yield warn(
@@ -117,9 +121,15 @@ def _memory(case: Case, held: float) -> Iterator[Finding]:
         )
 
 
-def _there(device: str) -> int | None:
+def _there(device: str, processes: int) -> int | None:
+    """Bytes of the machine's memory, or of the smallest GPU that is used."""
     if device == 'cuda':
-        return torch.cuda.get_device_properties().total_memory
+        used = [torch.cuda.current_device()]
+        if processes > 1:
+            used = range(min(processes, torch.cuda.device_count()))
+        return min(
+            torch.cuda.get_device_properties(gpu).total_memory for gpu in used
+        )
     limits = []
     for name in ('memory.max', 'memory/memory.limit_in_bytes'):
         path = Path('/sys/fs/cgroup') / name

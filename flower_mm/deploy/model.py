@@ -19,7 +19,7 @@ from flower_mm.engine.ema import METRIC
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.model import laid_out
 from flower_mm.engine.precision import PAYS, speed_up
-from flower_mm.errors import UserError, printable
+from flower_mm.errors import UserError, is_out_of_memory, printable
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.weights.config import config_of
 from flower_mm.weights.load import load_whole
@@ -128,7 +128,7 @@ class TrainedModel:
         except (UserError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            if 'allocate memory' in str(error):
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             reason = printable(str(error).strip() or 'no reason given')
             raise UserError(

@@ -179,5 +179,9 @@ def _chroma_difference(
     brighter = (grey * inside).sum((1, 2)) / np.maximum(
         (other_grey * inside).sum((1, 2)), 1
     )
-    apart = first @ CHROMA - (second @ CHROMA) * brighter[:, None, None, None]
+    brighter = brighter[:, None, None]
+    # Where white is clipped, the rest changes by another factor.
+    ratio = grey / np.maximum(other_grey, 1)
+    brighter = np.clip(ratio, brighter / 1.2, brighter * 1.2)
+    apart = first @ CHROMA - (second @ CHROMA) * brighter[..., None]
     return np.where(inside, np.sqrt((apart**2).sum(-1)), np.nan)

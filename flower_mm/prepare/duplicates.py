@@ -51,7 +51,7 @@ PAIRS = 128  # pairs of 64 x 64 pixels at a time
 DECODED = 4096  # photos kept in memory, 12 kB each
 SIDE = 64
 
-MIN_STRUCTURE, MAX_DIFFERENT = 0.93, 0.03
+MIN_STRUCTURE, MAX_DIFFERENT = 0.95, 0.005
 MAX_COLOUR, MAX_WORST_COLOUR = 8.0, 18.0
 # Where most of both photos is textured, structure alone decides: a filter
 # changes all colours, and a second shot some details. Objects on a plain

@@ -12,11 +12,11 @@ from torch import nn
 
 from flower_mm.engine.pretrained import initial_weights
 from flower_mm.engine.record import best_top1
+from flower_mm.engine.train import _shortfalls
 from flower_mm.report.curves import phases, read_scalars
 
 F1 = 'single-label/f1-score'
-# A learning rate that ruins what the solved head begins with.
-RUINED = """
+F1_CONFIG = """
 _base_ = [{config!r}]
 val_evaluator = [
     dict(type='Accuracy', topk=(1,)),
@@ -24,19 +24,17 @@ val_evaluator = [
 ]
 default_hooks = dict(
     checkpoint=dict(save_best='single-label/f1-score'),
-    head_first=dict(type='HeadFirstHook'),
     ema=None,
 )
-optim_wrapper = dict(optimizer=dict(lr=0.5))
 """
 
 
 @pytest.fixture(scope='module')
-def ruined_run(config, dataset, tmp_path_factory) -> tuple[Path, str]:
+def f1_run(config, dataset, tmp_path_factory) -> tuple[Path, str]:
     """A run that f1-score chose the best epoch of; its output."""
-    folder = tmp_path_factory.mktemp('ruined')
-    path = folder / 'ruined.py'
-    path.write_text(RUINED.format(config=str(config)), encoding='utf-8')
+    folder = tmp_path_factory.mktemp('f1')
+    path = folder / 'f1.py'
+    path.write_text(F1_CONFIG.format(config=str(config)), encoding='utf-8')
     done = forked.finish(
         folder / 'log', 'train', path, '--data-root', dataset,
         '--work-dir', folder / 'run',
@@ -44,8 +42,8 @@ def ruined_run(config, dataset, tmp_path_factory) -> tuple[Path, str]:
     return folder / 'run', done.text
 
 
-def test_another_metric_is_named_as_what_it_is(ruined_run):
-    run, text = ruined_run
+def test_another_metric_is_named_as_what_it_is(f1_run):
+    run, text = f1_run
     result = json.loads((run / 'run.json').read_text('utf-8'))['result']
     val = phases(read_scalars(run / 'scalars.json'))[1]
     best = max(val, key=lambda record: record[F1])
@@ -66,11 +64,44 @@ def test_accuracy_is_named_accuracy(plain_run):
     assert result['best_score'] == result['best_top1']
 
 
-def test_a_run_that_ends_below_its_solved_head_says_so(ruined_run):
-    _, text = ruined_run
-    assert 'note: fine-tuning ends below the solved head: ' in text
-    # Of the best epoch, which is the solved head.
-    assert 'not clearly above' not in text
+class Photos:
+    """A val split: 60 photos of the first class, 40 of the second."""
+
+    metainfo = {'classes': ['rose', 'tulip']}
+
+    def __len__(self) -> int:
+        return 100
+
+    def get_data_info(self, place: int) -> dict:
+        return {'gt_label': int(place >= 60)}
+
+
+@pytest.mark.parametrize(
+    ('top1', 'noted'),
+    [
+        ([90.0, 80.0], ['fine-tuning ends below']),
+        ([80.0, 90.0], []),
+        ([50.0, 60.0], ['is not clearly above']),
+        ([60.0, 50.0], ['fine-tuning ends below', 'is not clearly above']),
+    ],
+)
+def test_the_end_of_a_training_notes_missed_baselines(top1, noted, tmp_path):
+    lines = [
+        json.dumps({'accuracy/top1': value, 'step': epoch}) + '\n'
+        for epoch, value in enumerate(top1)
+    ]
+    (tmp_path / 'scalars.json').write_text(''.join(lines))
+    runtime = {'head_first': {}, 'best_score': max(top1), 'best_epoch': 0}
+    runner = SimpleNamespace(
+        work_dir=tmp_path,
+        message_hub=SimpleNamespace(runtime_info=runtime),
+        hooks=[],
+        val_dataloader=SimpleNamespace(dataset=Photos()),
+    )
+    found = _shortfalls(runner)
+    assert len(found) == len(noted)
+    for line, part in zip(found, noted, strict=True):
+        assert part in line
 
 
 def test_a_model_that_knows_one_class_is_noted(

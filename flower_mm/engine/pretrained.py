@@ -16,6 +16,7 @@ from flower_mm.weights.table import require
 from flower_mm.weights.verify import sha256_of
 
 PRETRAINED = 'pretrained'  # where checkpoints and run.json note the file
+INITIAL = 'initial_weights'  # and what the backbone started from
 # Networks for ImageNet have 340,000 parameters (ShuffleNetV2 x0.5) or more;
 # a smaller one learns from photos alone.
 SMALL = 200_000

@@ -21,7 +21,7 @@ from flower_mm.engine.head_first import HeadFirstHook, last_layer
 from flower_mm.engine.model import unwrapped
 from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.engine.precision import speed_up
-from flower_mm.engine.pretrained import PRETRAINED, initial_weights
+from flower_mm.engine.pretrained import INITIAL, PRETRAINED, initial_weights
 from flower_mm.files import replacing
 from flower_mm.registry import HOOKS
 from flower_mm.report.curves import draw_curves, read_scalars
@@ -41,6 +41,9 @@ class RunRecordHook(Hook):
         self.created = time.monotonic()
         self.seconds = {'train': 0.0, 'validate': 0.0}
         self.validations = 0
+        if not runner._resume:  # whose checkpoint has it
+            found = initial_weights(runner.cfg, unwrapped(runner.model))
+            runner.message_hub.update_info(INITIAL, found)
 
     def before_train(self, runner) -> None:
         self.seconds['start'] = time.monotonic() - self.created
@@ -58,7 +61,6 @@ class RunRecordHook(Hook):
             if runner.cfg.get('precision') == 'auto':
                 self.speed_up = speed_up(get_device())
             self.command = _command(runner)
-            self.initial_weights = _initial_weights(runner)
             self.parameters = _parameters(runner)
         self._write(runner, 'running')
 
@@ -142,7 +144,7 @@ class RunRecordHook(Hook):
             ),
             'bfloat16_speed_up': self.speed_up,
             PRETRAINED: hub.get_info(PRETRAINED, None),
-            'initial_weights': self.initial_weights,
+            INITIAL: hub.get_info(INITIAL, None),
             'parameters': self.parameters,
             'photos_on_device': isinstance(
                 runner.train_dataloader, DeviceLoader
@@ -227,13 +229,6 @@ def _classes(runner) -> list[str]:
 def _command(runner) -> str:
     """What was typed; of a run that goes on, what began it."""
     return _noted(runner).get('command') or shlex.join([python(), *sys.argv])
-
-
-def _initial_weights(runner) -> str | None:
-    """What the backbone started from; of a resumed run, what is noted."""
-    if runner._resume:
-        return _noted(runner).get('initial_weights')
-    return initial_weights(runner.cfg, unwrapped(runner.model))
 
 
 def _noted(runner) -> dict:

@@ -22,6 +22,7 @@ NOTED = {
     'best_metric': str,
     'val_weights': str,
     'head_first': dict,
+    'initial_weights': str,
     PRETRAINED: dict,
     WENT_BACK: list,
     SKIPPED: list,

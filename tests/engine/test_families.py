@@ -14,6 +14,7 @@ ROWS = {row['family']: row for row in recorded('families')}
 TRAINING = ('trains_float32', 'trains_bfloat16')
 
 
+@pytest.mark.nightly
 def test_every_family_of_mmpretrain_is_measured():
     assert ROWS.keys() == families().keys()
 

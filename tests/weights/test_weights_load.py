@@ -348,3 +348,17 @@ def test_an_average_without_its_weights(small):
 def test_a_mask_of_the_model_s_own_may_be_infinite(small):
     small.register_buffer('mask', torch.tensor([0, float('-inf')]))
     load_whole(small, copy_of(small), 'x.pth')
+
+
+def test_buffers_that_a_model_drops_while_loading_are_not_missing():
+    def drop(state, *_) -> None:
+        state.pop('table', None)
+
+    model = torch.nn.Linear(2, 2)
+    model.register_buffer('table', torch.ones(3))
+    state = model.state_dict()
+    model._register_load_state_dict_pre_hook(drop)
+    load_whole(model, {'state_dict': state}, 'best.pth')
+    del state['weight']
+    with pytest.raises(UserError, match='Missing key'):
+        load_whole(model, {'state_dict': state}, 'best.pth')

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.numbers import WENT_BACK
-from flower_mm.engine.pretrained import PRETRAINED
+from flower_mm.engine.pretrained import INITIAL, PRETRAINED
 from flower_mm.errors import UserError
 
 MOST = 1 << 40  # epochs and iterations
@@ -22,7 +22,7 @@ NOTED = {
     'best_metric': str,
     'val_weights': str,
     'head_first': dict,
-    'initial_weights': str,
+    INITIAL: str,
     PRETRAINED: dict,
     WENT_BACK: list,
     SKIPPED: list,

@@ -58,8 +58,9 @@ def main() -> None:
         if args.photos:
             rows.append(_duration(args.photos, Path(temporary)))
         else:
-            rows.append(_precision_of_products(products))
-            rows += _recall('drawn products', products, products, temporary)
+            recall = _recall('drawn products', products, products, temporary)
+            copies = sum(row['found'] for row in recall)
+            rows += [_precision_of_products(products, copies), *recall]
         files = {f: sorted(f.glob('*/*.*')) for f in args.folders}
         tuned_on = _tuned_on(
             [file for some in files.values() for file in some]
@@ -122,7 +123,8 @@ def draw_product(rng: Draw) -> Image.Image:
     return image
 
 
-def _precision_of_products(products: list[Photo]) -> dict:
+def _precision_of_products(products: list[Photo], copies: int) -> dict:
+    """Of the found copies and the wrong pairs together."""
     pairs = _pairs(products)
     count = len(products)
     return {
@@ -130,9 +132,9 @@ def _precision_of_products(products: list[Photo]) -> dict:
         'of': 'drawn products',
         'photos': count,
         'pairs': count * (count - 1) // 2,
-        'found': len(pairs),
+        'found': copies + len(pairs),
         'wrong': len(pairs),
-        'share': f'{1 - len(pairs) / (count * (count - 1) // 2):.6f}',
+        'share': f'{copies / (copies + len(pairs)):.3f}',
     }
 
 

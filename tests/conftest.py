@@ -5,11 +5,15 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 from helpers import CLASSES, ROOT, TINY, draw_photo, tool, train_tiny
 
 from flower_mm.cli import wait_asleep
 
+# A busy machine makes no input wrong.
+hypothesis.settings.register_profile('patient', deadline=None)
+hypothesis.settings.load_profile('patient')
 # Before torch is imported here; the tools that tests fork have it from here.
 wait_asleep()
 # A shell's background jobs ignore Ctrl-C and so would the tools that tests

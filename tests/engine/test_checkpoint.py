@@ -39,7 +39,8 @@ def test_the_metric_that_decides(train, config, dataset, tmp_path):
         check=False,
     )
     assert done.returncode == 2
-    assert "no 'f1' among what was validated" in done.stderr
+    assert 'invalid save_best' in done.stderr
+    assert "got 'f1'" in done.stderr
     assert f'{option}=accuracy/top1' in done.stderr
 
 

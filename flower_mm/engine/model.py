@@ -20,6 +20,18 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def backbone_of(model: nn.Module) -> nn.Module:
+    """The network that sees the photos.
+
+    TimmClassifier and HuggingFaceClassifier call it `model`.
+    """
+    network = unwrapped(model)
+    for name in ('backbone', 'model'):
+        if isinstance(found := getattr(network, name, None), nn.Module):
+            return found
+    return network
+
+
 def laid_out(model: nn.Module) -> nn.Module:
     """Use the channels_last memory format where it is safe.
 
@@ -31,7 +43,7 @@ def laid_out(model: nn.Module) -> nn.Module:
     """
     network = unwrapped(model)
     # Heads and necks get pooled features, which are contiguous either way.
-    backbone = getattr(network, 'backbone', network)
+    backbone = backbone_of(network)
     if any(map(_corrupts_memory, network.modules())) or any(
         map(_needs_contiguous, backbone.modules())
     ):

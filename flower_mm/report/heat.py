@@ -17,6 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from flower_mm.engine.model import backbone_of
+
 AT_A_TIME = 16  # photos whose gradients are in memory
 MOST_EXTRA = 8  # tokens that are no patch: class, distillation, registers
 # Colours that the colour-blind tell apart, brighter with more heat.
@@ -59,7 +61,8 @@ def last_map(model: nn.Module, inputs: Tensor) -> nn.Module:
         if tensor is not None and not isinstance(module, nn.Linear):
             outputs.append((module, tensor))
 
-    hooks = [m.register_forward_hook(note) for m in model.backbone.modules()]
+    backbone = backbone_of(model)
+    hooks = [m.register_forward_hook(note) for m in backbone.modules()]
     try:
         score = _scores(model, inputs).amax()
     finally:
@@ -74,7 +77,7 @@ def last_map(model: nn.Module, inputs: Tensor) -> nn.Module:
         )
         if gradient is not None and _as_map(gradient, shape).any():
             return module
-    raise ValueError(f'no part of {type(model.backbone).__name__} is a map')
+    raise ValueError(f'no part of {type(backbone).__name__} is a map')
 
 
 def heat_of(
@@ -107,8 +110,9 @@ def _scores(model: nn.Module, inputs: Tensor) -> Tensor:
     with torch.enable_grad():
         # Weights may be frozen; what follows from the photo has a gradient.
         logits = model(inputs.detach().requires_grad_(), mode='tensor')
+        logits = getattr(logits, 'logits', logits)  # of transformers
         if not isinstance(logits, Tensor) or logits.ndim != 2:
-            name = type(model.head).__name__
+            name = type(getattr(model, 'head', model)).__name__
             raise ValueError(f'{name} has no score for each class')
         return logits - logits.mean(1, keepdim=True)
 

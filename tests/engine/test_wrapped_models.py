@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, TINY, tool, train_tiny
 
+from flower_mm.deploy.classifier import Classifier
 from flower_mm.deploy.model import plain_weights
+from flower_mm.report.heat import heat_maps
 from flower_mm.settings import read_config, settle, use_data_root
 
 TIMM = "dict(_delete_=True, type='TimmClassifier', model_name='test_resnet')"
@@ -76,3 +79,18 @@ def test_it_trains_and_resumes_with_an_average(wrapped, dataset, tmp_path):
         *('test', wrapped, run / 'epoch_2.pth', '--data-root', dataset)
     )
     assert 'top-1' in done.stdout
+
+
+@pytest.mark.parametrize('wrapped', ['timm'], indirect=True)
+def test_its_best_pth_serves_every_tool(wrapped, dataset, tmp_path):
+    run = train_tiny(wrapped, dataset, tmp_path / 'run')
+    tool('report', run)
+    assert (run / 'report.html').is_file()
+    photo = next(dataset.glob('val/*/*.jpg'))
+    assert photo.name in tool('predict', run / 'best.pth', photo).stdout
+    tool('export', run / 'best.pth', '--to', 'onnx', '--data-root', dataset)
+    tool('share', run, tmp_path / 'shared')
+    assert 'test_resnet' in (tmp_path / 'shared' / 'README.md').read_text()
+    model = Classifier(run / 'best.pth').model
+    prepared = [model.prepared(np.zeros((40, 40, 3), np.uint8))]
+    assert heat_maps(model.model, prepared, [0])[0].shape == (32, 32)

@@ -11,6 +11,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
 
 from flower_mm.deploy.export.quiet import quiet
+from flower_mm.engine.model import backbone_of
 from flower_mm.errors import UserError
 
 # What the files call their inputs, their output, and the number of photos.
@@ -49,7 +50,7 @@ def tensor_model(model: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
                 dynamic_shapes=({0: torch.export.Dim(COUNT)},),
             )
     except torch.onnx.OnnxExporterError as error:
-        backbone = type(model.backbone).__name__
+        backbone = type(backbone_of(model)).__name__
         why = str(error.__cause__ or error).strip().partition('\n')[0]
         raise UserError(
             f'{backbone} cannot be exported to ONNX for any number of photos '

@@ -25,6 +25,7 @@ from flower_mm.deploy.serve.guard import guarded
 from flower_mm.deploy.serve.limits import Rate, Room
 from flower_mm.deploy.serve.page import Page
 from flower_mm.deploy.serve.upload import Upload, photos_of
+from flower_mm.engine.model import backbone_of
 from flower_mm.errors import printable
 
 T = TypeVar('T')
@@ -54,7 +55,7 @@ class Service:
             'sha256': sha256,
         }
         self.about = self._model | {
-            'backbone': type(model.model.backbone).__name__,
+            'backbone': type(backbone_of(model.model)).__name__,
             'classes': classifier.classes,
             'top1': model.top1,
         }

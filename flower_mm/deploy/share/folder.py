@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from PIL import Image
 
 from flower_mm.deploy.classifier import Classifier
@@ -195,6 +195,12 @@ def _onnx(part: Path, best: Path, data_root: str) -> list[tuple[Path, str]]:
     return files
 
 
+def _architecture(model: ConfigDict) -> str:
+    """The name of a network that the table of weights does not have."""
+    part = model.get('backbone', model)
+    return str(part.get('model_name', part.type))
+
+
 def _model(checkpoint: dict, config: Config) -> Model:
     state = checkpoint['state_dict']
     backbone = {
@@ -207,7 +213,7 @@ def _model(checkpoint: dict, config: Config) -> Model:
     return Model(
         read_table()[name].architecture
         if name
-        else str(config.model.backbone.type),
+        else _architecture(config.model),
         parameters_of(state),
         checked(meta.get('pretrained'), dict),
         'pretrained' in meta,

@@ -189,3 +189,41 @@ def test_another_place_from_python(kind, mailed, photo, address, tmp_path):
     with pytest.raises(UserError, match='is refused: its config has'):
         Classifier(run)(photo)
     assert not asked
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        {
+            'type': 'VisionTransformer',
+            'patch_cfg': {'conv_type': 'of_a_stranger'},
+        },
+        {
+            'type': 'VisionTransformer',
+            # A scope and a number; mmengine imports `SCOPE.registry`.
+            'patch_cfg': {'conv_type': 'of_a_stranger1.2'},
+        },
+        {
+            'type': 'ConvModule',
+            'in_channels': 3,
+            'out_channels': 8,
+            'kernel_size': 3,
+            'padding_mode': 'of_a_stranger',
+        },
+    ],
+)
+def test_names_of_modules_in_other_arguments_than_type(
+    backbone, plain_run, tmp_path, monkeypatch
+):
+    module = f'open({str(tmp_path / "canary")!r}, "w").close()'
+    (tmp_path / 'of_a_stranger.py').write_text(module)
+    (tmp_path / 'of_a_stranger1').mkdir()
+    (tmp_path / 'of_a_stranger1' / 'registry.py').write_text(module)
+    # As where Python runs in the folder that was received.
+    monkeypatch.syspath_prepend(tmp_path)
+    found = torch.load(plain_run / 'best.pth', weights_only=True)
+    found['meta']['cfg']['model']['backbone'] = backbone
+    torch.save(found, tmp_path / 'best.pth')
+    with pytest.raises(UserError, match='can be built from'):
+        Classifier(tmp_path / 'best.pth')
+    assert not (tmp_path / 'canary').exists()

@@ -14,6 +14,7 @@ from torch import nn
 from flower_mm.datasets.draws import drawing
 from flower_mm.datasets.loading import as_load_photo
 from flower_mm.deploy.limited_build import LimitedBuild
+from flower_mm.deploy.registered_names import registered_names_only
 from flower_mm.engine.device import use_device
 from flower_mm.engine.ema import METRIC
 from flower_mm.engine.float32 import classify_in_float32
@@ -74,12 +75,13 @@ class TrainedModel:
         )
         if plain:
             found = {'state_dict': plain_weights(found)}
-        # The size of the model is a stranger's choice, unless it is one's own.
+        # Its parts are a stranger's choice, unless the config is one's own.
         limit = nullcontext() if config else LimitedBuild(_tensors(found))
+        names = nullcontext() if config else registered_names_only()
         with self._failing_as(
             'holds no config that a model can be built from'
         ):
-            with limit:
+            with names, limit:
                 model = _build_model(cfg)
             steps = _build_pipeline(cfg)
         load_whole(model, found, checkpoint)

@@ -86,6 +86,64 @@ def has_a_zip_within_its_tensors(path: Path, canary: Path, good: dict) -> None:
     path.write_bytes(safetensors.torch.save({'x': numbers}))
 
 
+def has_a_large_zip_within_its_tensors(
+    path: Path, canary: Path, good: dict
+) -> None:
+    """One whose end says that its sizes are in a record of their own."""
+    has_a_zip_within_its_tensors(path, canary, good)
+    numbers = safetensors.torch.load_file(path)['x'].numpy().tobytes()
+    end = numbers.rindex(b'PK\x05\x06')
+    size, place = struct.unpack('<II', numbers[end + 12 : end + 20])
+    record = struct.pack(
+        '<4sQHHIIQQQQ', b'PK\6\6', 44, 45, 45, 0, 0, 1, 1, size, place
+    )
+    locator = struct.pack('<4sIQI', b'PK\6\7', 0, end, 1)
+    short = struct.pack(
+        '<4sHHHHIIH',
+        b'PK\5\6',
+        0,
+        0,
+        *[(1 << 16) - 1] * 2,
+        *[(1 << 32) - 1] * 2,
+        0,
+    )
+    numbers = numbers[:end] + record + locator + short
+    with zipfile.ZipFile(io.BytesIO(numbers)) as archive:
+        assert archive.namelist() == ['mc.py']
+    tensor = torch.frombuffer(bytearray(numbers), dtype=torch.int8)
+    path.write_bytes(safetensors.torch.save({'x': tensor}))
+
+
+def has_bytes_in_its_directory(path: Path, canary: Path, good: dict) -> None:
+    """Behind a field that torch writes for parts over 4 GB."""
+    torch.save(good, path)
+    content = path.read_bytes()
+    end = content.rindex(b'PK\x05\x06')
+    size, place = struct.unpack('<II', content[end + 12 : end + 20])
+    header = content[place : place + 46]
+    name, extra = struct.unpack('<HH', header[28:32])
+    fields = b'\x01\x00\x00\x00' + b'##\x08\x00#!python'
+    first = place + 46 + name + extra
+    path.write_bytes(
+        content[: place + 30]
+        + struct.pack('<H', extra + len(fields))
+        + content[place + 32 : first]
+        + fields
+        + content[first : place + size]
+        + content[end : end + 12]
+        + struct.pack('<I', size + len(fields))
+        + content[end + 16 :]
+    )
+
+
+def has_other_names_inside(path: Path, canary: Path, good: dict) -> None:
+    """Tools that do not look for the directory unpack a module."""
+    torch.save(good, path)
+    name = f'{path.stem}/version'.encode()
+    hidden = b'mc.py'.rjust(len(name), b'/')
+    path.write_bytes(path.read_bytes().replace(name, hidden, 1))
+
+
 def has_bytes_behind_its_tensors(path: Path, canary: Path, good: dict) -> None:
     content = safetensors.torch.save(good['state_dict'])
     path.write_bytes(content + b'#')
@@ -115,6 +173,9 @@ POLYGLOTS = (
     (has_bytes_behind_the_old_format, 'foreign bytes behind'),
     (has_a_zip_behind_its_tensors, 'a zip as well'),
     (has_a_zip_within_its_tensors, 'a zip as well'),
+    (has_a_large_zip_within_its_tensors, 'a zip as well'),
+    (has_bytes_in_its_directory, 'foreign bytes between'),
+    (has_other_names_inside, 'other names inside'),
     (has_bytes_behind_its_tensors, 'foreign bytes behind'),
     (has_bytes_between_its_tensors, 'foreign bytes between'),
 )

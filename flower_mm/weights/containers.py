@@ -22,9 +22,10 @@ SMALL_MEMBERS = (
 )
 LONGEST_SMALL_MEMBER = 100  # bytes
 LOCAL_HEADER, CENTRAL_HEADER, END = 30, 46, 22  # bytes
-ZIP64_END = 56 + 20  # the record and its locator
+ZIP64_LOCATOR = 20
+ZIP64_END = 56 + ZIP64_LOCATOR  # the record and its locator
 LOCAL, DESCRIPTOR = b'PK\x03\x04', b'PK\x07\x08'
-HAS_DESCRIPTOR = 8  # a flag
+HAS_DESCRIPTOR, UTF8 = 8, 0x800  # flags
 ZIP64_FIELD = b'\x01\x00'
 PADDING_FIELD, PADDING = b'FB', b'Z'  # with which torch aligns tensors
 LONGEST_COMMENT = 0xFFFF  # behind which a zip may end
@@ -60,8 +61,9 @@ def check_layout(file: BinaryIO, size: int, archive: ZipFile) -> None:
         length, name_length = _record(file, entry)
         place += length
         names += name_length
-        if entry.comment or entry.extra[:2] not in (b'', ZIP64_FIELD):
+        if entry.comment:
             raise _foreign('between')
+        _check_extra(entry.extra)
         names += len(entry.extra)
     if place != archive.start_dir:
         raise _foreign('between')
@@ -72,7 +74,7 @@ def check_layout(file: BinaryIO, size: int, archive: ZipFile) -> None:
 
 def check_end(file: BinaryIO, size: int) -> None:
     """Refuse a file of another kind that ends like a zip."""
-    length = min(size, LONGEST_COMMENT + END)
+    length = min(size, LONGEST_COMMENT + END + ZIP64_LOCATOR)
     file.seek(size - length)
     tail = file.read(length)
     place = len(tail)
@@ -80,6 +82,8 @@ def check_end(file: BinaryIO, size: int) -> None:
         record = tail[place : place + END]
         if len(record) < END:
             continue
+        if tail[max(place - ZIP64_LOCATOR, 0) :].startswith(b'PK\x06\x07'):
+            raise Refused('is refused: it is a zip as well.')
         directory = int.from_bytes(record[12:16], 'little')
         start = size - length + place - directory
         if start >= 0:
@@ -96,7 +100,10 @@ def _record(file: BinaryIO, entry: ZipInfo) -> tuple[int, int]:
         raise ValueError('a zip whose parts are elsewhere')
     (flags,) = struct.unpack('<H', header[6:8])
     name, extra = struct.unpack('<HH', header[26:30])
-    file.seek(name, 1)
+    # Readers that go from part to part know no other name.
+    coding = 'utf-8' if flags & UTF8 else 'cp437'
+    if file.read(name) != entry.orig_filename.encode(coding):
+        raise Refused('is refused: its parts have other names inside.')
     _check_extra(file.read(extra))
     length = LOCAL_HEADER + name + extra + entry.compress_size
     if flags & HAS_DESCRIPTOR:

@@ -11,9 +11,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+# Where a cell begins: where the language of the machine separates numbers by
+# commas, spreadsheets split lines at semicolons, whatever is quoted.
+_STARTS = '(^|[;\t\r\n])'
 # What formulas begin with in some spreadsheet, full-width signs in those of
-# East Asia; after the apostrophes that a name may have already.
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+# East Asia; after quotes and spaces that a name may have before.
+_FORMULA = '(?=[\'" ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])'
+_UNMARKED = re.compile(_STARTS + _FORMULA)
+_MARKED = re.compile(f"{_STARTS}'{_FORMULA}")
 _NUMBER = re.compile(r'[+-]?\d+(\.\d+)?([eE][+-]?\d+)?', re.ASCII)
 
 
@@ -21,13 +26,12 @@ def as_cell(value: object) -> object:
     """The value, as text that a spreadsheet shows as it is."""
     if not isinstance(value, str) or _NUMBER.fullmatch(value):
         return value
-    return f"'{value}" if _FORMULA.match(value) else value
+    return _UNMARKED.sub(r"\1'", value)
 
 
 def from_cell(text: str) -> str:
     """What `as_cell` was given."""
-    marked = text.startswith("'") and _FORMULA.match(text)
-    return text[1:] if marked else text
+    return _MARKED.sub(r'\1', text)
 
 
 def write_row(file: IO[str], cells: Iterable[object]) -> None:

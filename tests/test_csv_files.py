@@ -35,6 +35,12 @@ NAMES = [
     "''@kept",
     "'plain",
     '-rose-',
+    ' =1+1',
+    '"=1+1',
+    f'a;{EVIL}',
+    f'a;"{EVIL}',
+    f'a\n{EVIL}',
+    ";'=kept",
 ]
 RUNS = re.compile('[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]')
 
@@ -72,6 +78,16 @@ def test_names_are_read_as_they_were_written(name):
 def test_no_name_is_a_formula(name):
     assert not RUNS.match(as_cell(name))
     assert from_cell(as_cell(name)) == name
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_no_part_is_a_formula_where_semicolons_separate(name):
+    """As Excel opens a file where numbers have decimal commas."""
+    file = io.StringIO(newline='')
+    write_row(file, ['photo.jpg', name, 'rose'])
+    lines = file.getvalue().splitlines()
+    parts = [part for row in csv.reader(lines, delimiter=';') for part in row]
+    assert [part for part in parts if RUNS.match(part)] == []
 
 
 @pytest.mark.parametrize(

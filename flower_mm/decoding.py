@@ -31,9 +31,6 @@ MAX_RATIO = 200
 # A JPEG may go through its pixels in several scans; cameras make one, programs
 # ten. A scan of 300 bytes takes 0.1 s, and a megabyte holds 3000 of them.
 MAX_SCANS = 100
-# Long side by short side. A pipeline brings the short one to 256 pixels or so,
-# and the long one with it: of 32 x 1,000,000 pixels that would make 6 GB.
-MAX_RATIO = 200
 # PostScript and the like would start other programs: name what is allowed.
 # (MPO, two JPEGs in one file, is opened as JPEG.)
 FORMATS = (

@@ -227,3 +227,29 @@ def test_names_of_modules_in_other_arguments_than_type(
     with pytest.raises(UserError, match='can be built from'):
         Classifier(tmp_path / 'best.pth')
     assert not (tmp_path / 'canary').exists()
+
+
+@pytest.mark.parametrize(
+    'steps',
+    [
+        [
+            # 1 pixel wide, which a resize makes 8 million pixels long.
+            {'type': 'CenterCrop', 'crop_size': (4096, 1), 'auto_pad': True},
+            {'type': 'ResizeEdge', 'scale': 2048, 'backend': 'pillow'},
+        ],
+        [
+            {'type': 'Resize', 'scale': (4096, 4096)},
+            {'type': 'NumpyToPIL'},
+            *[{'type': 'torchvision/Pad', 'padding': 4096}] * 3,
+            {'type': 'PILToNumpy'},
+        ],
+    ],
+)
+def test_images_that_grow(steps, plain_run, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr('flower_mm.deploy.model.MOST_PIXELS', 1 << 25)
+    found = torch.load(plain_run / 'best.pth', weights_only=True)
+    dataset = found['meta']['cfg']['test_dataloader']['dataset']
+    dataset['pipeline'][1:1] = steps
+    torch.save(found, tmp_path / 'best.pth')
+    with pytest.raises(UserError, match='it makes an image of'):
+        Classifier(tmp_path / 'best.pth')(photo)

@@ -13,6 +13,7 @@ from torch import nn
 
 from flower_mm.datasets.draws import drawing
 from flower_mm.datasets.loading import as_load_photo
+from flower_mm.decoding import MAX_RATIO
 from flower_mm.deploy.limited_build import LimitedBuild
 from flower_mm.deploy.registered_names import registered_names_only
 from flower_mm.engine.device import use_device
@@ -22,6 +23,7 @@ from flower_mm.engine.model import laid_out
 from flower_mm.engine.precision import PAYS, speed_up
 from flower_mm.errors import UserError, is_out_of_memory, printable
 from flower_mm.registry import MODELS, TRANSFORMS
+from flower_mm.weights.allowed_transforms import LARGEST_SHORT_SIDE
 from flower_mm.weights.config import config_of
 from flower_mm.weights.load import load_whole
 from flower_mm.weights.read import read_checkpoint
@@ -35,6 +37,8 @@ DRAW_NOTHING = {
     'Resize',
     'ResizeEdge',
 }
+# What a resize of the longest photo comes to.
+MOST_PIXELS = MAX_RATIO * LARGEST_SHORT_SIDE**2
 
 
 class TrainedModel:
@@ -102,7 +106,10 @@ class TrainedModel:
         # The same draws as in validation.
         draws = drawing(0, 0, index) if self._draws else nullcontext()
         with self._failing_as('has a test pipeline that fails'), draws:
-            return self.rest(photo)
+            for step in self.rest.transforms:
+                photo = step(photo)
+                _check_size(photo.get('img'))
+            return photo
 
     def scores(self, batch: list[dict]) -> np.ndarray:
         """(photos, classes), each row sums to 1."""
@@ -154,6 +161,20 @@ class TrainedModel:
         metrics = self.meta.get('metrics')
         top1 = metrics.get(METRIC) if isinstance(metrics, dict) else None
         return top1 if isinstance(top1, float) else None
+
+
+def _check_size(image: object) -> None:
+    """Refuse what the next steps would fill the memory with."""
+    if isinstance(image, torch.Tensor):
+        height, width = image.shape[-2:]
+    elif isinstance(image, np.ndarray):
+        height, width = image.shape[:2]
+    else:
+        width, height = getattr(image, 'size', (1, 1))
+    low, high = sorted((height, width))
+    # Rounded to whole pixels, a narrow photo becomes up to twice as narrow.
+    if high > 2 * MAX_RATIO * low or low * high > MOST_PIXELS:
+        raise ValueError(f'it makes an image of {width} x {height} pixels')
 
 
 def _in_bfloat16(cfg: Config, kind: str) -> bool:

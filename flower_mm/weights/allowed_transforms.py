@@ -19,7 +19,7 @@ from flower_mm.weights.allowed_values import (
 )
 
 LARGEST_SIDE = 4096  # pixels
-# With the ratio of sides that deploy.photo.MAX_RATIO allows, 2048 is 2.5 GB.
+# With the ratio of sides that decoding.MAX_RATIO allows, 2048 is 2.5 GB.
 LARGEST_SHORT_SIDE = 2048
 
 _side = integer(1, LARGEST_SIDE)

@@ -56,6 +56,12 @@ def import_modules(names: Sequence[str], here: bool = False) -> None:
     """
     if isinstance(names, str):
         raise UserError(f'invalid imports: expected a list, got {names!r}')
+    if names:
+        from flower_mm.registry import MODELS, TRANSFORMS
+
+        # First, so that a name which they have fails in the user's module.
+        MODELS.import_from_location()
+        TRANSFORMS.import_from_location()
     for name in names:
         folder = str(Path.cwd()) if here else None
         module = name

@@ -177,3 +177,22 @@ def test_a_module_that_fails(tmp_path, monkeypatch):
 )
 def test_the_users_own_modules_in_a_config(imports, own):
     assert own_imports({'custom_imports': imports}) == own
+
+
+def test_a_name_that_mmpretrain_has(tmp_path):
+    """In a new process, which has not loaded MMPretrain's parts yet."""
+    (tmp_path / 'taken.py').write_text(
+        'from mmpretrain.registry import TRANSFORMS\n'
+        '@TRANSFORMS.register_module()\n'
+        'class Invert:\n    pass\n'
+    )
+    done = tool(
+        'predict',
+        tmp_path / 'best.pth',
+        'photo.jpg',
+        '--import',
+        tmp_path / 'taken.py',
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert 'taken failed: KeyError' in done.stderr

@@ -47,6 +47,11 @@ def add_import_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def how_to_import(module: str = 'MODULE') -> str:
+    """The user's word that allows the parts of a module."""
+    return f"--import {module}, in Python Classifier(imports=['{module}'])"
+
+
 def import_modules(names: Sequence[str], here: bool = False) -> None:
     """Import modules that the user has named, and allow their parts.
 

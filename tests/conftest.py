@@ -42,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='session')
 def dataset(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp('dataset') / 'flowers'
-    tool('prepare_dataset', photos, '--out', out, '--val', '0.3')
+    tool('prepare_dataset', photos, '--out', out, '--val', '0.35')
     return out
 
 

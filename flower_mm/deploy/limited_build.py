@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 # Buffers and initial values that a file does not hold are smaller than this,
 # and a tensor takes fewer steps to make.
 SPARE_NUMBERS = 16_000_000
-SPARE_STEPS = 100_000
+SPARE_STEPS = 20_000
 NUMBERS_EACH, STEPS_EACH = 4, 200
 
 

@@ -57,6 +57,8 @@ AS_WEIGHTS = frozenset(
         'step_size',
     )
 )
+# Those that an optimizer takes the root of.
+SQUARES = frozenset(('exp_avg_sq', 'max_exp_avg_sq', 'square_avg', 'sum'))
 HIGHEST = 1e4  # times the initial learning rate
 
 
@@ -92,6 +94,8 @@ def check_stored(checkpoint: dict) -> None:
                 _integer(field, value, 0, iteration)
             elif value is not None:
                 _finite(field, value)
+                if key in SQUARES and bool((torch.as_tensor(value) < 0).any()):
+                    raise StateError(field, 'numbers of 0 or more', value)
     base = optimizer.get('base_param_settings')
     if base is not None:
         field = 'optimizer.base_param_settings'

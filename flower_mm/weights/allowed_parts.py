@@ -13,6 +13,7 @@ from pathlib import Path
 from mmengine.registry import Registry
 
 from flower_mm.errors import printable
+from flower_mm.imports import how_to_import
 from flower_mm.registry import MODELS
 from flower_mm.weights.allowed_values import (
     LONGEST_LIST,
@@ -187,9 +188,8 @@ class PartChecker:
                 self.part(item, f'{place}.{i}', depth + 1)
                 for i, item in enumerate(value)
             ]
-        if value is None or is_flag(value) or is_number(value):
-            return value
-        if is_word(value):
+        is_plain = is_flag(value) or is_number(value) or is_word(value)
+        if value is None or is_plain:
             return value
         if isinstance(value, (int, float, str)):
             raise StrangeError(f'has {short(value)} at {place}')
@@ -204,8 +204,8 @@ class PartChecker:
             classes = self.registered(MODELS, part['type'], where)
             part = part | {'type': bare_name(part['type'])}
             for cls in classes:
-                if special := WRAPPERS.get(_full_name(cls)):
-                    return special(self, part, place, depth)
+                if rebuild := WRAPPERS.get(_full_name(cls)):
+                    return rebuild(self, part, place, depth)
             names = set.union(*map(argument_names, classes)) | BUILDER_KEYS
         kept = {}
         for key, value in part.items():
@@ -235,7 +235,7 @@ class PartChecker:
             raise StrangeError(
                 f'names {short(name)} at {place}, no part of a classifier '
                 'that mmpretrain or flower_mm has; if it is in a module of '
-                'your own: --import MODULE'
+                f'your own: {how_to_import()}'
             )
         if not all(
             inspect.isclass(cls)
@@ -265,7 +265,8 @@ class PartChecker:
         )
         if not module:
             return ''
-        return f'; if {printable(module, 60)} is your own: --import {module}'
+        module = printable(module, 60)
+        return f'; if {module} is your own: {how_to_import(module)}'
 
 
 def _timm(checker: PartChecker, part: dict, place: str, depth: int) -> dict:

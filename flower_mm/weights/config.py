@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.errors import UserError, printable
-from flower_mm.imports import allowed_modules
+from flower_mm.imports import allowed_modules, how_to_import
 from flower_mm.registry import TRANSFORMS
 from flower_mm.weights import allowed_transforms
 from flower_mm.weights.allowed_parts import (
@@ -146,7 +146,7 @@ def _checked_step(checker: PartChecker, step: object, place: str) -> dict:
     ):
         raise StrangeError(
             f'names {short(step.get("type"))} at {place}.type, no transform '
-            'from a photo to a model; one of your own takes --import MODULE'
+            f'from a photo to a model; if it is your own: {how_to_import()}'
         )
     # A default that MMEngine writes out.
     values = {

@@ -69,7 +69,7 @@ def alone(config, dataset, tmp_path_factory) -> Path:
 
 def test_alone_it_is_a_whole_training(alone, config, dataset):
     said = alone.with_name('log').read_text()
-    assert 'head fitted on 38 photos in' in said
+    assert 'head fitted on 39 photos in' in said
     assert 'epoch 0' in said
     found = torch.load(alone / 'best.pth', weights_only=True)['meta']
     top1 = found['metrics']['accuracy/top1']
@@ -78,7 +78,7 @@ def test_alone_it_is_a_whole_training(alone, config, dataset):
     record = json.loads((alone / 'run.json').read_text())
     assert record['status'] == 'finished'
     assert record['result']['best_epoch'] == 0
-    assert record['head_first']['photos'] == 38
+    assert record['head_first']['photos'] == 39
     assert (alone / 'report.html').is_file()
     done = tool('test', config, alone / 'best.pth', '--data-root', dataset)
     assert f'top-1 {top1:.2f} %' in done.stdout

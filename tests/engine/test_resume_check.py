@@ -158,7 +158,7 @@ def test_every_value_of_a_state_may_be_hostile(begun, checked):
         ('meta.epoch', -1),
         ('meta.epoch', 2**59),
         ('meta.iter', 2**59),
-        ('meta.iter', 6),
+        ('meta.iter', 7),
         ('meta.seed', 2**70),
         ('optimizer.param_groups.0.lr', 1e300),
         ('optimizer.param_groups.0.lr', float('nan')),
@@ -186,6 +186,16 @@ def test_the_field_is_named(way, value, begun, checked):
         found = replaced(found, tuple(keys), value)
     with pytest.raises(UserError, match=keys[-1] if keys[-1] != 1 else 'par'):
         checked(found)
+
+
+@pytest.mark.parametrize('begun', [VARIANTS['AdamW']], indirect=True)
+def test_a_negative_variance_is_refused(begun):
+    """Its root is NaN, which would be found an iteration later."""
+    found = torch.load(begun[1], weights_only=True)
+    check_stored(found)
+    found['optimizer']['state'][0]['exp_avg_sq'][0] = -1.0
+    with pytest.raises(UserError, match=r'state\.0\.exp_avg_sq'):
+        check_stored(found)
 
 
 @pytest.mark.parametrize('flag', [[], ANYWAY], ids=['', 'anyway'])

@@ -22,6 +22,12 @@ class Options(DictAction):
             super().__call__(parser, namespace, values, option_string)
         except AssertionError as error:  # brackets
             parser.error(f'{option_string}: {error}')
+        except RecursionError:  # a comma in a dict that is in a list
+            parser.error(
+                f'{option_string}: invalid value in {" ".join(values)}: '
+                'expected numbers, words, lists and tuples; dicts go into '
+                'the config file'
+            )
         words = f'{self.dest}_words'
         setattr(namespace, words, getattr(namespace, words, []) + values)
 

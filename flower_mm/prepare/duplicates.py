@@ -87,12 +87,19 @@ def group(photos: list[Photo]) -> list[int]:
     with_thumb = defaultdict(list)
     for i in different:
         with_thumb[photos[i].thumb].append(i)
+    copies = set()
     for same in with_thumb.values():
         # Flat photos too: equal pixels are equal.
         for members in identical([photos[i] for i in same]):
             for k in members[1:]:
                 join(same[members[0]], same[k])
-    textured = [i for i in different if _contrast(photos[i]) >= MIN_CONTRAST]
+                copies.add(same[k])
+    # Copies would be each other's neighbours and hide all others.
+    textured = [
+        i
+        for i in different
+        if i not in copies and _contrast(photos[i]) >= MIN_CONTRAST
+    ]
     for i, j in near_pairs([photos[i] for i in textured]):
         join(textured[i], textured[j])
     return [root(i) for i in range(len(photos))]

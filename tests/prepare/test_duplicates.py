@@ -256,3 +256,16 @@ def test_real_product_photos():
         ('glass/glass176', 'plastic/plastic152'),
         ('glass/glass389', 'plastic/plastic332'),
     }
+
+
+def test_copies_do_not_hide_near_duplicates(scanned):
+    photo = picture(1, BIG)
+    numbers = range(duplicates.NEIGHBOURS + 2)
+    photos = scanned(
+        **{f'one{number}': photo for number in numbers},
+        **{f'smaller{number}': photo.resize((160, 120)) for number in numbers},
+    )
+    # Other bytes of the same pixels.
+    for number, copy in enumerate(photos):
+        copy.sha256 = bytes([number]) * 32
+    assert set(group(photos)) == {0}

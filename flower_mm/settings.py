@@ -42,6 +42,14 @@ WRAPPERS = {
     'HuggingFaceClassifier': 'num_labels',
     'TimmClassifier': 'num_classes',
 }
+# Sections that may be None or missing, as in MMEngine.
+FILLED_IN = (
+    'default_hooks',
+    'data_preprocessor',
+    'randomness',
+    'env_cfg',
+    'visualizer',
+)
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -205,16 +213,21 @@ def settle(cfg: Config) -> list[str]:
 
 def fill_in(cfg: Config) -> None:
     """Replace None by what MMEngine's Runner and MMPretrain take for it."""
-    for key in ('default_hooks', 'data_preprocessor', 'randomness'):
+    for key in FILLED_IN[:3]:
         if cfg.get(key) is None:
             cfg[key] = ConfigDict()
-    cfg.randomness.setdefault('seed', None)
     if cfg.get('env_cfg') is None:
         cfg.env_cfg = ConfigDict(dist_cfg={'backend': 'nccl'})
     if cfg.get('visualizer') is None:
         cfg.visualizer = ConfigDict(
             type='Visualizer', vis_backends=[{'type': 'LocalVisBackend'}]
         )
+    for key in FILLED_IN:
+        if not isinstance(cfg[key], dict):
+            raise UserError(
+                f'invalid {key}: expected a dict, got {cfg[key]!r:.80}'
+            )
+    cfg.randomness.setdefault('seed', None)
     if cfg.visualizer.get('vis_backends') is None:
         cfg.visualizer.vis_backends = []
 

@@ -20,11 +20,16 @@ PAYS = 1.2  # times as fast; less is within what a probe may be wrong by
 TIMES = 5
 
 
-def choose_precision(cfg: Config, device: str) -> None:
+def choose_precision(
+    cfg: Config, device: str, all_ranks: bool = False
+) -> None:
     """Settle `precision = 'auto'` of a config: bfloat16 where it pays.
 
     A wrapper that the config or --amp names stays. So that best.pth was
     measured as it was trained, validation and testing follow.
+
+    Where `all_ranks` of a distributed run call this, rank 0 decides for all.
+    The checks before a training call it on one rank alone.
     """
     wanted = cfg.get('precision')
     if wanted not in (None, 'auto', 'float32'):
@@ -39,16 +44,18 @@ def choose_precision(cfg: Config, device: str) -> None:
     if cfg.optim_wrapper.get('type') not in (None, 'OptimWrapper'):
         cfg.precision = None  # keep_precision leaves this wrapper as well
         return
-    if _pays(cfg, device):
+    if _pays(cfg, device, all_ranks):
         use_bfloat16(cfg)
 
 
-def _pays(cfg: Config, device: str) -> bool:
-    """Whether bfloat16 is faster; rank 0 decides for all processes.
+def _pays(cfg: Config, device: str, all_ranks: bool) -> bool:
+    """Whether bfloat16 is faster.
 
-    Their measurements may differ, and a model that is trained in two
-    precisions at once is trained in neither.
+    Measurements of several ranks may differ, and a model that is trained in
+    two precisions at once is trained in neither.
     """
+    if not all_ranks:
+        return speed_up(device) >= PAYS
     join_group(cfg)
     pays = [is_main_process() and speed_up(device) >= PAYS]
     broadcast_object_list(pays, 0)

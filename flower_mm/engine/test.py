@@ -96,7 +96,7 @@ def configure(args: argparse.Namespace) -> Config:
         )
     loader = cfg.test_dataloader
     device = use_device(args.device, args.launcher)
-    choose_precision(cfg, device)
+    choose_precision(cfg, device, all_ranks=True)
     loader.setdefault('pin_memory', device == 'cuda')
     if args.no_pin_memory:
         loader.pin_memory = False

@@ -47,8 +47,13 @@ from flower_mm.settings import (
 warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
 
 
-def configure(cfg: Config, args: argparse.Namespace) -> None:
-    """Put the command line into the config, with MMPretrain's meanings."""
+def configure(
+    cfg: Config, args: argparse.Namespace, all_ranks: bool = False
+) -> None:
+    """Put the command line into the config, with MMPretrain's meanings.
+
+    `all_ranks` says that all processes of a distributed run call this.
+    """
     fill_in(cfg)
     if args.data_root:
         use_data_root(cfg, args.data_root)
@@ -59,15 +64,16 @@ def configure(cfg: Config, args: argparse.Namespace) -> None:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    group = cfg.env_cfg.get('dist_cfg') or {}
-    device = use_device(args.device, args.launcher, group.get('timeout'))
+    group = cfg.env_cfg.get('dist_cfg')
+    timeout = group.get('timeout') if isinstance(group, dict) else None
+    device = use_device(args.device, args.launcher, timeout)
     if args.amp:
         if device == 'cuda':
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         else:
             use_bfloat16(cfg)
-    choose_precision(cfg, device)
+    choose_precision(cfg, device, all_ranks)
     if args.resume == '':
         raise UserError('--resume names a checkpoint, or nothing at all')
     if args.resume or args.resume_anyway:
@@ -173,7 +179,7 @@ def _complete_loader(
 
 def train(cfg: Config, args: argparse.Namespace) -> int | None:
     """Run `tools/train.py` with its parsed arguments."""
-    configure(cfg, args)
+    configure(cfg, args, all_ranks=True)
     settle(cfg)
     keep_memory()
     folder = Path(cfg.work_dir)

@@ -9,6 +9,7 @@ from pathlib import Path
 import forked
 import pytest
 import torch
+from helpers import ROOT
 from mmengine.config import Config
 
 from benchmarks.kill_anywhere.same import differences
@@ -136,7 +137,7 @@ precision.speed_up = speed_up
 cfg = Config(dict(
     precision='auto', launcher='pytorch', val_cfg={}, test_cfg={},
     optim_wrapper=dict(type='OptimWrapper')))
-precision.choose_precision(cfg, use_device('cpu', 'pytorch'))
+precision.choose_precision(cfg, use_device('cpu', 'pytorch'), all_ranks=True)
 text = f'{cfg.optim_wrapper.type} {cfg.val_cfg.get("fp16")} {len(asked)}'
 Path(sys.argv[1], str(rank)).write_text(text)
 leave_group()
@@ -168,6 +169,28 @@ def test_rank_0_decides_for_all(faster, kind, fp16, tmp_path):
 
 class Stop(Exception):  # noqa: N818
     """Ends a probe before it needs the device."""
+
+
+def test_ranks_train_in_one_precision_behind_the_checks(
+    home, config, dataset, tmp_path
+):
+    """The checks run on rank 0 alone, and choose a precision as well."""
+    done = subprocess.run(
+        [
+            *(sys.executable, '-m', 'torch.distributed.run'),
+            *('--standalone', '--nproc-per-node=2', ROOT / 'tools/train.py'),
+            *(config, '--launcher=pytorch', '--device=cpu', '--no-report'),
+            *(f'--data-root={dataset}', f'--work-dir={tmp_path / "run"}'),
+            *('--cfg-options', 'train_cfg.max_epochs=1', 'precision=auto'),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,  # it hung
+        env={**os.environ, 'OMP_NUM_THREADS': '1', **pays(home, 2.0)},
+    )
+    assert done.returncode == 0, done.stderr
+    meta = torch.load(tmp_path / 'run' / 'best.pth', weights_only=True)['meta']
+    assert meta['cfg']['optim_wrapper']['type'] == 'Bf16OptimWrapper'
 
 
 @pytest.mark.parametrize(('kind', 'touched'), [('cuda', [3]), ('cpu', [])])

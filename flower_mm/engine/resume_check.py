@@ -94,7 +94,10 @@ def check_stored(checkpoint: dict) -> None:
                 _integer(field, value, 0, iteration)
             elif value is not None:
                 _finite(field, value)
-                if key in SQUARES and bool((torch.as_tensor(value) < 0).any()):
+                negative = value < 0
+                if isinstance(negative, torch.Tensor):
+                    negative = bool(negative.any())
+                if negative and key in SQUARES:
                     raise StateError(field, 'numbers of 0 or more', value)
     base = optimizer.get('base_param_settings')
     if base is not None:

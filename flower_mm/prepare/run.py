@@ -98,6 +98,14 @@ def prepare(
     if options.how == 'none':
         trust(goal)
     print(made.report.screen(out / write.REPORT))
+    held = made.report.counts.get('val', {})
+    if options.val and not any(held.values()):
+        print(
+            f'{out} has no photos for validation: each class has one photo, '
+            f'or near-duplicates of one (listed in {out / write.REPORT}).\n'
+            'Add other photos, and run this again.'
+        )
+        return
     config = 'configs/flower/resnet50_flower.py'
     print(
         f'{out} is ready. Train with:\n'
@@ -226,7 +234,7 @@ def _stop(bad: dict[str, str]) -> None:
     print('\n'.join(first(lines, MOST_ON_SCREEN)))
     raise UserError(
         f'{len(bad)} of the files cannot be used (listed above); nothing was '
-        'written.\nMend or remove them, or leave them out with --on-bad skip'
+        'written.\nFix or remove them, or leave them out with --on-bad skip'
     )
 
 
@@ -341,7 +349,7 @@ def _remark(report: Report) -> None:
         none = [name for name, count in counts.items() if not count]
         if none:
             report.remarks.append(
-                f'Too few photos to have any in {side}: '
+                f'Too few different photos to have any in {side}: '
                 f'{", ".join(none[:10])}'
                 + (f' and {len(none) - 10} more' if len(none) > 10 else '')
             )

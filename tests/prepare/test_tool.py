@@ -140,6 +140,18 @@ def test_screen(photos, out):
     assert set(sides(out).values()) == {'train', 'val', 'test'}
 
 
+def test_a_dataset_without_validation_is_not_called_ready(tmp_path):
+    photos = tmp_path / 'photos'
+    make_photos(photos, {'daisy': 1, 'rose': 1})
+    for path in [*photos.rglob('*.jpg')]:
+        for number in range(5):
+            copy = Image.open(path).resize((90 + number, 90 + number))
+            copy.save(path.with_name(f'{path.stem}_{number}.jpg'))
+    shown = ok(photos, '--out', tmp_path / 'out').stdout
+    assert 'no photos for validation' in shown
+    assert 'is ready' not in shown
+
+
 def test_again_is_nothing_to_do(photos, prepared):
     before = everything(prepared)
     times = {p: p.stat().st_mtime_ns for p in prepared.rglob('*')}
@@ -451,7 +463,7 @@ def test_wrong_photos(tmp_path, out):
 def test_class_of_one_photo(tmp_path, out):
     photos = make_photos(tmp_path / 'p', {'daisy': 5, 'rose': 1})
     assert (
-        'Too few photos to have any in val: rose'
+        'Too few different photos to have any in val: rose'
         in ok(photos, '--out', out).stdout
     )
     assert [s for p, s in sides(out).items() if 'rose' in p] == ['train']

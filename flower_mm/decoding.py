@@ -222,7 +222,7 @@ def what_broke(error: Exception, data: bytes) -> str:
     # SyntaxError, struct.error, ValueError, IndexError...
     if 'truncated' in str(error).lower() or 'end of file' in str(error):
         return 'truncated: its end is missing'
-    return f'damaged ({error})'
+    return f'damaged ({str(error) or type(error).__name__})'
 
 
 def orientation(image: Image.Image) -> int:

@@ -230,6 +230,8 @@ def _check_groups(groups: list[dict], runner: Runner) -> None:
                 _number(field, group[key], 0, highest)
             elif key in scheduled:
                 _like(field, group[key], value)
+                if key in ('betas', 'momentum'):
+                    _shares(field, group[key])
             elif not _equal(group[key], value):
                 raise StateError(field, repr(value), group[key])
 
@@ -275,6 +277,11 @@ def _like(field: str, value: object, own: object) -> None:
         raise StateError(field, f'{count} numbers', value)
     for number in values:
         _finite(field, number)
+
+
+def _shares(field: str, value: object) -> None:
+    for number in value if isinstance(value, Sequence) else [value]:
+        _number(field, number, 0, 1)
 
 
 def _equal(value: object, own: object) -> bool:

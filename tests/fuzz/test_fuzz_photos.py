@@ -64,8 +64,7 @@ def look(data: bytes, folder: Path) -> None:
     assert not any(map(STEERING.match, seen.bad))
     if seen.bad:
         return
-    assert len(seen.thumb) == 256
-    assert 0 <= seen.bits < 1 << 64
+    assert len(seen.thumb) == scan.COLOURS + scan.THUMB**2
     if seen.fix:
         photo = Photo('x', str(path), 0, fix=seen.fix)
         write._rewrite(photo, folder / 'rewritten.png')

@@ -153,7 +153,11 @@ def test_a_dataset_whose_decoded_photos_lie_elsewhere(
     dataset, private, config, tmp_path
 ):
     before = state(private)
-    foreign = shutil.copytree(dataset, tmp_path / 'foreign')
+    foreign = shutil.copytree(
+        dataset,
+        tmp_path / 'foreign',
+        ignore=shutil.ignore_patterns('decoded'),
+    )
     (foreign / 'decoded').symlink_to(private)
     line = refused(
         tmp_path / 'log',

@@ -136,10 +136,10 @@ train_dataloader = dict(
 
 
 def test_a_loader_that_torch_refuses(examine):
-    line = "train_dataloader['prefetch_factor'] = 4\n"
+    line = "train_dataloader['timeout'] = -1\n"
     (found,) = stops(examine(TINY_ON_BASE + line))
     assert found.where == 'train_dataloader'
-    assert 'prefetch_factor' in found.what
+    assert 'timeout' in found.what
 
 
 def test_a_batch_of_more_photos_than_there_are(examine):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from flower_mm import decoding
-from flower_mm.prepare.scan import look
+from flower_mm.prepare.scan import COLOURS, THUMB, look
 
 from .conftest import ENV, make_photos, picture, save
 
@@ -22,7 +22,7 @@ def bad(path: Path) -> str:
 def test_plain_photo_is_used_as_it_is(tmp_path):
     seen = look(str(save(tmp_path / 'a.jpg', 1)))
     assert (seen.bad, seen.note, seen.fix) == ('', '', '')
-    assert len(seen.thumb) == 256
+    assert len(seen.thumb) == COLOURS + THUMB**2
     assert seen.size == (tmp_path / 'a.jpg').stat().st_size
 
 

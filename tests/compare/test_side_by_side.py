@@ -562,7 +562,7 @@ def test_another_kind_of_device_is_another_training(
     """What a CPU trained is not told as a GPU's, nor resumed there."""
     for module in ('compare.plan', 'engine.train'):
         monkeypatch.setattr(
-            f'flower_mm.{module}.use_device', lambda device, *_: device
+            f'flower_mm.{module}.use_device', lambda device, *_, **__: device
         )
     folders = {
         planned(configs / 'usual.py', dataset, tmp_path, device).folder

@@ -36,6 +36,7 @@ from benchmarks.time_to_accuracy.systems import ROOT, SYSTEMS, System, Task
 from benchmarks.time_to_accuracy.table import table
 from benchmarks.time_to_accuracy.watch import RivalError, Run, watch
 from flower_mm.prepare.dataset import DECODED
+from flower_mm.trust import trust
 
 NAME = 'time_to_accuracy'
 KEY = ('system', 'epochs', 'threads', 'machine')
@@ -118,6 +119,7 @@ def _measure(
         for entry in args.data_root.resolve().iterdir():
             if entry.name != DECODED:
                 (data / entry.name).symlink_to(entry)
+        trust(data)
         task = Task(
             python=python,
             data=data,

@@ -10,7 +10,7 @@ from mmengine.utils import import_modules_from_strings
 from flower_mm.errors import UserError
 
 
-def import_modules(cfg: Config) -> None:
+def import_custom_modules(cfg: Config) -> None:
     """Import what `custom_imports` names, as MMEngine does while reading.
 
     A module that is not installed is looked for in the folder of the config.

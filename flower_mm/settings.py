@@ -14,7 +14,7 @@ from mmengine.config import config as mmengine_config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.utils import get_installed_path
 
-from flower_mm.custom_imports import import_modules
+from flower_mm.custom_imports import import_custom_modules
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
 from flower_mm.imports import allow, own_imports
@@ -75,7 +75,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
             f'the config {path} cannot be read:\n'
             f'{type(error).__name__}: {error}'
         ) from error
-    import_modules(cfg)
+    import_custom_modules(cfg)
     # MMEngine asks for the text five times a run, and has yapf lay it out each
     # time. Its argument against that does not reach the config.
     object.__setattr__(cfg, '_format_python_code', False)

@@ -77,7 +77,8 @@ def closed_port() -> int:
 
 
 URL = f'http://127.0.0.1:{closed_port()}/x'
-PLACES = {'canary': '/tmp/x'}  # the real one is known when the test begins
+# The real one is known when the test begins.
+PLACES = {'canary': '/elsewhere/x'}
 WRAPPERS = ('Compose', 'KeyMapper', 'RandomApply', 'RandomChoice')
 WRAPPERS += ('ApplyToList', 'MultiView', 'TestTimeAug', 'TransformBroadcaster')
 BACKENDS = [

@@ -284,8 +284,8 @@ def timm_backbone(**changes: object) -> dict:
     'change',
     [
         {'model_name': 'hf-hub:a/b'},
-        {'model_name': 'local-dir:/tmp/x'},
-        {'model_name': '/tmp/x'},
+        {'model_name': 'local-dir:/elsewhere/x'},
+        {'model_name': '/elsewhere/x'},
         {'model_name': 'https://a/b'},
         {'model_name': 'no_such_model_of_timm'},
         {'model_name': None},

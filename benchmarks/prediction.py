@@ -73,10 +73,10 @@ def make_files(model: str, folder: Path) -> None:
     import torch
 
     import flower_mm.engine  # noqa: F401
-    from flower_mm.deploy.export.int8 import int8_model
-    from flower_mm.deploy.export.onnx_model import tensor_model
-    from flower_mm.deploy.export.preprocessing import with_preprocessing
-    from flower_mm.deploy.export.source import Source
+    from flower_mm.export.int8 import int8_model
+    from flower_mm.export.onnx_model import tensor_model
+    from flower_mm.export.preprocessing import with_preprocessing
+    from flower_mm.export.source import Source
     from flower_mm.registry import MODELS as BUILDERS
     from flower_mm.settings import read_config
     from flower_mm.weights.best import write_best
@@ -143,7 +143,7 @@ def onnx(
     from PIL import Image
 
     from flower_mm import Classifier
-    from flower_mm.deploy.photo import PhotoReader
+    from flower_mm.inference.photo_reader import PhotoReader
 
     session = onnxruntime.InferenceSession(
         folder / f'{model}_{kind}_{size}.onnx',

@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flower_mm.deploy.classifier import Classifier, Prediction, Unread
+    from flower_mm.inference.classifier import Classifier, Prediction, Unread
 
 __version__ = '0.1.0'
 __all__ = ['Classifier', 'Prediction', 'Unread']
@@ -20,6 +20,6 @@ warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    from flower_mm.deploy import classifier
+    from flower_mm.inference import classifier
 
     return getattr(classifier, name)

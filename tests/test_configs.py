@@ -9,7 +9,7 @@ from helpers import CLASSES, ROOT
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from flower_mm.doctor.building.assemble import assemble
+from flower_mm.checks.building.assemble import assemble
 from flower_mm.engine import FlowerRunner
 from flower_mm.engine.head_first import last_layer
 from flower_mm.settings import read_config, settle, use_data_root

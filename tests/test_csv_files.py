@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flower_mm.compare.table import write
 from flower_mm.csv_files import as_cell, from_cell, read_dicts, write_row
-from flower_mm.deploy.classifier import Prediction
-from flower_mm.deploy.write import csv_into
+from flower_mm.inference.classifier import Prediction
+from flower_mm.inference.prediction_files import csv_into
 from flower_mm.prepare.find import Photo
 from flower_mm.prepare.folds import make_folds, read_list
 from flower_mm.report.predictions import (
@@ -21,6 +20,7 @@ from flower_mm.report.predictions import (
     read_predictions,
     write_predictions,
 )
+from flower_mm.sweep.table import write
 
 EVIL = "=cmd|'/C calc'!A1"
 NAMES = [

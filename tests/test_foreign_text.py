@@ -17,9 +17,9 @@ from helpers import CLASSES, draw_photo
 from flower_mm import cli, console
 from flower_mm.console import PlainStream, plain_streams
 from flower_mm.datasets.annotations import read_classes
-from flower_mm.deploy import write
-from flower_mm.deploy.classifier import Prediction
 from flower_mm.errors import UserError
+from flower_mm.inference import prediction_files
+from flower_mm.inference.classifier import Prediction
 from flower_mm.plain_text import class_name_fault, visible
 from flower_mm.prepare.find import find, list_folder
 from flower_mm.weights.read import read_checkpoint
@@ -133,9 +133,11 @@ def test_predictions_on_a_terminal(output, monkeypatch):
     found = Prediction(f'{NASTY}\u202e.jpg', {'a': 0.75, 'b': 0.25})
     with plain_streams():
         outputs = {
-            'table': lambda: write.table_on(sys.stdout, ['a', 'b'], False, 1),
-            'csv': lambda: write.csv_into('-', ['a', 'b']),
-            'json': lambda: write.json_into('-', {}, []),
+            'table': lambda: prediction_files.table_on(
+                sys.stdout, ['a', 'b'], False, 1
+            ),
+            'csv': lambda: prediction_files.csv_into('-', ['a', 'b']),
+            'json': lambda: prediction_files.json_into('-', {}, []),
         }
         with outputs[output]() as put:
             put(found, 'a')

@@ -10,10 +10,10 @@ import pytest
 from helpers import draw_photo
 from hostile_folders import WORK_FOLDERS, outside, state
 
-from flower_mm.deploy.find import Found
-from flower_mm.deploy.sort import Sorter
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep, temporary_folder
+from flower_mm.inference.class_folders import Sorter
+from flower_mm.inference.photo_files import Found
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import LOCK, is_taken, only_run_in
 from flower_mm.report.read import read_run

@@ -44,8 +44,8 @@ def test_the_wheel_has_configs_tools_and_demo_weights(installed):
         assert (mim / path).is_file(), path
     for path in (
         'weights/table.json',
-        'deploy/serve/page.html',
-        'deploy/share/card.md.j2',
+        'serve/page.html',
+        'share/card.md.j2',
         'report/templates/report.html.j2',
         'report/templates/page.css',
     ):

@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int | None:
-    from flower_mm.compare.run import compare
+    from flower_mm.sweep.run import compare
 
     return compare(args)
 

@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int | None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     with cli.loading():
-        from flower_mm.doctor.run import doctor
+        from flower_mm.checks.run import doctor
         from flower_mm.settings import read_config
 
     return doctor(read_config(args.config, args.cfg_options), args)

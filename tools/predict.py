@@ -85,7 +85,7 @@ def share(text: str) -> float:
 
 
 def main(args: argparse.Namespace) -> int:
-    from flower_mm.deploy.predict import predict
+    from flower_mm.inference.predict import predict
 
     return predict(args)
 

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int | None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     with cli.loading():
-        from flower_mm.doctor.run import check_before_training
+        from flower_mm.checks.run import check_before_training
         from flower_mm.engine.train import train
         from flower_mm.settings import read_config
 

@@ -142,7 +142,7 @@ def photograph(
         wanted = [i for i in mine if photos[i] in with_heat | without]
         if not wanted:
             continue
-        from flower_mm.report.heat import heat_maps, overlay, thumbnail
+        from flower_mm.inference.heat_map import heat_maps, overlay, thumbnail
 
         predictor = load()
         prepared = {}

@@ -11,7 +11,7 @@ import torch
 from helpers import ROOT, tool
 
 from benchmarks.kill_anywhere.same import differences
-from flower_mm.deploy.model import plain_weights
+from flower_mm.inference.model import plain_weights
 from flower_mm.report.curves import read_scalars
 
 HEAD_FIRST = """

@@ -1,1 +1,0 @@
-"""What one does with best.pth: predict, export, share, serve."""

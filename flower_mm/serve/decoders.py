@@ -1,0 +1,234 @@
+"""Decoding of uploads in child processes that are killed when over time."""
+
+import asyncio
+import math
+import multiprocessing
+import os
+import struct
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+
+import numpy as np
+from starlette.exceptions import HTTPException
+
+from flower_mm.decoding import BadPhotoError
+from flower_mm.errors import printable
+from flower_mm.serve import decoder_process, limits
+from flower_mm.serve.decoder_process import (
+    BAD,
+    BLOCK,
+    ERROR_BYTES,
+    HEADER,
+    PIXELS,
+)
+from flower_mm.serve.upload import Upload
+
+TICK = 0.05  # seconds between two looks at the clock
+# What Python needs to start; secrets lie in other variables.
+KEPT = ('PATH', 'SYSTEMROOT', 'TEMP', 'TMPDIR')
+
+_METHODS = multiprocessing.get_all_start_methods()
+# A fork server has the imports already: a process starts in some 10 ms.
+_CONTEXT = multiprocessing.get_context(
+    'forkserver' if 'forkserver' in _METHODS else 'spawn'
+)
+
+
+class Decoders:
+    """A few child processes, each with one photo at a time.
+
+    Args:
+        step: LoadImageFromFile of the model's pipeline.
+    """
+
+    def __init__(self, step: object) -> None:
+        self._threads = ThreadPoolExecutor(limits.DECODERS, 'decoder')
+        self._idle: asyncio.Queue[Decoder] = asyncio.Queue()
+        self._waiting = 0  # photos without a decoder
+        self._began: list[float] = []  # when each of the others got its own
+        self._stopping = False
+        self._all = [decoder_of(step) for _ in range(limits.DECODERS)]
+        for decoder in self._all:
+            self._idle.put_nowait(decoder)
+
+    def start(self, photo: bytes) -> np.ndarray:
+        """Start the processes; each has to decode this photo."""
+        _CONTEXT.set_forkserver_preload([decoder_process.__name__])
+        with _bare_environment():
+            for decoder in self._all:
+                decoder.start()
+        work = [self._threads.submit(d.decode, photo) for d in self._all]
+        return [decoded.result() for decoded in work].pop()
+
+    def stop(self) -> None:
+        """Take no long time any more for a photo."""
+        self._stopping = True
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for decoder in self._all:
+            decoder.close()
+
+    @asynccontextmanager
+    async def decoded(self, photo: Upload) -> AsyncIterator[np.ndarray]:
+        """Yield the pixels; a decoder is held until they are used.
+
+        So there are no more decoded photos in memory than decoders.
+        """
+        if not photo.data:
+            raise BadPhotoError('empty file')
+        self._waiting += 1
+        try:
+            decoder = await self._idle.get()
+        finally:
+            self._waiting -= 1
+        try:
+            yield await self._pixels(decoder, photo)
+        finally:
+            self._idle.put_nowait(decoder)
+
+    async def _pixels(self, decoder: 'Decoder', photo: Upload) -> np.ndarray:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._began.append(began)
+        work = loop.run_in_executor(self._threads, decoder.decode, photo.data)
+        try:
+            while not (await asyncio.wait([work], timeout=TICK))[0]:
+                self._check_time(loop.time(), began, photo)
+            return work.result()
+        except DecoderEndedError:
+            raise BadPhotoError('damaged, so that decoding it fails') from None
+        finally:
+            self._began.remove(began)
+            if not work.done():
+                decoder.kill()
+                await asyncio.gather(work, return_exceptions=True)
+
+    def _check_time(self, now: float, began: float, photo: Upload) -> None:
+        """Raise where a photo takes too long, for itself or for others."""
+        if now - began > limits.DECODE_SECONDS:
+            raise HTTPException(
+                422,
+                f'{photo.name} takes longer than {limits.DECODE_SECONDS} s '
+                'to decode',
+            )
+        # Those that began first make room for those that wait.
+        before = sum(other < began for other in self._began)
+        others = self._stopping or before < self._waiting
+        if others and now - began > limits.SHARED_SECONDS:
+            raise limits.busy(
+                f'{photo.name} takes long to decode and others wait; try '
+                'again soon'
+            )
+
+
+class DecoderEndedError(Exception):
+    """A decoder was killed, has crashed or sent what it should not."""
+
+
+class Decoder:
+    """A child process, and another one after it has ended."""
+
+    def __init__(
+        self, settings: decoder_process.Settings, dtype: type = np.uint8
+    ) -> None:
+        self._settings = settings
+        self._dtype = dtype
+        self._process: multiprocessing.Process | None = None
+        self._killed = False
+        self._closed = False
+        self._starting = threading.Lock()
+
+    def start(self) -> None:
+        if self._process:
+            self._connection.close()
+            self._process.join()
+        with self._starting:
+            if self._closed:
+                raise DecoderEndedError
+            self._connection, other = _CONTEXT.Pipe()
+            self._process = _CONTEXT.Process(
+                target=decoder_process.main,
+                args=(other, self._settings),
+                daemon=True,
+            )
+            self._process.start()
+            other.close()
+            self._killed = False
+
+    def kill(self) -> None:
+        if self._process:
+            self._killed = True
+            self._process.kill()
+
+    def close(self) -> None:
+        with self._starting:
+            self._closed = True
+            self.kill()
+
+    def decode(self, data: bytes) -> np.ndarray:
+        # The system, too, may kill a process: when the memory is full.
+        if self._killed or not self._process.is_alive():
+            self.start()
+        try:
+            self._connection.send_bytes(data)
+            return self._reply().astype(self._dtype, copy=False)
+        except (EOFError, OSError, ValueError, struct.error) as error:
+            self.kill()
+            raise DecoderEndedError from error
+
+    def _reply(self) -> np.ndarray:
+        """Read raw bytes; unpickling what a child sends would trust it."""
+        header = self._connection.recv_bytes(HEADER.size)
+        status, height, width, channels = HEADER.unpack(header)
+        if status == BAD:
+            why = self._connection.recv_bytes(ERROR_BYTES)
+            raise BadPhotoError(printable(why.decode('utf-8', 'replace'), 300))
+        if (
+            status != PIXELS
+            or height * width > limits.PIXELS
+            or channels not in (0, 3)
+        ):
+            raise ValueError(f'invalid header {header!r}')
+        shape = (height, width, channels) if channels else (height, width)
+        pixels = np.empty(shape, np.uint8)
+        flat = pixels.reshape(-1)
+        for start in range(0, flat.size, BLOCK):
+            block = self._connection.recv_bytes(BLOCK)
+            flat[start : start + BLOCK] = np.frombuffer(block, np.uint8)
+        return pixels
+
+
+def decoder_of(step: object) -> Decoder:
+    """Decode as LoadImageFromFile of a pipeline does."""
+    settings = decoder_process.Settings(
+        step.color_type,
+        step.imdecode_backend,
+        limits.FORMATS,
+        limits.PIXELS,
+        math.ceil(limits.DECODE_SECONDS) + 1,
+        limits.DECODE_BYTES,
+    )
+    return Decoder(settings, np.float32 if step.to_float32 else np.uint8)
+
+
+@contextmanager
+def _bare_environment() -> Iterator[None]:
+    """Let processes start with few variables, and with our own sys.path.
+
+    Not with the current folder before it, where a file may be named as a
+    module is.
+    """
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update({n: v for n, v in before.items() if n in KEPT})
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, sys.path))
+    os.environ['PYTHONSAFEPATH'] = '1'
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,245 @@
+"""A run as a folder for others."""
+
+import copy
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import CLASSES, ROOT, tool
+from PIL import Image
+
+from flower_mm import Classifier
+from flower_mm.errors import UserError
+from flower_mm.report.words import one
+from flower_mm.share import folder
+from flower_mm.share.card import Model, card
+from flower_mm.share.licence import DEMO, licence_of
+from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.table import read_table
+from flower_mm.weights.verify import sha256_of
+
+
+@pytest.fixture(scope='module')
+def run(plain_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that may be written to."""
+    return shutil.copytree(
+        plain_run, tmp_path_factory.mktemp('shared') / 'my_flowers'
+    )
+
+
+@pytest.fixture(scope='module')
+def shared(run: Path) -> Path:
+    out = run.parent / 'for others' / 'flowers'
+    tool('share', run, out, '--examples', '2')
+    return out
+
+
+@pytest.fixture(scope='module')
+def facts(run: Path, shared: Path) -> dict:
+    return json.loads((run / 'report.json').read_text('utf-8'))
+
+
+MODEL = Model('ResNet-18', 11_000_000, None)
+
+
+def test_the_folder_says_what_best_pth_says(shared, run, dataset):
+    photos = sorted((dataset / 'val').glob('*/*.jpg'))
+    ours, theirs = (
+        Classifier(path)(photos) for path in (shared, run / 'best.pth')
+    )
+    assert ours == theirs
+    assert len(ours) == len(photos) > 10
+
+
+def test_the_card_has_the_figures_of_the_report(shared, facts):
+    text = (shared / 'README.md').read_text('utf-8')
+    result = facts['result']
+    assert (
+        f'**{one(result["top1"])} % of {result["photos"]} validation' in text
+    )
+    low, high = result['top1_interval']
+    assert f'{one(low)} to {one(high)} %' in text
+    for row in facts['per_class']:
+        assert (
+            f'| {row["class"]} | {row["photos"]} | {row["correct"]} |' in text
+        )
+    counts = facts['data']['counts']
+    for name in CLASSES:
+        assert (
+            f'| {name} | {counts["train"][name]} | {counts["val"][name]} |'
+            in text
+        )
+    assert facts['run']['dataset_sha256'] in text
+    assert 'No pretrained weights are noted' in text
+    # What the table of files says is so.
+    rows = re.findall(r'\| `(\S+)` \| [^|]+ \| \S+ \| `(\w+)` \|', text)
+    assert {'best.safetensors', 'config.json', 'best.onnx'} <= {
+        name for name, _ in rows
+    }
+    for name, digest in rows:
+        assert sha256_of(shared / name) == digest
+
+
+def test_nothing_names_a_place_of_this_machine(shared, dataset, run):
+    strangers = [str(dataset), str(run.parent), str(ROOT), str(Path.home())]
+    for file in filter(Path.is_file, shared.rglob('*')):
+        content = file.read_bytes()
+        for place in strangers:
+            assert place.encode() not in content, (file, place)
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='modes are of POSIX')
+def test_who_may_read_here_may_read_it(run, shared, tmp_path):
+    """As any new folder, whatever the one around it allows."""
+    tmp_path.chmod(0o777)
+    folder.share(run, tmp_path / 'out', device='cpu')
+    (tmp_path / 'new').mkdir()
+    wanted = (tmp_path / 'new').stat().st_mode
+    assert (tmp_path / 'out').stat().st_mode == wanted
+
+
+def test_the_config_is_data(shared):
+    config = json.loads((shared / 'config.json').read_text('utf-8'))
+    assert config['model']['backbone']['type'] == 'ResNet'
+    assert 'data_root' not in json.dumps(config)
+
+
+def test_examples_are_small_and_without_exif(shared):
+    text = (shared / 'README.md').read_text('utf-8')
+    photos = sorted((shared / 'examples').iterdir())
+    assert photos
+    for photo in photos:
+        assert f'![](examples/{photo.name})' in text
+        with Image.open(photo) as image:
+            assert not image.getexif()
+            assert max(image.size) <= 512
+    # At most as many of a class as were asked for.
+    of_class = [photo.name.split('_')[0] for photo in photos]
+    assert max(map(of_class.count, of_class)) <= 2
+
+
+def test_no_photo_goes_along_unasked(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, '_check', lambda *_: None)
+    files = folder.share(run, tmp_path / 'out', device='cpu')
+    assert not [file for file in files if file.suffix in ('.jpg', '.png')]
+    assert 'but for a few' not in (tmp_path / 'out' / 'README.md').read_text()
+
+
+def test_a_folder_that_is_there_stays(run, shared, tmp_path):
+    (tmp_path / 'kept').write_text('mine')
+    done = tool('share', run, tmp_path, check=False)
+    assert done.returncode == 2
+    assert 'is there already' in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ['kept']
+
+
+def test_what_fails_leaves_nothing(run, shared, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(folder, 'card', full)
+    with pytest.raises(OSError, match='No space'):
+        folder.share(run, tmp_path / 'a' / 'out', device='cpu')
+    assert list((tmp_path / 'a').iterdir()) == []
+
+
+def test_another_best_pth_is_measured_anew(run, dataset, tmp_path):
+    other = shutil.copytree(run, tmp_path / 'other')
+    found = read_checkpoint(other / 'best.pth')
+    for key in ('head.fc.weight', 'head.fc.bias'):
+        found['state_dict'][key].zero_()  # always the first class
+    torch.save(found, other / 'best.pth')
+    with pytest.raises(UserError, match='--data-root'):
+        folder.share(other, tmp_path / 'x', str(tmp_path), device='cpu')
+    folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
+    facts = json.loads((other / 'report.json').read_text('utf-8'))
+    assert facts['result']['top1'] < 60
+    text = (tmp_path / 'out' / 'README.md').read_text('utf-8')
+    assert f'**{one(facts["result"]["top1"])} % of' in text
+
+
+@pytest.mark.parametrize('left', [[], ['run.json', 'report.json']])
+def test_a_folder_without_best_pth(left, run, tmp_path):
+    work = tmp_path / 'work'
+    work.mkdir()
+    for name in left:
+        shutil.copy(run / name, work)
+    with pytest.raises(UserError, match=r'best\.pth'):
+        folder.share(work, tmp_path / 'out')
+
+
+def test_names_of_classes_stay_text(facts):
+    names = ['a|b', '<img src=x>', '`*c*` _d_ [e](f) snake_case\x1b[31m']
+    strange = dict(zip(CLASSES, names, strict=True))
+    found = copy.deepcopy(facts)
+    found['classes'] = names
+    for row in found['per_class']:
+        row['class'] = strange[row['class']]
+    written = card(found, MODEL, [], [])
+    assert 'a\\|b' in written
+    assert '\\<img src=x\\>' in written
+    assert '\\`\\*c\\*\\` \\_d\\_ \\[e\\](f) snake_case?\\[31m' in written
+    assert '\x1b' not in written
+
+
+def test_an_alarm_of_the_report_is_on_the_card(facts):
+    found = copy.deepcopy(facts)
+    found['measured']['dataset_changed'] = True
+    assert '**Caution:** The dataset has changed' in card(found, MODEL, [], [])
+    assert 'Caution' not in card(facts, MODEL, [], [])
+
+
+def test_the_licence_of_the_weights(facts):
+    home = read_table()['resnet50'].homes[0]
+    known = Model('ResNet-50', 1, {'file': 'x.pth', 'sha256': home.sha256})
+    assert f'license: {home.licence.lower()}\n' in card(facts, known, [], [])
+    other = Model('ResNet-50', 1, {'file': 'x.pth', 'sha256': 'ab' * 32})
+    text = card(facts, other, [], [])
+    assert 'license: other\n' in text
+    assert 'ab' * 32 in text
+
+
+def test_the_demo_backbone_is_ours():
+    assert sha256_of(ROOT / 'checkpoints' / 'demo_backbone.pth') == DEMO
+    assert licence_of(DEMO)[0] == 'Apache-2.0'
+    assert licence_of('') is None
+
+
+def test_a_run_notes_its_weights(train, plain_run):
+    weights = plain_run / 'best.pth'
+    noted = {'file': 'best.pth', 'sha256': sha256_of(weights)}
+    run = train('begun', '--weights', weights)
+    (run / 'epoch_2.pth').unlink()
+    for last in (['--resume'], []):
+        assert read_checkpoint(run / 'best.pth')['meta']['pretrained'] == noted
+        record = json.loads((run / 'run.json').read_text('utf-8'))
+        assert record['pretrained'] == noted
+        if last:
+            train('begun', '--weights', weights, *last)
+
+
+def test_a_report_of_before_is_measured_anew(run, dataset, tmp_path):
+    other = shutil.copytree(run, tmp_path / 'other')
+    report = other / 'report.json'
+    found = json.loads(report.read_text('utf-8'))
+    del found['measured']['dataset_changed']
+    report.write_text(json.dumps(found), 'utf-8')
+    folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
+    assert (tmp_path / 'out' / 'README.md').is_file()
+
+
+def test_counts_of_another_dataset_are_not_on_the_card(facts):
+    found = copy.deepcopy(facts)
+    found['data']['sha256'] = 'cd' * 32
+    text = card(found, MODEL, [], [])
+    assert '| class | train |' not in text
+    assert f'Trained on {facts["run"]["photos"]["train"]} photos.' in text
+
+
+def test_weights_of_which_nothing_is_noted(facts):
+    older = Model('ResNet-18', 1, None, noted=False)
+    assert 'is not noted in them' in card(facts, older, [], [])

@@ -1,0 +1,640 @@
+"""`tools/compare.py` as its user runs it."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import forked
+import pytest
+from helpers import ROOT, tool, train_tiny
+
+from flower_mm.errors import UserError
+from flower_mm.lock import is_taken
+from flower_mm.settings import read_config
+from flower_mm.sweep import plan
+
+BROKEN = """
+_base_ = [{base!r}]
+optim_wrapper = dict(optimizer=dict(type='NoSuchOptimizer'))
+"""
+
+
+@pytest.fixture(scope='module')
+def configs(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two that train, and one that cannot."""
+    folder = tmp_path_factory.mktemp('configs')
+    for name, rate in (('slow', 1e-5), ('usual', 3e-3)):
+        (folder / f'{name}.py').write_text(
+            f'_base_ = [{str(config)!r}]\n'
+            f'optim_wrapper = dict(optimizer=dict(lr={rate}))\n'
+        )
+    (folder / 'broken.py').write_text(BROKEN.format(base=str(config)))
+    return folder
+
+
+@pytest.fixture
+def start(configs: Path, dataset: Path, tmp_path: Path) -> Callable:
+    """Compare configs by their names, with further arguments."""
+
+    def start(names: str, *args: str | Path, **kwargs) -> forked.Run:
+        files = [configs / f'{name}.py' for name in names.split()]
+        return forked.start(
+            tmp_path / 'log', 'compare', *files, '--data-root', dataset,
+            '--out', tmp_path / 'out', '--device', 'cpu', *args, **kwargs,
+        )  # fmt: skip
+
+    return start
+
+
+@pytest.fixture
+def finish(start: Callable) -> Callable:
+    def finish(*args: str | Path, **kwargs) -> str:
+        run = start(*args, **kwargs)
+        assert run.wait() == 0, run.text
+        return run.text
+
+    return finish
+
+
+def rows(out: Path) -> list[dict]:
+    with (out / 'compare.csv').open(encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+def record_of(folder: Path | str) -> dict:
+    path = Path(folder) / 'run.json'
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def runs_of(out: Path) -> list[Path]:
+    return sorted(out.glob('*/seed_*'))
+
+
+def children_of(process: int) -> list[int]:
+    path = Path(f'/proc/{process}/task/{process}/children')
+    return [int(number) for number in path.read_text().split()]
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 120
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def wait_for_epoch(out: Path, number: int) -> None:
+    def is_there() -> bool:
+        done = [record_of(run).get('result') for run in runs_of(out)]
+        return any(one and one['epochs'] >= number for one in done)
+
+    wait_for(is_there)
+
+
+def test_rows_and_table_and_one_failed_run(start, tmp_path):
+    run = start('slow broken usual', '--seeds', '0', '1', '--jobs', '2')
+    assert run.wait() == 2  # a mistake of the user's
+    out = tmp_path / 'out'
+    found = rows(out)
+    assert [(row['config'], row['seed'], row['status']) for row in found] == [
+        (name, seed, 'failed' if name == 'broken' else 'finished')
+        for seed in '01'
+        for name in ('slow', 'broken', 'usual')
+    ]
+    for row in found:
+        if row['status'] == 'failed':
+            assert 'NoSuchOptimizer' in row['error']
+            assert row['best_top1'] == ''
+            continue
+        record = record_of(row['folder'])
+        assert float(row['best_top1']) == pytest.approx(
+            record['result']['best_top1'], abs=0.01
+        )
+        assert record['seed'] == int(row['seed'])
+        # Imports included, and so more than the run itself knows of.
+        assert float(row['seconds']) > sum(record['seconds'].values())
+        assert int(row['parameters']) == int(row['trained_parameters']) > 4e4
+        assert (Path(row['folder']) / 'best.pth').is_file()
+        assert list(Path(row['folder']).glob('epoch_*.pth')) == []
+    text = (out / 'compare.md').read_text()
+    assert text in run.text
+    assert '| usual |' in text
+    assert {row['at_once'] for row in found} == {'2'}
+    threads = os.environ['OMP_NUM_THREADS']  # which is respected
+    for row in found:
+        assert row['status'] == 'failed' or f', {threads} ' in row['device']
+    assert 'Failed: broken, seed 1' in text
+    assert 'broken, seed 0: failed' in run.text
+    # Two of each, and a failed one leaves none to wait for.
+    assert 'epochs: 12 of 12' in run.text
+
+    before = {path: record_of(path) for path in runs_of(out)}
+    again = start('slow usual', '--seeds', '0', '1')
+    assert again.wait() == 0
+    assert '4 of 4 runs are done; kept' in again.text
+    assert 'epochs: 8 of 8' in again.text
+    assert {path: record_of(path) for path in runs_of(out)} == before
+    assert len(rows(out)) == 4
+
+
+def test_a_row_is_what_train_reaches(finish, configs, dataset, tmp_path):
+    finish('usual', '--seeds', '3')
+    (row,) = rows(tmp_path / 'out')
+    run = train_tiny(
+        configs / 'usual.py', dataset, tmp_path / 'alone', '--seed', '3'
+    )
+    result = record_of(run)['result']
+    assert float(row['best_top1']) == round(result['best_top1'], 4)
+    assert int(row['best_epoch']) == result['best_epoch']
+
+
+def test_another_length_is_another_training(finish, tmp_path):
+    """And the first is there when it is asked for again."""
+    out = tmp_path / 'out'
+    for epochs in ('1', '2', '1'):
+        said = finish('usual', '--epochs', epochs)
+        (row,) = rows(out)
+        assert row['epochs'] == epochs
+    assert '1 of 1 runs are done; kept' in said
+    assert len(runs_of(out)) == 2
+
+
+def test_what_changes_nothing_is_the_same_training(finish, dataset, tmp_path):
+    finish('usual')
+    other = tmp_path / 'elsewhere'
+    other.symlink_to(dataset)
+    said = finish(
+        'usual', '--data-root', other,
+        '--cfg-options', 'val_dataloader.num_workers=1',
+    )  # fmt: skip
+    assert '1 of 1 runs are done; kept' in said
+
+
+def test_a_run_whose_note_is_gone_runs_again(finish, tmp_path):
+    finish('usual', '--epochs', '1')
+    (run,) = runs_of(tmp_path / 'out')
+    (run / 'trial.json').unlink()
+    assert 'are done; kept' not in finish('usual', '--epochs', '1')
+    assert len(rows(tmp_path / 'out')) == 1
+
+
+def test_a_stopped_comparison_goes_on(start, finish, tmp_path):
+    """Into the same figures, and with the seconds of both times."""
+    out = tmp_path / 'out'
+    stopped = start('usual', '--epochs', '12')
+    wait_for_epoch(out, 2)
+    os.kill(stopped.process.pid, signal.SIGINT)
+    assert stopped.wait() == 130, stopped.text
+    (run,) = runs_of(out)
+    assert record_of(run)['status'] == 'interrupted'
+    then = json.loads((run / 'trial.json').read_text())['sessions']
+    time.sleep(2)  # which count for nothing
+
+    finish('usual', '--epochs', '12')
+    assert record_of(run)['resumed_at_epoch'] >= 2
+    (row,) = rows(out)
+    now = json.loads((run / 'trial.json').read_text())['sessions']
+    assert [one['begun'] for one in now][:1] == [then[0]['begun']]
+    assert float(row['seconds']) == pytest.approx(
+        sum(one['ended'] - one['begun'] for one in now), abs=0.1
+    )
+    assert float(row['seconds']) < now[1]['ended'] - now[0]['begun'] - 1.9
+
+    run.rename(tmp_path / 'resumed')
+    finish('usual', '--epochs', '12')
+    (expected,) = rows(out)
+    for key in ('best_top1', 'best_epoch', 'last_top1', 'epochs'):
+        assert row[key] == expected[key]
+
+
+def test_a_killed_comparison_goes_on(start, finish, tmp_path):
+    """Its training lives on, and is waited for instead of disturbed."""
+    out = tmp_path / 'out'
+    killed = start('usual', '--epochs', '40')
+    wait_for_epoch(out, 1)
+    os.kill(killed.process.pid, signal.SIGKILL)
+    killed.wait()
+    (run,) = runs_of(out)
+    said = finish('usual slow', '--epochs', '40')
+    assert 'an earlier training goes on there' in said
+    first, second = rows(out)
+    assert first['epochs'] == '40'
+    # It was not begun once more at its end, nor did another run beside it.
+    assert record_of(run)['resumed_at_epoch'] is None
+    (session,) = json.loads((run / 'trial.json').read_text())['sessions']
+    ended = session['begun'] + float(first['seconds'])
+    assert datetime.fromisoformat(second['started']).timestamp() > ended - 1
+    assert 'epochs: 80 of 80' in said
+
+
+def test_what_was_killed_before_it_began_is_not_done(
+    start, finish, configs, tmp_path
+):
+    out = tmp_path / 'out'
+    finish('usual', '--epochs', '1')
+    first = start('usual', '--epochs', '2')
+    wait_for(lambda: len(runs_of(out)) == 2)
+    os.kill(first.process.pid, signal.SIGTERM)
+    assert first.wait() == 143
+    said = finish('usual', '--epochs', '2')
+    assert 'are done; kept' not in said
+    (row,) = rows(out)
+    assert row['epochs'] == '2'
+
+
+def test_nohup_is_respected(configs, dataset, tmp_path):
+    out = tmp_path / 'out'
+    process = subprocess.Popen(
+        [
+            *('nohup', sys.executable, ROOT / 'tools' / 'compare.py'),
+            *(configs / 'usual.py', '--data-root', dataset, '--out', out),
+            *('--device', 'cpu', '--epochs', '4'),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for_epoch(out, 1)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait() == 0
+    assert len(rows(out)) == 1
+
+
+def test_two_comparisons_do_not_share_a_folder(
+    start, configs, dataset, tmp_path
+):
+    first = start('usual', '--epochs', '20')
+    wait_for_epoch(tmp_path / 'out', 1)
+    second = forked.start(
+        tmp_path / 'second', 'compare', configs / 'slow.py', '--data-root',
+        dataset, '--out', tmp_path / 'out', '--device', 'cpu',
+    )  # fmt: skip
+    assert second.wait() == 2
+    assert 'name another folder: --out FOLDER' in second.text
+    os.kill(first.process.pid, signal.SIGTERM)
+    first.wait()
+
+
+def test_an_error_of_its_own_leaves_no_training_behind(start, tmp_path):
+    (tmp_path / 'out' / 'compare.csv').mkdir(parents=True)
+    run = start('broken usual', '--jobs', '2', '--epochs', '100')
+    assert run.wait() == 2, run.text
+    runs = runs_of(tmp_path / 'out')
+    assert len(runs) == 2
+    assert not any(map(is_taken, runs))
+
+
+def test_a_training_that_does_not_end_is_killed(start, tmp_path):
+    script = tmp_path / 'first.py'
+    script.write_text(
+        'import flower_mm.sweep.work\nflower_mm.compare.work.PATIENCE = 1\n'
+    )
+    run = start('usual', '--epochs', '100', first=str(script))
+    wait_for_epoch(tmp_path / 'out', 1)
+    (folder,) = runs_of(tmp_path / 'out')
+    (training,) = children_of(run.process.pid)
+    os.kill(training, signal.SIGSTOP)  # it hears nothing
+    os.kill(run.process.pid, signal.SIGTERM)
+    assert run.wait() == 143, run.text
+    assert not is_taken(folder)
+
+
+BENCHMARK = """
+from pathlib import Path
+from benchmarks.compared import compare
+flags = ('--epochs', '100', '--device', 'cpu', '--data-root', {data!r})
+print(compare([Path({config!r})], Path({out!r}), *flags))
+"""
+
+
+def test_a_benchmark_that_is_stopped_leaves_no_training(
+    configs, dataset, tmp_path
+):
+    out = tmp_path / 'out'
+    code = BENCHMARK.format(
+        data=str(dataset), config=str(configs / 'usual.py'), out=str(out)
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_epoch(out, 1)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    said, _ = process.communicate()
+    assert '([], 130)' in said
+    assert not any(map(is_taken, runs_of(out)))
+
+
+@pytest.mark.parametrize(
+    ('number', 'told'), [(signal.SIGKILL, 'fewer --jobs'), (40, 'signal 40')]
+)
+def test_a_training_that_is_killed_ends_no_other(
+    number, told, start, tmp_path
+):
+    run = start('usual slow', '--epochs', '10')
+    wait_for_epoch(tmp_path / 'out', 1)
+    (training,) = children_of(run.process.pid)
+    os.kill(training, number)
+    assert run.wait() == 1, run.text
+    first, second = rows(tmp_path / 'out')
+    assert first['error'].startswith('killed by')
+    assert told in first['error']
+    assert second['status'] == 'finished'
+
+
+def test_without_a_record_there_is_no_row(start, tmp_path):
+    run = start('usual', '--cfg-options', 'default_hooks.record=None')
+    assert run.wait() == 1
+    (row,) = rows(tmp_path / 'out')
+    assert 'default_hooks.record writes it' in row['error']
+
+
+def test_debug_is_for_the_trainings_too(start, tmp_path):
+    assert start('broken', '--debug').wait() == 2
+    (run,) = runs_of(tmp_path / 'out')
+    assert 'Traceback' in (run / 'train.log').read_text()
+    (row,) = rows(tmp_path / 'out')
+    assert row['error'].startswith('No NoSuchOptimizer is registered')
+
+
+def test_a_short_run_leaves_out_what_would_come_later(
+    finish, configs, config, tmp_path
+):
+    """As report C's cosine, which begins behind one epoch of warm-up."""
+    (configs / 'late.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        "param_scheduler = [dict(type='LinearLR', by_epoch=False, begin=3),\n"
+        "    dict(type='ConstantLR', factor=0.5, end=1),\n"
+        "    dict(type='CosineAnnealingLR', begin=1)]\n"
+    )
+    finish('late', '--epochs', '1')
+    (planned,) = (tmp_path / 'out').glob('*/late.py')
+    schedule = read_config(str(planned)).param_scheduler
+    assert [one.type for one in schedule] == ['LinearLR', 'ConstantLR']
+
+
+def test_flags_reach_the_trainings(finish, tmp_path):
+    finish(
+        'usual', '--from-scratch', '--amp', '--epochs', '1', '--retry-nan',
+        '2',
+        '--cfg-options', 'train_dataloader.batch_size=4',
+        '--cfg-options', 'optim_wrapper.optimizer.lr=1e-4',
+    )  # fmt: skip
+    (row,) = rows(tmp_path / 'out')
+    assert row['optim_wrapper'] == 'Bf16OptimWrapper'
+    command = record_of(row['folder'])['command']
+    assert '--from-scratch' in command
+    assert '--amp' in command
+    assert '--retry-nan 2' in command
+    resolved = read_config(str(Path(row['folder'], 'usual.py')))
+    assert resolved.train_dataloader.batch_size == 4
+    assert resolved.optim_wrapper.optimizer.lr == 1e-4
+
+
+def test_a_fitted_head_has_few_trained_parameters(finish, tmp_path):
+    finish('usual', '--head-only')
+    (row,) = rows(tmp_path / 'out')
+    assert (row['epochs'], row['trained_parameters']) == ('0', str(33 * 3))
+
+
+def test_a_config_is_what_it_was_when_the_comparison_began(
+    start, finish, configs, tmp_path
+):
+    before = (configs / 'usual.py').read_text()
+    edited = configs / 'edited.py'
+    edited.write_text(before)
+    run = start('edited', '--seeds', '0', '1', '--epochs', '2')
+    wait_for_epoch(tmp_path / 'out', 1)
+    edited.write_text(before.replace('lr=0.003', 'lr=0.0'))
+    assert run.wait() == 0, run.text
+    rates = {
+        read_config(str(folder / 'edited.py')).optim_wrapper.optimizer.lr
+        for folder in runs_of(tmp_path / 'out')
+    }
+    assert rates == {0.003}
+
+    said = finish('edited', '--seeds', '0', '1', '--epochs', '2')
+    assert 'are done' not in said  # it is another one now
+    assert 'as they are of other runs: 2 of its rows' in said
+
+
+def test_the_same_weights_under_another_name_are_the_same_run(
+    finish, plain_run, tmp_path
+):
+    for name in ('one.pth', 'two.pth'):
+        shutil.copy(plain_run / 'best.pth', tmp_path / name)
+        (tmp_path / f'{name[:3]}_link').symlink_to(tmp_path)
+        said = finish(
+            'usual', '--weights', tmp_path / name, '--epochs', '1',
+            # The same folder, by another name.
+            *('--out', tmp_path / f'{name[:3]}_link' / 'out'),
+        )  # fmt: skip
+    assert '1 of 1 runs are done; kept' in said
+    assert 'of other runs' not in said
+
+
+def test_all_start_from_the_weights(finish, plain_run, tmp_path):
+    finish('usual slow', '--weights', plain_run / 'best.pth')
+    for run in runs_of(tmp_path / 'out'):
+        assert '30 of 30 backbone tensors' in (run / 'train.log').read_text()
+
+
+def test_a_config_may_name_what_it_loads(
+    finish, configs, config, plain_run, tmp_path
+):
+    weights = plain_run / 'best.pth'
+    (configs / 'loaded.py').write_text(
+        f'_base_ = [{str(config)!r}]\nload_from = {str(weights)!r}\n'
+    )
+    finish('loaded', '--epochs', '1')
+    (run,) = runs_of(tmp_path / 'out')
+    said = (run / 'train.log').read_text()
+    assert '30 of 30 backbone tensors' in said
+    assert f'from {weights}' in said
+
+
+def test_a_config_may_hold_an_infinity(finish, configs, config, tmp_path):
+    """Which Python writes as a name that it does not know."""
+    (configs / 'infinite.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        'optim_wrapper = dict('
+        "clip_grad=dict(max_norm=1.0, norm_type=float('inf')))\n"
+    )
+    finish('infinite', '--epochs', '1')
+    (planned,) = (tmp_path / 'out').glob('*/infinite.py')
+    clip = read_config(str(planned)).optim_wrapper.clip_grad
+    assert clip == {'max_norm': 1.0, 'norm_type': float('inf')}
+
+
+def test_other_weights_under_the_same_name_are_another_run(
+    finish, plain_run, tmp_path
+):
+    weights = tmp_path / 'start.pth'
+    for name, count in (('best', 1), ('best', 1), ('epoch_1', 2)):
+        shutil.copy(plain_run / f'{name}.pth', weights)
+        finish('usual', '--weights', weights, '--epochs', '1')
+        assert len(runs_of(tmp_path / 'out')) == count
+
+
+def test_configs_of_different_photos_are_not_compared(
+    configs, photos, dataset, tmp_path
+):
+    other = tmp_path / 'other'
+    tool('prepare_dataset', photos, '--out', other, '--val', '0.4')
+    for name, folder in (('here', dataset), ('there', other)):
+        base = str(configs / 'usual.py')
+        (configs / f'{name}.py').write_text(
+            f'_base_ = [{base!r}]\n'
+            + ''.join(
+                f'{part}_dataloader = dict('
+                f'dataset=dict(data_root={str(folder)!r}))\n'
+                for part in ('train', 'val', 'test')
+            )
+        )
+    run = forked.start(
+        tmp_path / 'log', 'compare', configs / 'here.py',
+        configs / 'there.py', '--out', tmp_path / 'out', '--device', 'cpu',
+    )  # fmt: skip
+    assert run.wait() == 2
+    assert 'for one dataset, --data-root FOLDER' in run.text
+    assert not (tmp_path / 'out').exists()
+
+
+def test_without_validation_there_are_weights_and_no_place(
+    finish, configs, config, tmp_path
+):
+    (configs / 'blind.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        'val_cfg = val_dataloader = val_evaluator = None\n'
+    )
+    said = finish('blind')
+    assert 'No accuracy was measured: blind, seed 0' in said
+    (run,) = runs_of(tmp_path / 'out')
+    assert list(run.glob('epoch_*.pth'))
+
+
+@pytest.mark.parametrize(
+    ('names', 'args', 'said'),
+    [
+        ('usual usual', [], '2 times the config usual'),
+        ('usual', ['--seeds', '1', '1'], '2 times the seed 1'),
+        ('usual none', [], 'there is no config'),
+        ('usual', ['--weights', 'w.pth'], 'there are no weights w.pth'),
+        ('usual', ['--weights', 'w', '--from-scratch'], 'either'),
+        ('usual', ['--cfg-options', 'word'], "'word' is not KEY=VALUE"),
+        ('usual', ['--cfg-options', 'train_cfg.max_iters=9'], 'iterations'),
+        ('usual', ['--cfg-options', 'runner_type=Runner'], 'FlowerRunner'),
+        ('usual', ['--device', 'cpu', 'cuda:77'], 'no device cuda:77'),
+        ('usual', ['--head-only', '--epochs', '2'], 'without --epochs'),
+        ('usual', ['--out', __file__], 'is a file; name a folder: --out'),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_trained(
+    names, args, said, start, tmp_path
+):
+    run = start(names, *args)
+    assert run.wait() == 2
+    assert said in run.text
+    assert not (tmp_path / 'out').exists()
+
+
+def test_devices_of_two_kinds_are_refused(monkeypatch):
+    """A GPU, as this machine may have none, is only said to be there."""
+    monkeypatch.setattr(plan, 'use_device', lambda device, launcher: device)
+    args = Namespace(configs=['usual.py'], seeds=[0], device=['cpu', 'cuda'])
+    with pytest.raises(UserError, match='cpu and cuda differ'):
+        plan.plan(args)
+
+
+def test_another_kind_of_device_is_another_training(
+    monkeypatch, configs, dataset, tmp_path
+):
+    """What a CPU trained is not told as a GPU's, nor resumed there."""
+    for module in ('compare.plan', 'engine.train'):
+        monkeypatch.setattr(
+            f'flower_mm.{module}.use_device', lambda device, *_, **__: device
+        )
+    folders = {
+        planned(configs / 'usual.py', dataset, tmp_path, device).folder
+        for device in ('cpu', 'cuda', 'cpu')
+    }
+    assert len(folders) == 2
+
+
+def planned(
+    config: Path, dataset: Path, out: Path, device: str = 'cpu'
+) -> plan.Trial:
+    args = Namespace(
+        configs=[str(config)], seeds=[0], out=out, device=[device],
+        epochs=None, weights=None, data_root=str(dataset), from_scratch=False,
+        head_only=False, amp=False, retry_nan=None, cfg_options=None,
+        debug=False,
+    )  # fmt: skip
+    (trial,) = plan.plan(args)
+    return trial
+
+
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ('{3}', '{1}'),
+        ("{'a', 'b'}", "{'a'}"),
+        ('range(1, 3)', 'range(50, 60)'),
+        ("b'a'", "b'b'"),
+        ('0.1', '0.10000001'),
+        ("'1'", '1'),
+    ],
+)
+def test_another_value_of_any_kind_is_another_training(
+    one, other, config, dataset, tmp_path
+):
+    folders = []
+    for value in (one, other, one):
+        (tmp_path / 'other.py').write_text(
+            f'_base_ = [{str(config)!r}]\n'
+            f"custom_hooks = [dict(type='Any', value={value})]\n"
+        )
+        trial = planned(tmp_path / 'other.py', dataset, tmp_path)
+        folders.append(trial.folder)
+    assert folders[0] == folders[2] != folders[1]
+
+
+def test_keys_may_be_of_several_kinds(config, dataset, tmp_path):
+    (tmp_path / 'mixed.py').write_text(
+        f'_base_ = [{str(config)!r}]\n'
+        "names = {0: 'daisy', 'other': 'rose'}\n"
+    )
+    trial = planned(tmp_path / 'mixed.py', dataset, tmp_path)
+    written = tmp_path / 'written.py'
+    written.write_text(trial.text)
+    assert read_config(str(written)).names == {0: 'daisy', 'other': 'rose'}
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        "pathlib.Path('/tmp')",
+        "pathlib.Path('1')",
+        "dict(inner=[pathlib.Path('x')])",
+        'pathlib.Path',
+    ],
+)
+def test_what_no_config_file_can_hold_is_named(
+    value, config, dataset, tmp_path
+):
+    (tmp_path / 'here.py').write_text(
+        f'pathlib = __import__("pathlib")\n_base_ = [{str(config)!r}]\n'
+        f"here = {value}\nthere = float('nan')\n"
+    )
+    with pytest.raises(UserError, match=r'here\.py cannot .*: here holds'):
+        planned(tmp_path / 'here.py', dataset, tmp_path)

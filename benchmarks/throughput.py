@@ -44,7 +44,6 @@ OURS = """
 _base_ = [{base!r}]
 custom_imports = dict(imports=['flower_mm.engine', 'benchmarks.stamps'])
 precision = 'auto'
-train_dataloader = dict(on_device='auto')
 train_cfg = dict(max_epochs=1)
 test_dataloader = dict(batch_size={batch})
 custom_hooks = [dict(type='StampHook', out={out!r}, skip={skip}, count={n})]

@@ -7,8 +7,6 @@ which would take longer than all else, for their maps are the largest.
 
 _base_ = './flower.py'
 
-# The training photos in the memory of a GPU, where they fit.
-train_dataloader = dict(on_device='auto')
 train_cfg = dict(max_epochs=4)
 # Few weights are trained, from a good start: they bear a higher rate.
 optim_wrapper = dict(optimizer=dict(lr=8e-4))

@@ -2,7 +2,6 @@
 
 import copy
 import time
-from contextlib import suppress
 
 import torch
 from mmengine.dataset import Compose, DefaultSampler, default_collate
@@ -12,9 +11,7 @@ from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from flower_mm.datasets.batched.plan import CannotError
 from flower_mm.datasets.draws import drawing
-from flower_mm.datasets.on_device import DeviceLoader
 from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.linear import fit
 from flower_mm.engine.model import unwrapped
@@ -140,9 +137,6 @@ def _batches(runner) -> DataLoader:
     loader = runner.train_dataloader
     cfg = runner.cfg.get('val_dataloader') or runner.cfg.test_dataloader
     plain = Compose([TRANSFORMS.build(step) for step in cfg.dataset.pipeline])
-    if isinstance(loader, DeviceLoader):
-        with suppress(CannotError):
-            return loader.seen_by(plain, cfg.batch_size)
     photos = _seen_by(loader.dataset, plain)
     return DataLoader(
         photos,

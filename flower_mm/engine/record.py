@@ -13,7 +13,6 @@ from mmengine.hooks import Hook
 
 from flower_mm.cli import message_of, python
 from flower_mm.datasets.annotations import describe, lists_sha256
-from flower_mm.datasets.on_device import DeviceLoader
 from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.changes import changes
 from flower_mm.engine.environment import device_name, git_commit, versions
@@ -146,9 +145,6 @@ class RunRecordHook(Hook):
             PRETRAINED: hub.get_info(PRETRAINED, None),
             INITIAL: hub.get_info(INITIAL, None),
             'parameters': self.parameters,
-            'photos_on_device': isinstance(
-                runner.train_dataloader, DeviceLoader
-            ),
             'head_first': hub.get_info('head_first', None),
             'seconds': {k: round(v, 2) for k, v in self.seconds.items()},
             # How often val was asked in those seconds.

@@ -15,7 +15,6 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from flower_mm.datasets.loading import use_decoder
-from flower_mm.datasets.on_device import placed
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.memory import begin_lean
 from flower_mm.engine.model import laid_out, unwrapped
@@ -96,17 +95,13 @@ class FlowerRunner(Runner):
         seed: int | None = None,
         diff_rank_seed: bool = False,
     ) -> DataLoader:
-        """Besides MMEngine's keys: `on_device`, where its photos are to be."""
+        """MMEngine's, whose photos our decoder reads."""
         if isinstance(dataloader, DataLoader):
             return dataloader
-
-        def build(cfg: dict) -> DataLoader:
-            loader = Runner.build_dataloader(cfg, seed, diff_rank_seed)
-            use_decoder(loader.dataset)
-            loader.worker_init_fn = partial(begin_lean, loader.worker_init_fn)
-            return loader
-
-        return placed(dataloader, build)
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        use_decoder(loader.dataset)
+        loader.worker_init_fn = partial(begin_lean, loader.worker_init_fn)
+        return loader
 
     def wrap_model(self, model_wrapper_cfg, model):
         # Some backbones freeze their stages only here, and what is wrapped

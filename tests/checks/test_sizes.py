@@ -122,14 +122,6 @@ train_pipeline[1] = {step}
     assert found.mend.endswith(f'.decode_once={wanted}')
 
 
-def test_photos_on_the_device_are_kept_at_320(tmp_path, root):
-    text = TINY_ON_BASE.replace('scale=32', 'scale=336')
-    path = write(tmp_path, f'{text}\ntrain_dataloader.update(on_device=True)')
-    found = look_at(path, '--data-root', root).one(KEPT, 'photos of train')
-    assert 'side of 320 pixels' in found.what
-    assert found.mend.endswith('.decode_once=336')
-
-
 def test_a_side_to_keep_that_is_none(tmp_path, root):
     path = write(tmp_path, keep('val_dataloader', decode_once='big'))
     found = look_at(path, '--data-root', root).one('`decode_once`')

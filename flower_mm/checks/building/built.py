@@ -116,7 +116,6 @@ def _loaders(case: Case) -> Iterator[Finding]:
 
 
 def _load(cfg: ConfigDict) -> None:
-    cfg.pop('on_device', None)  # FlowerRunner's
     Runner.build_dataloader(cfg, seed=0)
 
 

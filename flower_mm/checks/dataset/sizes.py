@@ -11,10 +11,10 @@ from flower_mm.checks.case import Case, sizes_of
 from flower_mm.checks.finding import Finding, note, warn
 from flower_mm.checks.remedy import option
 from flower_mm.datasets.decoded import require_side
-from flower_mm.datasets.on_device import SIDE
 from flower_mm.decoding import FORMATS
 from flower_mm.settings import LOADERS, walk
 
+SIDE = 320  # pixels, the side that our configs keep
 SAMPLE = 200  # photos whose headers are read
 MOST_PIXELS = 4000  # a side
 MOST_BYTES = 5_000_000
@@ -32,8 +32,6 @@ def _kept(case: Case) -> Iterator[Finding]:
             continue
         for place, dataset in case.flowers(loader):
             side = require_side(dataset.get('decode_once'))
-            if not side and place == f'{loader}.dataset':
-                side = _side_on_device(case, loader)
             wanted = _wanted(dataset)
             if 0 < side < wanted:
                 yield warn(
@@ -43,13 +41,6 @@ def _kept(case: Case) -> Iterator[Finding]:
                     f'{place}.decode_once',
                     option(f'{place}.decode_once', max(SIDE, wanted)),
                 )
-
-
-def _side_on_device(case: Case, loader: str) -> int:
-    """What the device keeps where nothing else is said; 0 if it does not."""
-    wanted = case.cfg[loader].get('on_device')
-    on_device = wanted is True or (wanted == 'auto' and case.device == 'cuda')
-    return SIDE if on_device else 0
 
 
 def _wanted(dataset: ConfigDict) -> int:

@@ -71,7 +71,6 @@ TAKEN_OUT = {
 LOADER = keys_of(DataLoader) | {
     'num_batch_per_epoch',
     'disable_subprocess_warning',
-    'on_device',  # FlowerRunner's
 }
 # Parts without a class that have keys of their own.
 PLAIN = {

@@ -11,7 +11,7 @@ from statistics import mean
 
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.errors import UserError
-from flower_mm.weights.verify import sha256_of
+from flower_mm.weights.file_hash import sha256_of
 
 ROOT = Path(__file__).parent.parent
 

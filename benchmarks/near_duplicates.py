@@ -34,9 +34,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from benchmarks.record import record
-from flower_mm.prepare.duplicates import group, identical
-from flower_mm.prepare.find import Photo
-from flower_mm.prepare.scan import scan
+from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.near_duplicates import group, identical
+from flower_mm.prepare.scan_photos import scan
 
 Draw = np.random.Generator
 COMMAND = 'python -m benchmarks.near_duplicates'

@@ -76,10 +76,10 @@ def make_files(model: str, folder: Path) -> None:
     from flower_mm.export.int8 import int8_model
     from flower_mm.export.onnx_model import tensor_model
     from flower_mm.export.preprocessing import with_preprocessing
-    from flower_mm.export.source import Source
+    from flower_mm.export.source_model import Source
     from flower_mm.registry import MODELS as BUILDERS
     from flower_mm.settings import read_config
-    from flower_mm.weights.best import write_best
+    from flower_mm.weights.best_checkpoint import write_best
 
     config = ROOT / 'configs' / 'flower' / f'{MODELS[model][0]}_flower.py'
     cfg = read_config(str(config))
@@ -178,7 +178,7 @@ def inferencer(
     from mmpretrain import ImageClassificationInferencer
 
     import flower_mm.engine  # noqa: F401  reads best.pth as data
-    from flower_mm.weights.config import config_of
+    from flower_mm.weights.checked_config import config_of
 
     best = folder / f'{model}.pth'
     predict = ImageClassificationInferencer(

@@ -13,7 +13,7 @@ from flower_mm.checks.building.assemble import assemble
 from flower_mm.engine import FlowerRunner
 from flower_mm.engine.head_first import last_layer
 from flower_mm.settings import read_config, settle, use_data_root
-from flower_mm.weights.table import read_table
+from flower_mm.weights.pretrained_table import read_table
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower*.py'))
 REPORTS = sorted((ROOT / 'configs' / 'flower' / 'reports').glob('*.py'))

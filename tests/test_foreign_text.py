@@ -21,8 +21,8 @@ from flower_mm.errors import UserError
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Prediction
 from flower_mm.plain_text import class_name_fault, visible
-from flower_mm.prepare.find import find, list_folder
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.prepare.class_folders import find, list_folder
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # Sets the title of a terminal, clears it, moves up; C1 controls do the same.
 NASTY = '\x1b]0;own\x07\x1b[2J\x1b[1A\x9b31m\x7f'

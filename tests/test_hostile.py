@@ -19,10 +19,10 @@ from torch import nn
 
 import flower_mm.engine  # noqa: F401
 from flower_mm.errors import UserError
-from flower_mm.weights import table
-from flower_mm.weights.config import config_of
-from flower_mm.weights.load import load_backbone
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights import pretrained_table
+from flower_mm.weights.checked_config import config_of
+from flower_mm.weights.load_into_model import load_backbone
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 UNSAFE = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
@@ -125,10 +125,10 @@ def test_the_named_module_is_a_real_one(tmp_path, monkeypatch):
 
 def test_a_file_under_the_name_of_table_weights(tmp_path, monkeypatch):
     monkeypatch.setenv('FLOWER_MM_CHECKPOINTS', str(tmp_path))
-    path, canary = table.local_path('resnet18'), tmp_path / 'canary'
+    path, canary = pretrained_table.local_path('resnet18'), tmp_path / 'canary'
     hostile.runs_a_command(path, canary, SMALL)
     with pytest.raises(UserError, match='not the file of that name'):
-        table.require('resnet18')
+        pretrained_table.require('resnet18')
     assert not canary.exists()
 
 

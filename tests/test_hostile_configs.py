@@ -14,7 +14,7 @@ import torch
 
 from flower_mm import Classifier
 from flower_mm.errors import UserError
-from flower_mm.weights.best import write_safetensors
+from flower_mm.weights.best_checkpoint import write_safetensors
 
 MEMCACHED = {
     'backend': 'memcached',

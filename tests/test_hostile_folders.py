@@ -12,8 +12,8 @@ from hostile_folders import WORK_FOLDERS, outside, state
 
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep, temporary_folder
-from flower_mm.inference.class_folders import Sorter
 from flower_mm.inference.photo_files import Found
+from flower_mm.inference.sort_into_folders import Sorter
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import LOCK, is_taken, only_run_in
 from flower_mm.report.read import read_run

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from benchmarks import stamps
 from benchmarks.stamps import StampHook
 from benchmarks.throughput import lay_out
-from flower_mm.datasets.flower import FlowerDataset
+from flower_mm.datasets.flower_dataset import FlowerDataset
 
 
 def photos(data: Path, split: str) -> list[tuple[str, int]]:

@@ -13,7 +13,7 @@ from helpers import CLASSES, draw_photo, tool
 from flower_mm import trust as trust_module
 from flower_mm.datasets.annotations import photos_folder, read_annotations
 from flower_mm.errors import UserError
-from flower_mm.prepare.check import check
+from flower_mm.prepare.verify_dataset import check
 from flower_mm.trust import is_trusted, trust
 
 pytestmark = pytest.mark.skipif(
@@ -194,7 +194,8 @@ def test_check_reads_only_what_the_dataset_knows(copy, private, monkeypatch):
     """By its sha256; a photo that its maker has never seen is not decoded."""
     decoded = []
     monkeypatch.setattr(
-        'flower_mm.prepare.check.scan', lambda photos, _: decoded.append(1)
+        'flower_mm.prepare.verify_dataset.scan',
+        lambda photos, _: decoded.append(1),
     )
     record = json.loads((copy / 'dataset.json').read_text('utf-8'))
     for side, photos in record['files'].items():

@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
     if args.int8 and args.to != 'onnx':
         raise UserError('--int8 goes with --to onnx')
     with cli.loading():
-        from flower_mm.export.run import export
+        from flower_mm.export.export_model import export
 
     found = export(
         args.checkpoint, args.to, args.out, args.data_root, args.int8

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from flower_mm import cli
 from flower_mm.errors import UserError
-from flower_mm.weights import table, verify
+from flower_mm.weights import file_hash, pretrained_table
 from flower_mm.weights.download import fetch
-from flower_mm.weights.table import Entry
+from flower_mm.weights.pretrained_table import Entry
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,32 +40,37 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    folder = args.out or table.folder()
+    folder = args.out or pretrained_table.folder()
     if args.list:
         show(folder, args.table)
     elif not args.names:
         raise UserError('Which weights? python tools/get_weights.py --list')
-    for entry in [table.find(name, args.table) for name in args.names]:
+    for entry in [
+        pretrained_table.find(name, args.table) for name in args.names
+    ]:
         fetch(entry, folder, args.accept_unverified)
-    if args.names and folder.absolute() != table.folder().absolute():
+    if (
+        args.names
+        and folder.absolute() != pretrained_table.folder().absolute()
+    ):
         print(f'Training finds them with FLOWER_MM_CHECKPOINTS={folder}')
 
 
 def show(folder: Path, path: Path | None) -> None:
-    for entry in table.read_table(path).values():
-        file = table.present(entry, folder)
+    for entry in pretrained_table.read_table(path).values():
+        file = pretrained_table.present(entry, folder)
         print(f'{entry.name}: {entry.architecture}')
         print(f'  here: {state_of(entry, file) if file else "no"}')
         for home in entry.homes:
             size = f'{home.megabytes} MB' if home.megabytes else 'size unknown'
             lapsed = f', domain lapsed {home.lapsed}' if home.lapsed else ''
-            how = verify.how(home.sha256)
+            how = file_hash.how(home.sha256)
             print(f'  {home.source}, {home.licence}, {size}, {how}{lapsed}')
 
 
 def state_of(entry: Entry, file: Path) -> str:
     try:
-        return f'{file}, verified by {table.check(entry, file)}'
+        return f'{file}, verified by {pretrained_table.check(entry, file)}'
     except UserError:
         return f'{file}, NOT VERIFIED'
 

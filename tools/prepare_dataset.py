@@ -91,7 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     if args.check:
-        from flower_mm.prepare.check import check
+        from flower_mm.prepare.verify_dataset import check
 
         check(args.out or args.photos or DEFAULT_OUT)
         return
@@ -104,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
         return
     if args.photos is None:
         parser.error('PHOTOS is missing')
-    from flower_mm.prepare.run import Options, prepare
+    from flower_mm.prepare.prepare_dataset import Options, prepare
 
     prepare(
         args.photos,

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    from flower_mm.serve.run import serve
+    from flower_mm.serve.server import serve
 
     serve(args)
 

@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     with cli.loading():
-        from flower_mm.share.folder import share
+        from flower_mm.share.share_folder import share
 
     files = share(
         args.work_dir, args.out, args.data_root, args.examples, args.device

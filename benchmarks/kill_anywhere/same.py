@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from flower_mm.report.curves import read_scalars
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # What may differ, and why. Everything else that a run leaves may not.
 MAY_DIFFER = re.compile(

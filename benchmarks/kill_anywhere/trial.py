@@ -15,7 +15,7 @@ from benchmarks.kill_anywhere.bench import Bench, steps
 from benchmarks.kill_anywhere.same import differences
 from flower_mm.engine.checkpoint import checkpoints, number_of
 from flower_mm.errors import UserError
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # What a whole checkpoint has.
 PARTS = {'state_dict', 'meta'}

@@ -35,7 +35,7 @@ from benchmarks.time_to_accuracy.rows import row
 from benchmarks.time_to_accuracy.systems import ROOT, SYSTEMS, System, Task
 from benchmarks.time_to_accuracy.table import table
 from benchmarks.time_to_accuracy.watch import RivalError, Run, watch
-from flower_mm.prepare.dataset import DECODED
+from flower_mm.prepare.dataset_json import DECODED
 from flower_mm.trust import trust
 
 NAME = 'time_to_accuracy'

@@ -16,7 +16,7 @@ from flower_mm.checks.schedule.rate import (
 from flower_mm.engine.device import processes
 from flower_mm.engine.environment import device_name
 from flower_mm.settings import walk
-from flower_mm.weights.table import local_path
+from flower_mm.weights.pretrained_table import local_path
 
 SHOWN = 5  # classes
 

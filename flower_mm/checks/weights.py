@@ -12,8 +12,8 @@ from flower_mm.engine.pretrained import find_weights, initial_weights
 from flower_mm.engine.resume import read_run
 from flower_mm.errors import UserError
 from flower_mm.report.words import RANDOM
-from flower_mm.weights import table, verify
-from flower_mm.weights.load import (
+from flower_mm.weights import file_hash, pretrained_table
+from flower_mm.weights.load_into_model import (
     architecture_of,
     match_backbone,
     match_by_name,
@@ -218,12 +218,12 @@ def _forged(path: Path, where: str) -> Iterator[Finding]:
     A download that broke off, or another one's. Those that nobody has
     published a hash of are the user's own choice when named by path.
     """
-    for entry in table.read_table().values():
+    for entry in pretrained_table.read_table().values():
         for home in entry.homes:
             if home.file != path.name or not home.sha256:
                 continue
-            digest = verify.sha256_of(path)
-            if entry.home_of(digest) or verify.recorded(path) == digest:
+            digest = file_hash.sha256_of(path)
+            if entry.home_of(digest) or file_hash.recorded(path) == digest:
                 return
             yield stop(
                 f'{path} is not the file of that name: its sha256 is '

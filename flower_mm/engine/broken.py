@@ -3,7 +3,7 @@
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
-from flower_mm.datasets.flower import flower_datasets
+from flower_mm.datasets.flower_dataset import flower_datasets
 from flower_mm.registry import HOOKS
 
 SKIPPED = 'skipped_photos'  # in what the run keeps for run.json and a resume

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from mmengine.config import Config
 
 from flower_mm.settings import read_config
-from flower_mm.weights.best import plain
+from flower_mm.weights.best_checkpoint import plain
 
 PARTS = (
     'model',

@@ -28,8 +28,8 @@ from flower_mm.engine.pretrained import PRETRAINED
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
 from flower_mm.registry import HOOKS
-from flower_mm.weights.best import plain, write_best
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.best_checkpoint import plain, write_best
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 @HOOKS.register_module()

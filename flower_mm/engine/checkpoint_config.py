@@ -10,7 +10,7 @@ from mmengine.registry import Registry
 
 from flower_mm.errors import printable
 from flower_mm.registry import MODELS, TRANSFORMS
-from flower_mm.weights.best import plain
+from flower_mm.weights.best_checkpoint import plain
 
 PIPELINE = 'test_dataloader.dataset.pipeline'
 # Keys that have no influence on a prediction: initial values, what only

@@ -4,8 +4,8 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import DistSamplerSeedHook
 
-from flower_mm.datasets.draws import seed_generators
-from flower_mm.datasets.flower import flower_datasets
+from flower_mm.datasets.augmentation_seed import seed_generators
+from flower_mm.datasets.flower_dataset import flower_datasets
 from flower_mm.registry import HOOKS
 
 

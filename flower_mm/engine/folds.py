@@ -38,8 +38,8 @@ from flower_mm.engine.train import configure, train
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
 from flower_mm.lock import only_run_in
-from flower_mm.prepare.dataset import DECODED
-from flower_mm.prepare.find import Photo
+from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.dataset_json import DECODED
 from flower_mm.prepare.folds import Held, make_folds, read_list
 from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import (

@@ -11,7 +11,7 @@ from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from flower_mm.datasets.draws import drawing
+from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.linear import fit
 from flower_mm.engine.model import unwrapped

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from flower_mm.datasets.annotations import OTHER_PHOTOS, lists_sha256
 from flower_mm.errors import UserError
 from flower_mm.settings import data_root
-from flower_mm.weights.best import plain
+from flower_mm.weights.best_checkpoint import plain
 
 # What makes a run this run: other values give other weights.
 DECISIVE = (

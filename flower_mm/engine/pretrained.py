@@ -11,9 +11,9 @@ from flower_mm.engine.model import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.report.words import RANDOM
 from flower_mm.settings import walk
-from flower_mm.weights.load import load_backbone
-from flower_mm.weights.table import require
-from flower_mm.weights.verify import sha256_of
+from flower_mm.weights.file_hash import sha256_of
+from flower_mm.weights.load_into_model import load_backbone
+from flower_mm.weights.pretrained_table import require
 
 PRETRAINED = 'pretrained'  # where checkpoints and run.json note the file
 INITIAL = 'initial_weights'  # and what the backbone started from

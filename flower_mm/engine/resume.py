@@ -12,7 +12,7 @@ from flower_mm.engine.model import unwrapped
 from flower_mm.engine.resume_check import check_stored
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 NEVER = 1 << 60
 PARTS = {

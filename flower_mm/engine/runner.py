@@ -14,7 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from flower_mm.datasets.loading import use_decoder
+from flower_mm.datasets.load_photo import use_decoder
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.memory import begin_lean
 from flower_mm.engine.model import laid_out, unwrapped
@@ -26,8 +26,12 @@ from flower_mm.engine.resume_check import (
 )
 from flower_mm.errors import UserError
 from flower_mm.settings import settle
-from flower_mm.weights.load import check_whole, load_backbone, load_whole
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.load_into_model import (
+    check_whole,
+    load_backbone,
+    load_whole,
+)
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 MMENGINES_HOOKS = (
     'runtime_info',

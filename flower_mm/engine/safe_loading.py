@@ -15,7 +15,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as theirs
 
 from flower_mm.errors import UserError
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 def load_from_local(filename: str, map_location: object = None) -> dict:

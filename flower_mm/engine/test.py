@@ -28,7 +28,7 @@ from flower_mm.report.baselines import below_largest_class
 from flower_mm.report.curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.settings import fill_in, read_config, settle, use_data_root
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 SHOWN = 8  # differences printed; the rest is counted
 

@@ -6,7 +6,7 @@ from mmcv.transforms import CenterCrop, Resize
 from mmpretrain.datasets.transforms import PackInputs, ResizeEdge
 from mmpretrain.models import ClsDataPreprocessor
 
-from flower_mm.datasets.loading import LoadPhoto, as_load_photo
+from flower_mm.datasets.load_photo import LoadPhoto, as_load_photo
 from flower_mm.export.onnx_model import COUNT, INPUTS, PHOTOS
 from flower_mm.export.resizing import (
     Nodes,

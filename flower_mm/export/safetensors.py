@@ -3,9 +3,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from flower_mm.export.source import Source
-from flower_mm.weights.best import write_safetensors
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.export.source_model import Source
+from flower_mm.weights.best_checkpoint import write_safetensors
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 def safetensors(source: Source) -> tuple[bytes, Source]:

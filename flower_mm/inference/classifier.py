@@ -98,7 +98,7 @@ class Classifier:
         from flower_mm.imports import import_modules
         from flower_mm.inference.model import TrainedModel
         from flower_mm.inference.photo_reader import PhotoReader
-        from flower_mm.weights.config import NoConfigError
+        from flower_mm.weights.checked_config import NoConfigError
 
         if batch_size < 1:
             raise UserError(f'a batch of {batch_size} photos is none')

@@ -11,8 +11,8 @@ from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from flower_mm.datasets.draws import drawing
-from flower_mm.datasets.loading import as_load_photo
+from flower_mm.datasets.augmentation_seed import drawing
+from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import MAX_RATIO
 from flower_mm.engine.device import use_device
 from flower_mm.engine.ema import METRIC
@@ -24,9 +24,9 @@ from flower_mm.inference.limited_build import LimitedBuild
 from flower_mm.inference.registered_names import registered_names_only
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.weights.allowed_transforms import LARGEST_SHORT_SIDE
-from flower_mm.weights.config import config_of
-from flower_mm.weights.load import load_whole
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.checked_config import config_of
+from flower_mm.weights.load_into_model import load_whole
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # Steps that make no random draws, which validation's are.
 DRAW_NOTHING = {

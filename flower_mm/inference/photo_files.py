@@ -17,7 +17,11 @@ from tempfile import TemporaryDirectory
 from flower_mm.errors import UserError
 from flower_mm.inference.classifier import Unread
 from flower_mm.prepare.archive import unpack
-from flower_mm.prepare.find import is_clutter, is_photo_name, list_folder
+from flower_mm.prepare.class_folders import (
+    is_clutter,
+    is_photo_name,
+    list_folder,
+)
 
 ARCHIVES = (
     '.zip', '.tar', '.tgz', '.tbz2', '.txz', '.tar.gz', '.tar.bz2', '.tar.xz',

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from flower_mm.datasets.loading import LoadPhoto, as_load_photo
+from flower_mm.datasets.load_photo import LoadPhoto, as_load_photo
 from flower_mm.decoding import (
     FORMATS,
     BadPhotoError,

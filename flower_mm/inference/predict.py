@@ -14,10 +14,10 @@ from flower_mm.console import progress
 from flower_mm.decoding import read_bytes
 from flower_mm.errors import UserError
 from flower_mm.inference import prediction_files
-from flower_mm.inference.class_folders import Sorter
 from flower_mm.inference.classifier import Classifier, Prediction, Unread
 from flower_mm.inference.photo_files import Found, find
 from flower_mm.inference.prediction_files import STDOUT, UNSURE, Write
+from flower_mm.inference.sort_into_folders import Sorter
 
 
 def predict(args: argparse.Namespace) -> int:

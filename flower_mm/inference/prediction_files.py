@@ -16,7 +16,7 @@ from flower_mm.errors import UserError, printable
 from flower_mm.files import NO_ROOM, no_room, replacing
 from flower_mm.inference.classifier import Prediction, Unread
 from flower_mm.plain_text import visible
-from flower_mm.prepare.find import shown
+from flower_mm.prepare.class_folders import shown
 
 # Takes what was said of a photo, and the class it goes under: UNSURE where
 # the model is not sure enough.

@@ -23,7 +23,12 @@ from typing import IO
 from flower_mm import console
 from flower_mm.decoding import MAX_BYTES
 from flower_mm.errors import UserError
-from flower_mm.prepare.find import Tree, is_clutter, is_photo_name, shown
+from flower_mm.prepare.class_folders import (
+    Tree,
+    is_clutter,
+    is_photo_name,
+    shown,
+)
 
 MAX_MEMBERS = 2_000_000
 SPARE = 256 * 1024**2  # bytes left free on the disk

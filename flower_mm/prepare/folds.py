@@ -10,10 +10,10 @@ from typing import NamedTuple
 from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
-from flower_mm.prepare import run, write
-from flower_mm.prepare.duplicates import group
-from flower_mm.prepare.find import Photo, name_photos
-from flower_mm.prepare.scan import scan
+from flower_mm.prepare import prepare_dataset, write_dataset
+from flower_mm.prepare.class_folders import Photo, name_photos
+from flower_mm.prepare.near_duplicates import group
+from flower_mm.prepare.scan_photos import scan
 from flower_mm.prepare.split import draw
 from flower_mm.trust import trust
 
@@ -63,15 +63,15 @@ def make_folds(
     if not in_place:
         root = (out / 'photos').resolve().as_posix()
         _link(photos, classes, work / 'photos')
-    options = run.Options(
+    options = prepare_dataset.Options(
         val=1 / count, seed=seed, how='none', on_conflict='keep'
     )
     for fold in range(1, count + 1):
         sides = ['val' if held == fold else 'train' for held in folds]
-        record = run.record_of(photos, sides, classes, options)
+        record = prepare_dataset.record_of(photos, sides, classes, options)
         record |= {'photos': root, 'folds': note}
         held = sides.count('val')
-        write.write_texts(
+        write_dataset.write_texts(
             record,
             f'Fold {fold} of {count}: {held} photos are held out, '
             f'{len(photos) - held} to learn from\n',

@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.config import Config
 
 from flower_mm.console import progress
-from flower_mm.datasets.flower import read_photo
+from flower_mm.datasets.flower_dataset import read_photo
 from flower_mm.errors import UserError
 from flower_mm.inference.model import TrainedModel
 from flower_mm.report.predictions import Predictions

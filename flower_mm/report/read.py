@@ -11,13 +11,13 @@ from pathlib import Path
 
 from flower_mm.errors import UserError
 from flower_mm.links import refuse_links_out
-from flower_mm.prepare import dataset, report
+from flower_mm.prepare import dataset_json, summary
 from flower_mm.report.curves import read_scalars
 
 # How the parts of prepare's report.txt begin that we show.
 # (The second ones are those of version 1.)
-CONFLICTS = (report.CONFLICTS, 'Conflicts: one photo under two classes')
-DUPLICATES = (report.DUPLICATES, 'Equal or nearly equal, on one side')
+CONFLICTS = (summary.CONFLICTS, 'Conflicts: one photo under two classes')
+DUPLICATES = (summary.DUPLICATES, 'Equal or nearly equal, on one side')
 NUMBER = (int, float)
 DEEPEST = 20  # lists in lists; a config has about ten
 # Beyond what any run notes: a sum or product of such is still a number.
@@ -210,10 +210,10 @@ def read_data(root: Path) -> dict:
     if not root.is_dir():
         error = f'The dataset folder {root} is not here.'
         return {'prepared': False, 'error': error}
-    if not (root / dataset.NAME).is_file():
+    if not (root / dataset_json.NAME).is_file():
         return {'prepared': False}
     try:
-        found = dataset.load(root)
+        found = dataset_json.load(root)
     except UserError as error:
         return {'prepared': False, 'error': str(error)}
     path = root / 'report.txt'
@@ -228,7 +228,7 @@ def read_data(root: Path) -> dict:
         'conflicts': _of(parts, CONFLICTS),
         'conflicts_kept': found['options']['on_conflict'] == 'keep',
         'duplicates': _of(parts, DUPLICATES),
-        'label_errors': _of(parts, report.LABEL_ERRORS),
+        'label_errors': _of(parts, summary.LABEL_ERRORS),
     }
 
 

@@ -21,11 +21,11 @@ from flower_mm.engine.model import backbone_of
 from flower_mm.errors import printable
 from flower_mm.inference.classifier import Classifier
 from flower_mm.serve import limits
-from flower_mm.serve.answer import answer
 from flower_mm.serve.decoders import Decoders
-from flower_mm.serve.guard import guarded
 from flower_mm.serve.limits import Rate, Room
+from flower_mm.serve.origin_check import guarded
 from flower_mm.serve.page import Page
+from flower_mm.serve.prediction_json import answer
 from flower_mm.serve.upload import Upload, photos_of
 
 T = TypeVar('T')

@@ -20,7 +20,7 @@ from flower_mm.errors import UserError
 from flower_mm.flags import add_training_flags
 from flower_mm.settings import data_root, read_config, require_epochs
 from flower_mm.sweep.trial import Trial
-from flower_mm.weights.verify import sha256_of
+from flower_mm.weights.file_hash import sha256_of
 
 # Flags of train.py that are passed on as they stand.
 SWITCHES = ('from_scratch', 'head_only', 'amp')

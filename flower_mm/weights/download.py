@@ -9,9 +9,14 @@ from pathlib import Path
 from flower_mm.errors import UserError
 from flower_mm.files import NO_ROOM, no_room, sync_folder
 from flower_mm.lock import open_unlinked, taken
-from flower_mm.weights import table, verify
-from flower_mm.weights.table import Entry, Home
-from flower_mm.weights.transfer import BrokenError, HomeError, attempt, forget
+from flower_mm.weights import file_hash, pretrained_table
+from flower_mm.weights.http_transfer import (
+    BrokenError,
+    HomeError,
+    attempt,
+    forget,
+)
+from flower_mm.weights.pretrained_table import Entry, Home
 
 PAUSES = (1.0, 3.0)  # seconds before the second and the third attempt
 # What a home may send where the table knows no size: its largest is 242 MB.
@@ -30,11 +35,12 @@ def fetch(
     say: Callable[[str], None] = print,
 ) -> Path:
     """Return the verified file; every step and every detour is said."""
-    path = table.present(entry, folder)
+    path = pretrained_table.present(entry, folder)
     if path is not None:
         if accept_unverified:
             _accept(entry, path, say)
-        say(f'{path} is here already, verified: {table.check(entry, path)}.')
+        how = pretrained_table.check(entry, path)
+        say(f'{path} is here already, verified: {how}.')
         return path
     wrong = []
     for home in entry.homes:
@@ -60,11 +66,11 @@ def fetch(
 def _accept(entry: Entry, path: Path, say: Callable[[str], None]) -> None:
     """Record the hash of a file that no home's hash speaks about."""
     home = next(home for home in entry.homes if home.file == path.name)
-    if home.sha256 or verify.recorded(path):
+    if home.sha256 or file_hash.recorded(path):
         return
-    digest = verify.sha256_of(path)
+    digest = file_hash.sha256_of(path)
     if entry.home_of(digest) is None:
-        verify.record(path, digest)
+        file_hash.record(path, digest)
         say(f'{path}: accepted unverified; sha256 {digest} recorded.')
 
 
@@ -155,7 +161,7 @@ def _fill(home: Home, part: Path) -> None:
 def _settle(home: Home, path: Path, say: Callable[[str], None]) -> str:
     """Give the file its name if it is the right one; say why it is."""
     part = _part(path)
-    digest = verify.sha256_of(part)
+    digest = file_hash.sha256_of(part)
     if not digest.startswith(home.sha256):
         forget(part)
         raise WrongFileError(
@@ -164,14 +170,14 @@ def _settle(home: Home, path: Path, say: Callable[[str], None]) -> str:
         )
     if not home.trusted:
         say(f'  {_doubt(home)}; accepted because you said so')
-        verify.record(path, digest)
+        file_hash.record(path, digest)
     with part.open('r+b') as file:
         os.fsync(file.fileno())
     part.replace(path)
     sync_folder(path.parent)
     forget(part)
     return (
-        f'verified: {verify.how(home.sha256)}.'
+        f'verified: {file_hash.how(home.sha256)}.'
         if home.trusted
         else f'NOT verified; sha256 {digest} recorded.'
     )

@@ -341,7 +341,7 @@ def test_weights_of_the_table_that_are_not_here(
 
 
 def test_a_file_whose_hash_is_not_the_tables(examine, monkeypatch, tmp_path):
-    from flower_mm.weights.table import find
+    from flower_mm.weights.pretrained_table import find
 
     home = next(h for h in find('resnet18').homes if h.trusted)
     (tmp_path / home.file).write_bytes(b'another one')
@@ -354,8 +354,8 @@ def test_a_file_of_the_tables_that_is_named_by_its_path(
     examine, monkeypatch, resnet18, tmp_path
 ):
     """Weights of the right shapes, from who knows where."""
-    from flower_mm.weights import verify
-    from flower_mm.weights.table import find
+    from flower_mm.weights import file_hash
+    from flower_mm.weights.pretrained_table import find
 
     home = next(h for h in find('resnet18').homes if h.trusted)
     path = tmp_path / home.file
@@ -372,7 +372,7 @@ def test_a_file_of_the_tables_that_is_named_by_its_path(
         assert found.where == where
         assert 'tools/get_weights.py resnet18' in found.mend
         assert examine(text).about('backbone tensors') == []
-    verify.record(path, verify.sha256_of(path))  # as --accept-unverified
+    file_hash.record(path, file_hash.sha256_of(path))  # as --accept-unverified
     for text in texts.values():
         assert bad(examine(text)) == []
 

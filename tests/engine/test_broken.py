@@ -11,7 +11,7 @@ import forked
 import pytest
 import torch
 
-from flower_mm.datasets.flower import FEW
+from flower_mm.datasets.flower_dataset import FEW
 
 # A hook that breaks photos before an epoch, long after they were checked. It
 # is no part of the config, which a resumed run has to share.

@@ -4,7 +4,7 @@ import torch
 from helpers import tool
 
 from flower_mm.engine.checkpoint import checkpoints
-from flower_mm.weights.best import plain, write_best
+from flower_mm.weights.best_checkpoint import plain, write_best
 
 
 def test_the_newest_is_the_highest_number_not_the_last_name(tmp_path):

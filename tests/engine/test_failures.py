@@ -15,7 +15,7 @@ import pytest
 import torch
 from helpers import tool
 
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 LONG = ['train_cfg.max_epochs=1000']
 WORKERS = ['train_dataloader.num_workers=2', 'val_dataloader.num_workers=1']

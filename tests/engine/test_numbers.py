@@ -8,7 +8,7 @@ import forked
 import pytest
 
 from flower_mm.report.curves import read_scalars
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 SGD = ['optim_wrapper.optimizer.type=SGD', 'train_cfg.max_epochs=3']
 

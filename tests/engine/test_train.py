@@ -86,7 +86,7 @@ def test_best_pth_is_plain(plain_run):
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 IN_MMPRETRAIN = """
 import flower_mm.engine
-from flower_mm.weights.config import config_of
+from flower_mm.weights.checked_config import config_of
 from mmpretrain import ImageClassificationInferencer
 
 best = 'work_dirs/demo_flower/best.pth'

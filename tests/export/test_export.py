@@ -20,10 +20,10 @@ from PIL import Image
 
 from flower_mm import Classifier
 from flower_mm.datasets.annotations import describe
-from flower_mm.export.check import Candidate
-from flower_mm.export.photos import Dataset
+from flower_mm.export.sample_photos import Dataset
+from flower_mm.export.verify_export import Candidate
 from flower_mm.inference.model import TrainedModel
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # Measuring a speed takes one run each.
 NO_TIMING = 'from flower_mm.export import check\ncheck.SECONDS = 0\n'
@@ -350,7 +350,7 @@ def test_without_a_graph_for_a_step_the_tensor_model_is_left(
 # What an exporter might do wrong: the first class a little likelier.
 WRONG = """
 import torch
-from flower_mm.export import run
+from flower_mm.export import export_model
 
 theirs = run.tensor_model
 
@@ -404,7 +404,7 @@ def test_what_a_file_may_differ_by(limits, found, said):
 def test_photos_to_calibrate_with_are_spread_over_the_classes(
     best, dataset, monkeypatch
 ):
-    monkeypatch.setattr('flower_mm.export.photos.CALIBRATED', 10)
+    monkeypatch.setattr('flower_mm.export.sample_photos.CALIBRATED', 10)
     chosen = Dataset(TrainedModel(best, 'cpu'), str(dataset))
     learned = chosen.learned()
     assert np.bincount(learned.labels).tolist() == [3, 3, 3]

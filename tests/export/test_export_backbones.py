@@ -13,11 +13,11 @@ from torch import nn
 import flower_mm.engine  # noqa: F401  registers what configs name
 from flower_mm import Classifier
 from flower_mm.errors import UserError
-from flower_mm.export import run
+from flower_mm.export import export_model
 from flower_mm.export.onnx_model import tensor_model
 from flower_mm.registry import MODELS
 from flower_mm.settings import read_config, settle, use_data_root
-from flower_mm.weights.best import write_best
+from flower_mm.weights.best_checkpoint import write_best
 
 # The fast ones train the same networks.
 CONFIGS = sorted(
@@ -121,11 +121,11 @@ def test_a_config_is_exported(config: Path, dataset, tmp_path, monkeypatch):
     meta = {'dataset_meta': {'classes': classes}, 'cfg': cfg.to_dict()}
     best = tmp_path / 'best.pth'
     write_best(best, lively(model, crop).state_dict(), meta)
-    monkeypatch.setattr('flower_mm.export.check.SECONDS', 0)
+    monkeypatch.setattr('flower_mm.export.verify_export.SECONDS', 0)
     # What such weights see in noise is no measure of int8.
-    monkeypatch.setattr(run, 'INT8', 0.0)
+    monkeypatch.setattr(export_model, 'INT8', 0.0)
     int8 = config.stem in QUANTISED
-    found = run.export(best, 'onnx', int8=int8)
+    found = export_model.export(best, 'onnx', int8=int8)
     print(found.table, *found.notes, sep='\n')
     assert not found.failed
     files = {'best.onnx', 'best_tensor.onnx', 'predict_onnx.py'}
@@ -137,4 +137,4 @@ def test_a_config_is_exported(config: Path, dataset, tmp_path, monkeypatch):
     found = Classifier(best, device='cpu')(photos)
     assert min(one.confidence for one in found) < 0.99
     # Its traced form, too, holds for other numbers than it was traced with.
-    assert not run.export(best, 'torchscript').failed
+    assert not export_model.export(best, 'torchscript').failed

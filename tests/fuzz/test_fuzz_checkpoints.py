@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmengine.logging import MessageHub
 from rubbish import damaged, damaged_json, fuzz, only_ours
 
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 SPRUNG = []
 

@@ -24,7 +24,7 @@ from flower_mm import Classifier
 from flower_mm.errors import UserError
 from flower_mm.registry import BATCH_AUGMENTS, HOOKS, MODELS, TRANSFORMS
 from flower_mm.weights import allowed_parts, allowed_transforms
-from flower_mm.weights.best import write_safetensors
+from flower_mm.weights.best_checkpoint import write_safetensors
 
 CONFIG = {
     'default_scope': 'flower_mm',

@@ -11,8 +11,8 @@ from PIL import Image
 from rubbish import STEERING, damaged, fuzz, only_ours
 
 from flower_mm import decoding
-from flower_mm.prepare import scan, write
-from flower_mm.prepare.find import Photo
+from flower_mm.prepare import scan_photos, write_dataset
+from flower_mm.prepare.class_folders import Photo
 
 PIXELS = 2_000_000
 ENDINGS = ('jpg', 'png', 'webp', 'gif', 'tif', 'mpo', 'bmp', 'jp2', 'avif')
@@ -57,18 +57,18 @@ def good(tmp_path_factory) -> dict[str, bytes]:
 def look(data: bytes, folder: Path) -> None:
     path = folder / 'photo'
     path.write_bytes(data)
-    seen = scan.look(str(path))
+    seen = scan_photos.look(str(path))
     # The text of a MemoryError is empty.
     assert seen.bad != 'damaged ()'
     assert len(seen.bad) < 500
     assert not any(map(STEERING.match, seen.bad))
     if seen.bad:
         return
-    assert len(seen.thumb) == scan.COLOURS + scan.THUMB**2
+    assert len(seen.thumb) == scan_photos.COLOURS + scan_photos.THUMB**2
     if seen.fix:
         photo = Photo('x', str(path), 0, fix=seen.fix)
-        write._rewrite(photo, folder / 'rewritten.png')
-        assert not scan.look(str(folder / 'rewritten.png')).bad
+        write_dataset._rewrite(photo, folder / 'rewritten.png')
+        assert not scan_photos.look(str(folder / 'rewritten.png')).bad
 
 
 @pytest.mark.parametrize('name', ['plain.png', 'plain.gif', 'plain.bmp'])
@@ -84,7 +84,7 @@ def test_few_bytes_that_claim_many_pixels(name, good, tmp_path):
             data[18:26] = struct.pack('<ii', 60_000, 60_000)
     with only_ours('photos'):
         look(bytes(data), tmp_path)
-    assert 'million pixels' in scan.look(str(tmp_path / 'photo')).bad
+    assert 'million pixels' in scan_photos.look(str(tmp_path / 'photo')).bad
 
 
 @fuzz(2)

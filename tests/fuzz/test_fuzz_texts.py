@@ -18,9 +18,9 @@ from flower_mm.datasets.annotations import (
     read_annotations,
     read_classes,
 )
-from flower_mm.prepare.check import check, damages
-from flower_mm.prepare.run import Options, prepare
-from flower_mm.weights import table, verify
+from flower_mm.prepare.prepare_dataset import Options, prepare
+from flower_mm.prepare.verify_dataset import check, damages
+from flower_mm.weights import file_hash, pretrained_table
 
 CLASSES = ['daisy', 'red rose', 'étoile']
 LINES = [
@@ -151,7 +151,7 @@ def test_recorded_hash(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / 'x.pth'
     path.with_name('x.pth.sha256').write_bytes(data)
     with only_ours('recorded hash'):
-        assert re.fullmatch('[0-9a-f]{64}', verify.recorded(path))
+        assert re.fullmatch('[0-9a-f]{64}', file_hash.recorded(path))
 
 
 ROWS = {
@@ -183,7 +183,7 @@ def test_table_of_weights(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / 'table.json'
     path.write_bytes(data)
     with only_ours('table of weights'):
-        for entry in table.read_table(path).values():
+        for entry in pretrained_table.read_table(path).values():
             assert isinstance(entry.architecture, str)
             for home in entry.homes:
                 assert home.url.startswith(('http://', 'https://'))

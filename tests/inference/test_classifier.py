@@ -20,8 +20,8 @@ from PIL import Image
 from flower_mm import Classifier, Prediction
 from flower_mm.errors import UserError
 from flower_mm.inference.classifier import Unread
-from flower_mm.weights.best import write_safetensors
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.best_checkpoint import write_safetensors
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope='module')

@@ -13,14 +13,14 @@ from photo_kinds import noise, photo_kinds
 from PIL import Image
 
 from flower_mm import Classifier
-from flower_mm.datasets.flower import FlowerDataset
+from flower_mm.datasets.flower_dataset import FlowerDataset
 from flower_mm.decoding import FORMATS, ORIENTATION, BadPhotoError
 from flower_mm.engine.runner import FlowerRunner
 from flower_mm.errors import UserError
 from flower_mm.inference.photo_reader import PhotoReader, Source, name_of
 from flower_mm.serve import limits
-from flower_mm.serve.answer import answer
 from flower_mm.serve.decoders import decoder_of
+from flower_mm.serve.prediction_json import answer
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
 SMOOTH = Image.fromarray(NOISE[::12, ::12, :3]).resize((640, 480))

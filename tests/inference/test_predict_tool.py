@@ -17,7 +17,7 @@ import torch
 from helpers import CLASSES, ROOT, tool
 
 from flower_mm.report.predictions import read_predictions
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope='module')

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flower_mm.errors import UserError
-from flower_mm.prepare import check, dataset
-from flower_mm.prepare.find import Photo
+from flower_mm.prepare import dataset_json, verify_dataset
+from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import deal, make_folds, read_list
 
 from .conftest import make_photos, save
@@ -116,14 +116,16 @@ def test_each_fold_is_a_dataset_that_points_to_the_photos(
     assert len(twins) == 1
     sides = Counter()
     for fold in (1, 2, 3):
-        record = dataset.load(out / str(fold))
+        record = dataset_json.load(out / str(fold))
         assert record['folds'] == {'of': 3}
         assert record['photos'] == str(photos)
         assert set(record['files']) == {'train', 'val'}
         sides.update(list(record['files']['val']))
         files = record['files']['train'] | record['files']['val']
         assert len(files) == len(listed)
-        check.check(out / str(fold))  # whole, and no twins on two sides
+        verify_dataset.check(
+            out / str(fold)
+        )  # whole, and no twins on two sides
     assert set(sides.values()) == {1}
     assert not (out / 'photos').exists()
 
@@ -142,7 +144,7 @@ def test_photos_of_two_folders_are_linked_not_copied(
     assert len(linked) == len(listed)
     there = {Path(photo.file).stat().st_ino for photo in listed}
     assert {path.stat().st_ino for path in linked} == there
-    check.check(out / '1')
+    verify_dataset.check(out / '1')
 
 
 def test_more_folds_than_photos_of_a_class_are_refused(

@@ -20,7 +20,7 @@ from made_up import (
     run,
 )
 
-from flower_mm.prepare.report import Report
+from flower_mm.prepare.summary import Report
 from flower_mm.report import changes, read, words
 from flower_mm.report.facts import comparison_of, facts_of
 from flower_mm.report.measure import Measured

@@ -15,7 +15,7 @@ from flower_mm.errors import UserError
 from flower_mm.inference.model import plain_weights
 from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import read_predictions
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope='module')

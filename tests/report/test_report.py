@@ -22,8 +22,8 @@ from flower_mm.report.predictions import (
 )
 from flower_mm.report.run import write_comparison, write_report
 from flower_mm.report.words import one
-from flower_mm.weights.best import write_best
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.best_checkpoint import write_best
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 VAL = 21  # photos of the dataset's val split
 FILES = ('best.pth', 'run.json', 'scalars.json')

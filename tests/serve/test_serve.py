@@ -19,7 +19,7 @@ from PIL import Image
 from serving import FORM, SLOW, Served, form, serving, until
 
 from flower_mm import Classifier
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope='module')
@@ -211,7 +211,7 @@ def test_it_listens_on_this_machine_only(served):
 
 def test_a_model_that_breaks_says_so_in_json(plain_run, one, tmp_path):
     first = """
-from flower_mm.serve import answer
+from flower_mm.serve import prediction_json
 def broken(*args): raise RuntimeError('no memory on the device')
 answer.heat_maps = lambda *args: [__import__('numpy').zeros((32, 32))]
 answer.thumbnail = broken
@@ -227,7 +227,7 @@ answer.thumbnail = broken
     assert 'no memory on the device' in run.text
     assert 'Traceback' not in run.text
     later = """
-from flower_mm.serve import answer
+from flower_mm.serve import prediction_json
 thumbnail = answer.thumbnail
 def broken(seen, side):
     answer.thumbnail = fail

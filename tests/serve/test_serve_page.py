@@ -241,7 +241,7 @@ def test_the_keyboard_is_enough(tab, served, files):
 
 
 MORE = """
-from flower_mm.serve import answer
+from flower_mm.serve import prediction_json
 answer_before = answer.answer
 def more(*args):
     found = answer_before(*args)

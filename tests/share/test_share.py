@@ -15,12 +15,12 @@ from PIL import Image
 from flower_mm import Classifier
 from flower_mm.errors import UserError
 from flower_mm.report.words import one
-from flower_mm.share import folder
-from flower_mm.share.card import Model, card
-from flower_mm.share.licence import DEMO, licence_of
-from flower_mm.weights.read import read_checkpoint
-from flower_mm.weights.table import read_table
-from flower_mm.weights.verify import sha256_of
+from flower_mm.share import share_folder
+from flower_mm.share.model_card import Model, card
+from flower_mm.share.weights_licence import DEMO, licence_of
+from flower_mm.weights.file_hash import sha256_of
+from flower_mm.weights.pretrained_table import read_table
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope='module')
@@ -96,7 +96,7 @@ def test_nothing_names_a_place_of_this_machine(shared, dataset, run):
 def test_who_may_read_here_may_read_it(run, shared, tmp_path):
     """As any new folder, whatever the one around it allows."""
     tmp_path.chmod(0o777)
-    folder.share(run, tmp_path / 'out', device='cpu')
+    share_folder.share(run, tmp_path / 'out', device='cpu')
     (tmp_path / 'new').mkdir()
     wanted = (tmp_path / 'new').stat().st_mode
     assert (tmp_path / 'out').stat().st_mode == wanted
@@ -123,8 +123,8 @@ def test_examples_are_small_and_without_exif(shared):
 
 
 def test_no_photo_goes_along_unasked(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, '_check', lambda *_: None)
-    files = folder.share(run, tmp_path / 'out', device='cpu')
+    monkeypatch.setattr(share_folder, '_check', lambda *_: None)
+    files = share_folder.share(run, tmp_path / 'out', device='cpu')
     assert not [file for file in files if file.suffix in ('.jpg', '.png')]
     assert 'but for a few' not in (tmp_path / 'out' / 'README.md').read_text()
 
@@ -141,9 +141,9 @@ def test_what_fails_leaves_nothing(run, shared, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(folder, 'card', full)
+    monkeypatch.setattr(share_folder, 'card', full)
     with pytest.raises(OSError, match='No space'):
-        folder.share(run, tmp_path / 'a' / 'out', device='cpu')
+        share_folder.share(run, tmp_path / 'a' / 'out', device='cpu')
     assert list((tmp_path / 'a').iterdir()) == []
 
 
@@ -154,8 +154,8 @@ def test_another_best_pth_is_measured_anew(run, dataset, tmp_path):
         found['state_dict'][key].zero_()  # always the first class
     torch.save(found, other / 'best.pth')
     with pytest.raises(UserError, match='--data-root'):
-        folder.share(other, tmp_path / 'x', str(tmp_path), device='cpu')
-    folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
+        share_folder.share(other, tmp_path / 'x', str(tmp_path), device='cpu')
+    share_folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
     facts = json.loads((other / 'report.json').read_text('utf-8'))
     assert facts['result']['top1'] < 60
     text = (tmp_path / 'out' / 'README.md').read_text('utf-8')
@@ -169,7 +169,7 @@ def test_a_folder_without_best_pth(left, run, tmp_path):
     for name in left:
         shutil.copy(run / name, work)
     with pytest.raises(UserError, match=r'best\.pth'):
-        folder.share(work, tmp_path / 'out')
+        share_folder.share(work, tmp_path / 'out')
 
 
 def test_names_of_classes_stay_text(facts):
@@ -228,7 +228,7 @@ def test_a_report_of_before_is_measured_anew(run, dataset, tmp_path):
     found = json.loads(report.read_text('utf-8'))
     del found['measured']['dataset_changed']
     report.write_text(json.dumps(found), 'utf-8')
-    folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
+    share_folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
     assert (tmp_path / 'out' / 'README.md').is_file()
 
 

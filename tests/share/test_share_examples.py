@@ -9,11 +9,11 @@ from helpers import draw_photo
 from PIL import EpsImagePlugin, Image
 
 from flower_mm.errors import UserError
-from flower_mm.prepare import dataset as datasets
+from flower_mm.prepare import dataset_json as datasets
 from flower_mm.report.predictions import read_predictions
-from flower_mm.share import folder
-from flower_mm.share.examples import shareable
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.share import share_folder
+from flower_mm.share.example_photos import shareable
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 EPS = (
     b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\n'
@@ -28,15 +28,15 @@ def reported(
     run = shutil.copytree(
         plain_run, tmp_path_factory.mktemp('reported') / 'run'
     )
-    folder.write_report(run, device='cpu')
+    share_folder.write_report(run, device='cpu')
     return run
 
 
 @pytest.fixture
 def run(reported: Path, tmp_path: Path, monkeypatch) -> Path:
     """A stranger's; what does not concern examples is left out."""
-    monkeypatch.setattr(folder, '_onnx', lambda *_: [])
-    monkeypatch.setattr(folder, '_check', lambda *_: None)
+    monkeypatch.setattr(share_folder, '_onnx', lambda *_: [])
+    monkeypatch.setattr(share_folder, '_check', lambda *_: None)
     return shutil.copytree(reported, tmp_path / 'foreign')
 
 
@@ -69,7 +69,7 @@ def put(run: Path, photo: str, other: str) -> None:
 def share(run: Path, data_root: Path | None = None) -> list[Path]:
     out = run.parent / 'out'
     root = str(data_root) if data_root else None
-    files = folder.share(run, out, root, examples=9, device='cpu')
+    files = share_folder.share(run, out, root, examples=9, device='cpu')
     return [file for file in files if file.parent.name == 'examples']
 
 

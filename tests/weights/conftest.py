@@ -3,7 +3,7 @@ import torch
 from home_server import DIGEST, running
 
 from flower_mm.weights import download
-from flower_mm.weights.table import Entry, Home
+from flower_mm.weights.pretrained_table import Entry, Home
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ from flower_mm import Classifier
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.settings import read_config
-from flower_mm.weights.best import plain, write_safetensors
-from flower_mm.weights.config import config_of
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.best_checkpoint import plain, write_safetensors
+from flower_mm.weights.checked_config import config_of
+from flower_mm.weights.read_checkpoint import read_checkpoint
 from flower_mm.weights.safetensors import CHECKSUM, META, with_checksum
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))

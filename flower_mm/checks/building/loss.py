@@ -17,7 +17,7 @@ from flower_mm.checks.building.assemble import PHOTOS, reason
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, stop
 from flower_mm.checks.quiet import quiet
-from flower_mm.datasets.draws import drawing
+from flower_mm.datasets.augmentation_seed import drawing
 
 LARGE = 20_000_000  # weights of a head, from which copying them takes time
 SIDE = 8  # of the pictures that bring the labels; whatever mixes take

@@ -12,10 +12,10 @@ from mmengine.registry import TRANSFORMS
 
 from flower_mm.checks.case import Case, Split
 from flower_mm.checks.finding import Finding, note, stop, warn
-from flower_mm.datasets.flower import FEW, read_photo
-from flower_mm.datasets.loading import as_load_photo
+from flower_mm.datasets.flower_dataset import FEW, read_photo
+from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.errors import UserError
-from flower_mm.prepare.scan import look
+from flower_mm.prepare.scan_photos import look
 from flower_mm.settings import walk
 
 # For the photos of a split, at the start of a training and for the doctor.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flower_mm.errors import UserError
-from flower_mm.prepare import dataset
+from flower_mm.prepare import dataset_json
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Origin:
 
 def origin(root: Path) -> Origin:
     try:
-        record = dataset.load(root)
+        record = dataset_json.load(root)
     except UserError:
         # Not prepared, or by another version: training takes it all the same.
         return Origin()

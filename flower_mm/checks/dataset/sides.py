@@ -9,7 +9,7 @@ from flower_mm.checks.dataset import twins
 from flower_mm.checks.dataset.broken import loading
 from flower_mm.checks.dataset.origin import Origin, origin
 from flower_mm.checks.finding import Finding, note, warn
-from flower_mm.prepare.find import Photo
+from flower_mm.prepare.class_folders import Photo
 
 MOST = 20_000  # photos that are decoded in search of near duplicates
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flower_mm.checks.case import Split
-from flower_mm.prepare.duplicates import group
-from flower_mm.prepare.find import Photo
-from flower_mm.prepare.scan import scan
+from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.near_duplicates import group
+from flower_mm.prepare.scan_photos import scan
 
 # Bytes read in search of equal photos at the start of a training; the
 # doctor himself reads all.

@@ -12,7 +12,7 @@ from mmpretrain.datasets import CustomDataset
 from flower_mm.checks.case import Case, Split
 from flower_mm.checks.dataset.broken import loading
 from flower_mm.checks.remedy import option
-from flower_mm.prepare.find import is_clutter, is_photo_name
+from flower_mm.prepare.class_folders import is_clutter, is_photo_name
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from flower_mm.errors import UserError
+from flower_mm.prepare.class_folders import (
+    Tree,
+    find,
+    list_folder,
+    name_photos,
+)
+
+WHERE = Path('photos')
+
+
+def tree_of(*files: str, folders: tuple[str, ...] = ()) -> Tree:
+    tree = Tree({f: f'/disk/{f}' for f in files}, set(folders))
+    for path in (*files, *(f + '/x' for f in folders)):
+        tree.add_folders_of(path)
+    return tree
+
+
+def paths(found) -> list[str]:
+    return [photo.path for photo in found.photos]
+
+
+def test_classes_are_sorted_and_names_kept():
+    found = find(
+        tree_of('tulip/b.JPG', 'Rose/a b.c.jpeg', 'été/花.png', 'a b/x.PNG'),
+        WHERE,
+    )
+    assert found.classes == ['Rose', 'a b', 'tulip', 'été']
+    assert paths(found) == [
+        'Rose/a b.c.jpeg', 'a b/x.PNG', 'tulip/b.JPG', 'été/花.png',
+    ]  # fmt: skip
+    assert [p.label for p in found.photos] == [0, 1, 2, 3]
+    assert not found.bad
+
+
+def test_nothing_is_lost_silently():
+    found = find(
+        tree_of(
+            'daisy/a.jpg', 'daisy/notes.txt', 'daisy/IMG_1', 'rose/b.jpg',
+            'rose/deep/c.jpg', 'LICENSE.txt', 'lost.jpg', 'rose/x\ny.jpg',
+        ),
+        WHERE,
+    )  # fmt: skip
+    assert paths(found) == ['daisy/a.jpg', 'rose/b.jpg', 'rose/deep/c.jpg']
+    assert sorted(found.bad) == [
+        'daisy/IMG_1', 'daisy/notes.txt', 'lost.jpg', 'rose/x\\ny.jpg',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize('wrap', ['flower_photos/', 'a/b/'])
+def test_wrapping_folder_is_opened(wrap):
+    found = find(
+        tree_of('README', wrap + 'daisy/a.jpg', wrap + 'rose/b.jpg'), WHERE
+    )
+    assert found.classes == ['daisy', 'rose']
+    assert found.base == wrap
+    assert paths(found) == ['daisy/a.jpg', 'rose/b.jpg']
+
+
+@pytest.mark.parametrize(
+    'sides', [('train', 'val'), ('Train', 'Test'), ('training', 'validation')]
+)
+def test_split_input_is_refused(sides):
+    with pytest.raises(UserError, match='already split'):
+        find(tree_of(*(f'in/{s}/daisy/a.jpg' for s in sides)), WHERE)
+
+
+@pytest.mark.parametrize(
+    'twins', [('Daisy', 'daisy'), ('caf\u00e9', 'cafe\u0301'), ('a', 'a ')]
+)
+def test_two_spellings_of_a_class_are_refused(twins):
+    with pytest.raises(UserError, match='two folders for one class'):
+        find(tree_of(*(f'{t}/a.jpg' for t in twins)), WHERE)
+
+
+def test_class_name_has_one_spelling():
+    found = find(tree_of('cafe\u0301/a.jpg', 'b/b.jpg'), WHERE)
+    assert found.classes == ['b', 'caf\u00e9']
+
+
+def test_no_classes():
+    with pytest.raises(UserError, match='no class folders'):
+        find(tree_of('a.jpg', 'b.jpg'), WHERE)
+
+
+def test_names_are_unique_without_case():
+    tree = tree_of('a/X.jpg', 'a/x.JPG', 'a/d/e.jpg', 'a/d_e.jpg', 'b/x.jpg')
+    photos = find(tree, WHERE).photos
+    for i, photo in enumerate(photos):
+        photo.sha256 = bytes([i] * 32)
+    name_photos(photos, in_place=False)
+    names = {p.path: p.name for p in photos}
+    assert names == {
+        'a/X.jpg': 'X.jpg',
+        'a/d/e.jpg': 'd_e.jpg',
+        'a/d_e.jpg': 'd_e-02020202.jpg',
+        'a/x.JPG': 'x-03030303.JPG',
+        'b/x.jpg': 'x.jpg',
+    }
+    name_photos(photos, in_place=True)
+    assert [p.name for p in photos] == [
+        'X.jpg', 'd/e.jpg', 'd_e.jpg', 'x.JPG', 'x.jpg',
+    ]  # fmt: skip
+
+
+def test_clutter_is_not_listed(tmp_path):
+    for name in (
+        'daisy/a.jpg', 'daisy/.hidden.jpg', 'daisy/Thumbs.db', '.git/x.jpg',
+        '__MACOSX/daisy/._a.jpg', 'daisy/.ipynb_checkpoints/a.jpg',
+        '.ipynb_checkpoints/b.jpg', 'daisy/.DS_Store', 'daisy/desktop.ini',
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    tree = list_folder(tmp_path)
+    assert set(tree.files) == {'daisy/a.jpg'}
+    assert tree.folders == {'daisy'}
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='links need a privilege')
+def test_links_in_a_circle_end(tmp_path):
+    (tmp_path / 'daisy').mkdir()
+    (tmp_path / 'daisy' / 'a.jpg').touch()
+    (tmp_path / 'daisy' / 'up').symlink_to(tmp_path)
+    assert 'daisy/a.jpg' in list_folder(tmp_path).files

@@ -1,0 +1,70 @@
+"""dataset.json as somebody else may have left it."""
+
+import contextlib
+import io
+import json
+
+import pytest
+
+from flower_mm.errors import UserError
+from flower_mm.prepare import dataset_json
+from flower_mm.prepare.prepare_dataset import Options, prepare
+from flower_mm.prepare.verify_dataset import check
+
+WRONG = {
+    'format': [None, 2, '1'],
+    'classes': [None, 'daisy', ['daisy', 'daisy'], ['daisy'], [['daisy']],
+                ['daisy', 'rose\n'], ['daisy', '\ud800']],
+    'photos': [1, '', [], 'a\0b', '\ud800'],
+    'options': [None, {}, [], {'val': '0.2'}],
+    'files': [None, [], {'train': None}, {'../x': {'daisy/a.jpg': 64 * 'f'}},
+              {'train': {'daisy/../../a.jpg': 64 * 'f'}},
+              {'train': {'tulip/a.jpg': 64 * 'f'}},
+              {'train': {'daisy/a.jpg': 'f'}}, {'train': {'daisy': 64 * 'f'}},
+              {'train': {'daisy/a.jpg': None}}],
+    'rewritten': [None, {'daisy/a.jpg': None}, {'daisy/a.jpg': {'from': 1}}],
+    'counts': [None],
+    'sha256': [None, 1, 'f'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [(key, value) for key, values in WRONG.items() for value in values],
+)
+def test_what_no_run_has_written(photos, prepared, key, value):
+    path = prepared / dataset_json.NAME
+    good = json.loads(path.read_text('utf-8'))
+    for change in (
+        {**good, key: value},
+        {k: good[k] for k in good if k != key},
+    ):
+        path.write_text(json.dumps(change))
+        for use in (
+            lambda: check(prepared),
+            lambda: prepare(photos, prepared, Options(), overwrite=True),
+            lambda: prepare(
+                photos, photos.parent / 'new', Options(), sides_from=prepared
+            ),
+        ):
+            with pytest.raises(UserError, match=r'damaged|format'):
+                use()
+    assert not (photos.parent / 'new').exists()
+
+
+@pytest.mark.parametrize('text', ['', '{', '[' * 100_000, '9' * 5000, '\xff'])
+def test_what_is_no_json(prepared, text):
+    (prepared / dataset_json.NAME).write_text(text, 'latin-1')
+    with pytest.raises(UserError, match='cannot be read'):
+        dataset_json.load(prepared)
+
+
+def test_a_dataset_of_nothing(photos, prepared):
+    path = prepared / dataset_json.NAME
+    good = json.loads(path.read_text('utf-8'))
+    path.write_text(json.dumps({**good, 'files': {}, 'counts': {}}))
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        pytest.raises(UserError, match='is not what its'),
+    ):
+        check(prepared)

@@ -1,0 +1,233 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flower_mm import decoding
+from flower_mm.prepare.scan_photos import COLOURS, THUMB, look
+
+from .conftest import ENV, make_photos, picture, save
+
+
+def bad(path: Path) -> str:
+    return look(str(path)).bad
+
+
+def test_plain_photo_is_used_as_it_is(tmp_path):
+    seen = look(str(save(tmp_path / 'a.jpg', 1)))
+    assert (seen.bad, seen.note, seen.fix) == ('', '', '')
+    assert len(seen.thumb) == COLOURS + THUMB**2
+    assert seen.size == (tmp_path / 'a.jpg').stat().st_size
+
+
+@pytest.mark.parametrize('ending', ['jpg', 'png', 'webp', 'bmp', 'tif', 'gif'])
+def test_truncated(tmp_path, ending):
+    path = save(tmp_path / f'a.{ending}', 1)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    assert 'truncated' in bad(path) or 'damaged' in bad(path)
+
+
+def test_last_bytes_missing(tmp_path):
+    path = save(tmp_path / 'a.jpg', 1)
+    path.write_bytes(path.read_bytes()[:-40])
+    assert bad(path) == 'truncated: its end is missing'
+
+
+def test_not_photos(tmp_path):
+    empty, text, gone = (tmp_path / f'{n}.jpg' for n in 'abc')
+    empty.touch()
+    text.write_text('<html>404</html>')
+    assert bad(empty) == 'empty file'
+    assert bad(text) == 'not a photo by its content'
+    assert bad(gone).startswith('cannot be opened')
+    heic = tmp_path / 'd.heic'
+    heic.write_bytes(b'\0\0\0\x18ftypheic' + bytes(100))
+    assert 'HEIC' in bad(heic)
+
+
+def test_postscript_is_not_run(tmp_path):
+    path = tmp_path / 'a.jpg'
+    picture(1).save(path, 'EPS')
+    assert bad(path) == 'not a photo by its content'
+
+
+def test_too_small(tmp_path):
+    picture(1, (31, 500)).save(tmp_path / 'a.png')
+    assert bad(tmp_path / 'a.png').startswith('far too small (31 x 500')
+    picture(1, (32, 32)).save(tmp_path / 'b.png')
+    assert not bad(tmp_path / 'b.png')
+
+
+def test_too_large(tmp_path, monkeypatch):
+    path = save(tmp_path / 'a.png', 1)
+    for limit in (64 * 48 - 1, 64 * 48 // 2 - 1):
+        monkeypatch.setattr(decoding, 'MAX_PIXELS', limit)
+        monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
+        assert 'million pixels' in bad(path)
+    monkeypatch.setattr(decoding, 'MAX_BYTES', 10)
+    assert bad(path).startswith('larger than')
+
+
+def test_odd_modes_are_rewritten(tmp_path):
+    made = {}
+
+    def keep(name: str, image: Image.Image, **options) -> None:
+        image.save(tmp_path / name, **options)
+        made[name] = look(str(tmp_path / name)).fix
+
+    photo, other = picture(1), picture(2)
+    clear = photo.copy()
+    clear.putalpha(Image.linear_gradient('L').resize(photo.size))
+    full = photo.copy()
+    full.putalpha(255)
+    frames = {'save_all': True, 'append_images': [other]}
+    keep('cmyk.jpg', photo.convert('CMYK'))
+    keep('clear.png', clear)
+    keep('clear.webp', clear)
+    keep('clear_palette.png', clear.quantize(16))
+    keep('moving.gif', photo, **frames)
+    keep('moving.png', photo, **frames)
+    keep('moving.webp', photo, **frames)
+    keep('still.gif', photo)
+    exif = Image.Exif()
+    exif[decoding.ORIENTATION] = 6
+    keep('turned.png', photo, exif=exif)
+    assert all(made.values())
+    assert made['cmyk.jpg'] == 'CMYK'
+    # Those are read right by every OpenCV.
+    made.clear()
+    keep('full.png', full)
+    keep('palette.png', photo.quantize(16))
+    keep('grey.jpg', photo.convert('L'))
+    keep('bits.png', photo.convert('1'))
+    assert not any(made.values())
+
+
+def test_notes(tmp_path):
+    deep = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 21
+    Image.fromarray(deep).save(tmp_path / 'a.png')
+    seen = look(str(tmp_path / 'a.png'))
+    assert '16 bit' in seen.note
+    # Scaled, not clipped to white, which would leave no contrast.
+    assert np.frombuffer(seen.thumb, np.uint8).std() > 20
+    exif = Image.Exif()
+    exif[decoding.ORIENTATION] = 3
+    picture(1).save(tmp_path / 'b.jpg', exif=exif)
+    assert 'turned by EXIF' in look(str(tmp_path / 'b.jpg')).note
+
+
+def test_float_photos_have_no_white(tmp_path):
+    Image.fromarray(np.ones((64, 64), np.float32)).save(tmp_path / 'a.tif')
+    assert '32-bit' in bad(tmp_path / 'a.tif')
+
+
+@pytest.mark.parametrize('turn', range(1, 9))
+def test_turned_photo_looks_like_the_upright_one(tmp_path, turn):
+    """EXIF says how the camera was held; people see the same photo."""
+    undo = {6: 8, 8: 6}.get(turn, turn)
+    upright = picture(3, (320, 240))
+    stored = upright
+    if undo in decoding._TURNS:
+        stored = upright.transpose(decoding._TURNS[undo])
+    exif = Image.Exif()
+    exif[decoding.ORIENTATION] = turn
+    stored.save(tmp_path / 'a.png', exif=exif)
+    with Image.open(tmp_path / 'a.png') as image:
+        assert np.array_equal(decoding.to_plain(image), upright)
+
+
+def test_broken_exif_does_no_harm(tmp_path):
+    picture(1).save(tmp_path / 'a.jpg', exif=b'Exif\0\0MM\0*\xff\xff\xff\xff')
+    assert not bad(tmp_path / 'a.jpg')
+
+
+@pytest.mark.skipif(
+    not Path('/proc').exists(), reason='looks for processes in /proc'
+)
+def test_readers_die_with_the_run(tmp_path):
+    """SIGKILL gives the run no chance to stop the processes it started."""
+    photos = make_photos(tmp_path / 'p', {'a': 900})
+    code = (
+        'import sys\n'
+        'from flower_mm.prepare import scan\n'
+        'from flower_mm.prepare.class_folders import Photo\n'
+        'scan.cores = lambda: 2\n'
+        'if __name__ == "__main__":\n'
+        '    scan.scan([Photo("", f, 0) for f in sys.argv[1:] * 20])\n'
+    )
+    (tmp_path / 'reads.py').write_text(code)
+    files = sorted(photos.rglob('*.jpg'))
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / 'reads.py', *files],
+        env=ENV,
+        stderr=subprocess.DEVNULL,
+    )
+    children = []
+    until = time.monotonic() + 20
+    while len(children) < 3 and time.monotonic() < until:
+        children = children_of(process.pid)  # two readers, one bookkeeper
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(children) == 3
+    until = time.monotonic() + 10
+    while any(map(is_alive, children)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(is_alive, children))
+
+
+def children_of(process: int) -> list[int]:
+    path = Path(f'/proc/{process}/task/{process}/children')
+    return [int(number) for number in path.read_text().split()]
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f'/proc/{process}/stat').read_text()
+    except OSError:
+        return False
+    return state.rpartition(')')[2].split()[0] != 'Z'
+
+
+def test_a_png_with_wrong_check_sums_is_bad(tmp_path):
+    """Pillow shows it; OpenCV, which training reads with, does not."""
+    path = save(tmp_path / 'photo.png', 1)
+    data = bytearray(path.read_bytes())
+    sums = (
+        data.index(b'IDAT')
+        + 4
+        + int.from_bytes(
+            data[data.index(b'IDAT') - 4 : data.index(b'IDAT')], 'big'
+        )
+    )
+    data[sums] ^= 0xFF
+    path.write_bytes(data)
+    assert 'damaged' in look(str(path)).bad
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'photo.jpg')
+    assert 'pipe' in look(str(tmp_path / 'photo.jpg')).bad
+
+
+def test_a_jpeg_with_thousands_of_scans(tmp_path):
+    """With all pixels it may have, one of a megabyte would take minutes."""
+    path = save(tmp_path / 'photo.jpg', 1, progressive=True)
+    data = path.read_bytes()
+    scan_ = data[data.rindex(b'\xff\xda') : -2]
+    path.write_bytes(data[:-2] + scan_ * decoding.MAX_SCANS + data[-2:])
+    assert 'scans' in bad(path)
+    # Behind the photo or in a part of its own they do no harm.
+    path.write_bytes(data + scan_ * decoding.MAX_SCANS)
+    assert not bad(path)
+    part = b'\xff\xe5\x03\xea' + b'\xff\xda' * 500
+    path.write_bytes(data[:2] + part + data[2:])
+    assert not bad(path)

@@ -14,17 +14,22 @@ import shlex
 from pathlib import Path
 
 from flower_mm.errors import UserError, printable
+from flower_mm.layout import DatasetDir
 from flower_mm.links import read_file
 from flower_mm.lock import open_unlinked
 
-TEXTS = ('dataset.json', 'classes.txt', 'train.txt', 'val.txt', 'test.txt')
+TEXTS = (
+    DatasetDir.RECORD,
+    DatasetDir.CLASSES,
+    *map(DatasetDir.list_of, DatasetDir.SPLITS),
+)
 # For a home folder that cannot be written to.
 _of_this_process: set[str] = set()
 
 
 def trust(root: Path) -> None:
     """Let the dataset `root` point to photos outside of it."""
-    if not (root / 'classes.txt').is_file():
+    if not (root / DatasetDir.CLASSES).is_file():
         raise UserError(f'{root} is not a dataset: it has no classes.txt')
     digest = _digest(root)
     if is_trusted(root):

@@ -35,7 +35,7 @@ from benchmarks.time_to_accuracy.rows import row
 from benchmarks.time_to_accuracy.systems import ROOT, SYSTEMS, System, Task
 from benchmarks.time_to_accuracy.table import table
 from benchmarks.time_to_accuracy.watch import RivalError, Run, watch
-from flower_mm.prepare.dataset_json import DECODED
+from flower_mm.layout import DatasetDir
 from flower_mm.trust import trust
 
 NAME = 'time_to_accuracy'
@@ -117,7 +117,7 @@ def _measure(
         work.mkdir()
         data.mkdir()
         for entry in args.data_root.resolve().iterdir():
-            if entry.name != DECODED:
+            if entry.name != DatasetDir.DECODED:
                 (data / entry.name).symlink_to(entry)
         trust(data)
         task = Task(

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from flower_mm.errors import UserError, printable
+from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
 from flower_mm.plain_text import class_name_fault, shown_name
 from flower_mm.trust import require_trust
@@ -31,7 +32,7 @@ class Photo(NamedTuple):
 
 def require_dataset(root: Path) -> None:
     """Stop with the command that makes a dataset when `root` is none."""
-    if not (root / 'classes.txt').is_file():
+    if not (root / DatasetDir.CLASSES).is_file():
         what = 'has no classes.txt' if root.is_dir() else 'does not exist'
         raise UserError(
             f'the dataset folder {root} {what}.\n'
@@ -44,7 +45,7 @@ def prepare_command(root: Path, options: str = '') -> str:
     """The command that makes the dataset `root` anew, from its photos."""
     tool = 'python tools/prepare_dataset.py PHOTOS --out'
     options = options and f' {options}'
-    if (root / 'dataset.json').is_file():
+    if (root / DatasetDir.RECORD).is_file():
         return f'{tool} {root}{options} --overwrite'
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return f'{tool} {root}{options}'
@@ -55,7 +56,7 @@ def prepare_command(root: Path, options: str = '') -> str:
 def read_classes(root: Path) -> list[str]:
     """Return the class names in the order of their indices."""
     require_dataset(root)
-    path = root / 'classes.txt'
+    path = root / DatasetDir.CLASSES
     names = [line.strip() for line in _lines(path)]
     names = [name for name in names if name]
     for name in names:
@@ -94,7 +95,7 @@ def photos_folder(root: Path, split: str) -> Path:
 
 def describe(root: Path) -> dict:
     """Return what dataset.json says; nothing for a dataset made by hand."""
-    path = root / 'dataset.json'
+    path = root / DatasetDir.RECORD
     if not path.is_file():
         return {}
     try:
@@ -118,7 +119,8 @@ def describe(root: Path) -> dict:
 def lists_sha256(root: Path) -> str:
     """Tell one state of a dataset's train and val photos from another."""
     found = hashlib.sha256(str(describe(root).get('sha256')).encode())
-    for name in ('classes.txt', 'train.txt', 'val.txt'):
+    lists = map(DatasetDir.list_of, ('train', 'val'))
+    for name in (DatasetDir.CLASSES, *lists):
         path = root / name
         found.update(b'\0' + (path.read_bytes() if path.is_file() else b''))
     return found.hexdigest()

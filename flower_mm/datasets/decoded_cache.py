@@ -33,9 +33,9 @@ from flower_mm.datasets.cache_space import (
 )
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
+from flower_mm.layout import DatasetDir
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import one_at_a_time_in
-from flower_mm.prepare.dataset_json import DECODED
 
 VERSION = 2  # of the file; another one is written anew
 COLUMNS = 3  # of the table: first byte, height, width
@@ -153,7 +153,7 @@ def decoded(
     names, state = _key(folder, photos, how)
     # The split may lie deeper; its path is in all names.
     mine = f'{Path(split).name}-{side}-{names}-'
-    path = folder / DECODED / f'{mine}{state}.photos'
+    path = folder / DatasetDir.DECODED / f'{mine}{state}.photos'
     # Files there are deleted, whoever made the dataset.
     refuse_links_out(path.parent, folder, '--data-root')
     found = _open(path, len(photos))

@@ -25,6 +25,7 @@ from flower_mm.datasets.decoded_cache import (
 from flower_mm.datasets.load_photo import use_decoder
 from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.registry import DATASETS
 
 # mmcv says this for every ColorJitter, in every worker; nothing is amiss.
@@ -84,7 +85,7 @@ class FlowerDataset(BaseDataset):
         self._now = torch.zeros(3, dtype=torch.int64)
         self._now.share_memory_()
         super().__init__(
-            ann_file=ann_file or f'{split}.txt',
+            ann_file=ann_file or DatasetDir.list_of(split),
             data_root=data_root,
             data_prefix=str(photos_folder(Path(data_root), split).absolute()),
             metainfo={'classes': read_classes(Path(data_root))},

@@ -37,9 +37,9 @@ from flower_mm.engine.start import RUN_FILES, set_aside
 from flower_mm.engine.train import configure, train
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
+from flower_mm.layout import DatasetDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.class_folders import Photo
-from flower_mm.prepare.dataset_json import DECODED
 from flower_mm.prepare.folds import Held, make_folds, read_list
 from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import (
@@ -80,7 +80,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             if code:
                 return code
             # Nobody reads them again, and K folds have K times the photos.
-            kept = folder / 'folds' / str(fold) / DECODED
+            kept = folder / 'folds' / str(fold) / DatasetDir.DECODED
             shutil.rmtree(kept, ignore_errors=True)
             found.append(read_predictions(_run(folder, fold) / HELD_OUT))
         summary = _conclude(folder, held, found, dataset)

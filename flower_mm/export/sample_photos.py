@@ -13,6 +13,7 @@ from flower_mm.datasets.annotations import (
 )
 from flower_mm.errors import UserError, printable
 from flower_mm.inference.model import TrainedModel
+from flower_mm.layout import DatasetDir
 from flower_mm.settings import walk
 
 MOST_CHECKED = 1000  # photos; their accuracy is known to a point or two
@@ -39,7 +40,7 @@ class Dataset:
     def __init__(self, trained: TrainedModel, root: str | None) -> None:
         named = root or _named_in(trained.meta)
         if not root and not (
-            named and (Path(named) / 'classes.txt').is_file()
+            named and (Path(named) / DatasetDir.CLASSES).is_file()
         ):
             raise UserError(
                 'there are no photos to check the export on: the dataset of '
@@ -82,7 +83,7 @@ class Dataset:
 
     def _photos(self, split: str) -> list[Photo]:
         return read_annotations(
-            self.root / f'{split}.txt',
+            self.root / DatasetDir.list_of(split),
             photos_folder(self.root, split),
             self.classes,
         )

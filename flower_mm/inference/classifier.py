@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from flower_mm.errors import UserError, printable
+from flower_mm.layout import RunDir
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,7 +226,7 @@ def _file_of(source: Path) -> Path:
     """The file with the weights; of a folder, the one that it is about."""
     if not source.is_dir():
         return source
-    for name in ('best.safetensors', 'best.pth'):
+    for name in (RunDir.BEST_SAFETENSORS, RunDir.BEST):
         if (source / name).is_file():
             return source / name
     raise UserError(

@@ -7,13 +7,11 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.links import read_file
 from flower_mm.plain_text import class_name_fault
 from flower_mm.prepare.class_folders import shown
-from flower_mm.prepare.split import SIDES
 
-NAME = 'dataset.json'
-DECODED = 'decoded'  # the folder of photos that training keeps decoded
 FORMAT = 1
 
 # side: {'class/name': sha256}
@@ -71,14 +69,17 @@ def dump(dataset: dict, file: IO[str]) -> None:
 
 def load(folder: Path) -> dict:
     try:
-        dataset = json.loads(read_file(folder / NAME).decode())
+        dataset = json.loads(read_file(folder / DatasetDir.RECORD).decode())
     except FileNotFoundError:
         raise UserError(
-            f'{folder} is not a prepared dataset: it has no {NAME}.\nMake one '
-            f'with: python tools/prepare_dataset.py PHOTOS --out {folder}'
+            f'{folder} is not a prepared dataset: {DatasetDir.RECORD} is '
+            'missing.\n'
+            f'Make one with: python tools/prepare_dataset.py PHOTOS --out {folder}'
         ) from None
     except (ValueError, OSError, RecursionError) as error:
-        raise UserError(f'{folder / NAME} cannot be read: {error}') from error
+        raise UserError(
+            f'{folder / DatasetDir.RECORD} cannot be read: {error}'
+        ) from error
     wrong = ''
     if not isinstance(dataset, dict) or dataset.get('format') != FORMAT:
         wrong = 'is of a format that this version does not know'
@@ -86,8 +87,8 @@ def load(folder: Path) -> dict:
         wrong = f'is damaged, under {key!r}'
     if wrong:
         raise UserError(
-            f'{folder / NAME} {wrong}.\nMake the dataset again into another '
-            'folder with: python tools/prepare_dataset.py PHOTOS --out OTHER'
+            f'{folder / DatasetDir.RECORD} {wrong}.\nMake the dataset again '
+            'into another folder with: python tools/prepare_dataset.py PHOTOS --out OTHER'
         )
     return dataset
 
@@ -135,7 +136,9 @@ _CHECKS = {
         type(options[key]) in kinds for key, kinds in _OPTIONS.items()
     ),
     'files': lambda files, all_: all(
-        side in SIDES and _is_place(path, all_['classes']) and _is_sha(sha)
+        side in DatasetDir.SPLITS
+        and _is_place(path, all_['classes'])
+        and _is_sha(sha)
         for side, photos in files.items()
         for path, sha in photos.items()
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 import flower_mm
 from flower_mm import cli
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.prepare import dataset_json, write_dataset
 from flower_mm.prepare.archive import unpack
 from flower_mm.prepare.class_folders import (
@@ -20,7 +21,7 @@ from flower_mm.prepare.class_folders import (
 )
 from flower_mm.prepare.near_duplicates import group, identical
 from flower_mm.prepare.scan_photos import scan
-from flower_mm.prepare.split import SIDES, split
+from flower_mm.prepare.split import split
 from flower_mm.prepare.summary import Report, first
 from flower_mm.prepare.verify_dataset import damages
 from flower_mm.trust import trust
@@ -72,7 +73,7 @@ def prepare(
     write_dataset.refuse_if_not_ours(goal, overwrite)
     old = (
         dataset_json.load(goal)
-        if (goal / dataset_json.NAME).is_file()
+        if (goal / DatasetDir.RECORD).is_file()
         else None
     )
     # Before any photo is read: a wrong folder shows at once.
@@ -103,13 +104,13 @@ def prepare(
         write_dataset.swap(work / 'dataset', goal)
     if options.how == 'none':
         trust(goal)
-    print(made.report.screen(out / write_dataset.REPORT))
+    print(made.report.screen(out / DatasetDir.SUMMARY))
     held = made.report.counts.get('val', {})
     if options.val and not any(held.values()):
         print(
             f'{out} has no photos for validation: each class has one photo, '
             'or near-duplicates of one (listed in '
-            f'{out / write_dataset.REPORT}).\n'
+            f'{out / DatasetDir.SUMMARY}).\n'
             'Add other photos, and run this again.'
         )
         return
@@ -304,7 +305,11 @@ def record_of(
     photos: list[Photo], sides: list[str], classes: list[str], options: Options
 ) -> dict:
     """What dataset.json says, before anything is written."""
-    wanted = [s for s in SIDES if s != 'test' or options.test or s in sides]
+    wanted = [
+        s
+        for s in DatasetDir.SPLITS
+        if s != 'test' or options.test or s in sides
+    ]
     files = {side: {} for side in wanted}
     for photo, side in zip(photos, sides, strict=True):
         path = f'{classes[photo.label]}/{photo.name}'

@@ -15,7 +15,7 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-SIDES = ('train', 'val', 'test')
+from flower_mm.layout import DatasetDir
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ def _fill_empty_sides(
 ) -> None:
     """Leave no side of a class empty while it has enough groups."""
     groups = of_class[label]
-    sides = SIDES if has_test else SIDES[:2]
+    sides = DatasetDir.SPLITS if has_test else DatasetDir.SPLITS[:2]
     for side in sides[: len(groups)]:
         if any(group.side == side for group in groups):
             continue

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flower_mm.decoding import BadPhotoError, read_bytes
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.class_folders import Photo, list_folder, shown
@@ -51,12 +52,12 @@ def check(folder: Path) -> None:
     if wrong:
         print('\n'.join(first(wrong, 50)))
         raise UserError(
-            f'{folder} is not what its {dataset_json.NAME} says: {len(wrong)} '
+            f'{folder} is not what its {DatasetDir.RECORD} says: {len(wrong)} '
             'faults (listed above).\nMake it again with: python '
             f'tools/prepare_dataset.py PHOTOS --out {folder} --overwrite'
         )
     print(
-        f'{folder} is what its {dataset_json.NAME} says: '
+        f'{folder} is what its {DatasetDir.RECORD} says: '
         f'{len(photos)} photos of '
         f'{len(record["classes"])} classes, unchanged, readable, no '
         'identical photos on two sides'
@@ -101,15 +102,16 @@ def _texts(folder: Path, record: dict) -> list[str]:
     files, classes = record['files'], record['classes']
     if dataset_json.digest(files) != record['sha256']:
         wrong.append(
-            f'{dataset_json.NAME}: its sha256 is not that of its files'
+            f'{DatasetDir.RECORD}: its sha256 is not that of its files'
         )
     if dataset_json.counts(files, classes) != record['counts']:
         wrong.append(
-            f'{dataset_json.NAME}: its counts are not those of its files'
+            f'{DatasetDir.RECORD}: its counts are not those of its files'
         )
-    expected = {'classes.txt': classes}
+    expected = {DatasetDir.CLASSES: classes}
     for side, photos in files.items():
-        expected[f'{side}.txt'] = dataset_json.annotation(photos, classes)
+        lines = dataset_json.annotation(photos, classes)
+        expected[DatasetDir.list_of(side)] = lines
     for name, lines in expected.items():
         try:
             text = read_file(folder / name).decode()

@@ -20,15 +20,20 @@ from flower_mm import console
 from flower_mm.decoding import decode_rgb, read_bytes
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
+from flower_mm.layout import DatasetDir
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.class_folders import Photo
-from flower_mm.prepare.split import SIDES
 
-REPORT = 'report.txt'
 OURS = frozenset(
-    (*SIDES, *(f'{side}.txt' for side in SIDES), 'classes.txt', REPORT,
-     dataset_json.NAME, dataset_json.DECODED)
-)  # fmt: skip
+    (
+        *DatasetDir.SPLITS,
+        *map(DatasetDir.list_of, DatasetDir.SPLITS),
+        DatasetDir.CLASSES,
+        DatasetDir.SUMMARY,
+        DatasetDir.RECORD,
+        DatasetDir.DECODED,
+    )
+)
 SPARE = 64 * 1024**2  # bytes left free on the disk
 PIECE = 1024**2
 
@@ -114,7 +119,7 @@ def refuse_if_not_ours(out: Path, overwrite: bool) -> None:
     """Only a prepared dataset with nothing else in it may be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (out / dataset_json.NAME).is_file():
+    if not (out / DatasetDir.RECORD).is_file():
         raise UserError(
             f'{out} exists and is not a prepared dataset; it is left alone.\n'
             'Choose another folder with --out, or delete it yourself.'
@@ -209,13 +214,14 @@ def _rewrite(photo: Photo, target: Path) -> None:
 def write_texts(record: dict, report: str, folder: Path) -> None:
     """Write all but the photos; dataset.json last, as the seal."""
     classes = record['classes']
-    texts = {'classes.txt': classes}
+    texts = {DatasetDir.CLASSES: classes}
     for side, photos in record['files'].items():
-        texts[f'{side}.txt'] = dataset_json.annotation(photos, classes)
+        lines = dataset_json.annotation(photos, classes)
+        texts[DatasetDir.list_of(side)] = lines
     for name, lines in texts.items():
         with replacing(folder / name, 'w') as file:
             file.writelines(f'{line}\n' for line in lines)
-    with replacing(folder / REPORT, 'w') as file:
+    with replacing(folder / DatasetDir.SUMMARY, 'w') as file:
         file.write(report)
-    with replacing(folder / dataset_json.NAME, 'w') as file:
+    with replacing(folder / DatasetDir.RECORD, 'w') as file:
         dataset_json.dump(record, file)

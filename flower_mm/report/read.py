@@ -210,7 +210,7 @@ def read_data(root: Path) -> dict:
     if not root.is_dir():
         error = f'The dataset folder {root} is not here.'
         return {'prepared': False, 'error': error}
-    if not (root / dataset_json.NAME).is_file():
+    if not (root / 'dataset.json').is_file():
         return {'prepared': False}
     try:
         found = dataset_json.load(root)

@@ -17,6 +17,7 @@ from flower_mm.files import (
     write_whole,
 )
 from flower_mm.inference.classifier import Classifier
+from flower_mm.layout import RunDir
 from flower_mm.lock import LOCK, only_run_in
 from flower_mm.report.facts import FORMAT
 from flower_mm.report.measure import PREDICTIONS
@@ -113,9 +114,9 @@ def share(
 
 def _facts(work_dir: Path, data_root: str | None, device: str) -> dict:
     """report.json's of this best.pth; it is measured where that is missing."""
-    best = sha256_of(work_dir / 'best.pth')
+    best = sha256_of(work_dir / RunDir.BEST)
     for attempt in range(2):
-        found = read_json(work_dir / 'report.json')
+        found = read_json(work_dir / RunDir.REPORT_DATA)
         facts = found if isinstance(found, dict) else {}
         measured = facts.get('measured') or {}
         if (
@@ -147,7 +148,7 @@ def _fill(
     config = config_of(best)
     meta = checkpoint['meta']
     model = _model(checkpoint, config)
-    weights = part / 'best.safetensors'
+    weights = part / RunDir.BEST_SAFETENSORS
     write_safetensors(
         weights,
         checkpoint['state_dict'],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flower_mm.cli import OURS, YOURS, interrupted
 from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.layout import RunDir
 from flower_mm.lock import only_run_in
 from flower_mm.sweep.plan import plan
 from flower_mm.sweep.table import CSV, failure, other_runs, row, write
@@ -63,7 +64,7 @@ def _tidy(trial: Trial) -> None:
 
     What it could be resumed from takes ten times the room.
     """
-    if trial.done() and (trial.folder / 'best.pth').is_file():
+    if trial.done() and (trial.folder / RunDir.BEST).is_file():
         for checkpoint in checkpoints(trial.folder):
             checkpoint.unlink()
-        (trial.folder / 'last_checkpoint').unlink(missing_ok=True)
+        (trial.folder / RunDir.LAST_CHECKPOINT).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from statistics import mean
 from flower_mm.cli import INTERRUPTED, TERMINATED
 from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.files import replacing
+from flower_mm.layout import RunDir
 from flower_mm.report.curves import phases, read_scalars
 from flower_mm.sweep.trial import LOG, Trial
 
@@ -82,7 +83,7 @@ def _killed(number: int) -> str:
 
 
 def _last(folder: Path) -> float | None:
-    path = folder / 'scalars.json'
+    path = folder / RunDir.SCALARS
     if not path.is_file():
         return None
     _, validated = phases(read_scalars(path))

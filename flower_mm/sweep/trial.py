@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flower_mm.files import replacing
+from flower_mm.layout import RunDir
 from flower_mm.lock import is_taken
 
 NOTE = 'trial.json'  # when it ran, and where in the log each time begins
@@ -52,7 +53,7 @@ class Trial:
 
     def record(self) -> dict:
         """What the run has written of itself up to now."""
-        return _read(self.folder / 'run.json')
+        return _read(self.folder / RunDir.RECORD)
 
     def epochs_done(self) -> int:
         return self.record().get('result', {}).get('epochs') or 0
@@ -103,7 +104,7 @@ class Trial:
         found = _read(self.folder / NOTE).get('sessions', [])
         for one in found:
             if one['ended'] is None:
-                record = self.folder / 'run.json'
+                record = self.folder / RunDir.RECORD
                 wrote = record.stat().st_mtime if record.is_file() else 0.0
                 one['ended'] = max(one['begun'], wrote)
         return found

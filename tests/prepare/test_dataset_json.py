@@ -33,7 +33,7 @@ WRONG = {
     [(key, value) for key, values in WRONG.items() for value in values],
 )
 def test_what_no_run_has_written(photos, prepared, key, value):
-    path = prepared / dataset_json.NAME
+    path = prepared / 'dataset.json'
     good = json.loads(path.read_text('utf-8'))
     for change in (
         {**good, key: value},
@@ -54,13 +54,13 @@ def test_what_no_run_has_written(photos, prepared, key, value):
 
 @pytest.mark.parametrize('text', ['', '{', '[' * 100_000, '9' * 5000, '\xff'])
 def test_what_is_no_json(prepared, text):
-    (prepared / dataset_json.NAME).write_text(text, 'latin-1')
+    (prepared / 'dataset.json').write_text(text, 'latin-1')
     with pytest.raises(UserError, match='cannot be read'):
         dataset_json.load(prepared)
 
 
 def test_a_dataset_of_nothing(photos, prepared):
-    path = prepared / dataset_json.NAME
+    path = prepared / 'dataset.json'
     good = json.loads(path.read_text('utf-8'))
     path.write_text(json.dumps({**good, 'files': {}, 'counts': {}}))
     with (

@@ -1,0 +1,36 @@
+"""The names of files in a prepared dataset and in the work folder of a run.
+
+Code takes them from here; only messages and documentation spell them out.
+"""
+
+
+class DatasetDir:
+    """What prepare writes, and training reads and adds to."""
+
+    CLASSES = 'classes.txt'  # a class a line; its number is the label
+    RECORD = 'dataset.json'
+    SUMMARY = 'report.txt'
+    SPLITS = ('train', 'val', 'test')  # each a folder of class folders
+    DECODED = 'decoded'  # folder of the photos that training keeps decoded
+
+    @staticmethod
+    def list_of(split: str) -> str:
+        """The file with a photo and its label a line."""
+        return f'{split}.txt'
+
+
+class RunDir:
+    """What a training and its report write."""
+
+    BEST = 'best.pth'
+    BEST_SAFETENSORS = 'best.safetensors'  # by export
+    LAST_CHECKPOINT = 'last_checkpoint'  # holds the path of one
+    RECORD = 'run.json'
+    SCALARS = 'scalars.json'
+    CURVES = 'curves.png'
+    TENSORBOARD = 'tensorboard'
+    REPORT = 'report.html'
+    REPORT_DATA = 'report.json'
+    PREDICTIONS = 'predictions.csv'
+    HELD_OUT = 'held_out.csv'  # predictions on the test split
+    FOLDS = 'folds.json'

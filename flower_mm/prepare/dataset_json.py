@@ -74,7 +74,8 @@ def load(folder: Path) -> dict:
         raise UserError(
             f'{folder} is not a prepared dataset: {DatasetDir.RECORD} is '
             'missing.\n'
-            f'Make one with: python tools/prepare_dataset.py PHOTOS --out {folder}'
+            'Make one with: python tools/prepare_dataset.py PHOTOS '
+            f'--out {folder}'
         ) from None
     except (ValueError, OSError, RecursionError) as error:
         raise UserError(
@@ -88,7 +89,8 @@ def load(folder: Path) -> dict:
     if wrong:
         raise UserError(
             f'{folder / DatasetDir.RECORD} {wrong}.\nMake the dataset again '
-            'into another folder with: python tools/prepare_dataset.py PHOTOS --out OTHER'
+            'into another folder with: python tools/prepare_dataset.py '
+            'PHOTOS --out OTHER'
         )
     return dataset
 

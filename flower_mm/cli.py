@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flower_mm.console import plain_streams
 from flower_mm.errors import UserError, is_out_of_memory
-from flower_mm.imports import import_modules
+from flower_mm.user_modules import import_modules
 
 OK, OURS, YOURS = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # as a shell tells SIGINT and SIGTERM

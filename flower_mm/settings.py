@@ -14,11 +14,10 @@ from mmengine.config import config as mmengine_config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.utils import get_installed_path
 
-from flower_mm.custom_imports import import_custom_modules
 from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
-from flower_mm.imports import allow, own_imports
 from flower_mm.registry import MODELS
+from flower_mm.user_modules import import_custom_modules
 
 # MMEngine reads `_base_ = 'package::…'` for the packages of this list only.
 MODULE2PACKAGE['flower_mm'] = 'flower_mm'
@@ -87,7 +86,6 @@ def read_config(path: str, options: dict | None = None) -> Config:
             why = next(filter(None, misfits), str(error))
             raise UserError(f'--cfg-options {why}') from error
     _add_augments(cfg)
-    allow(own_imports(cfg))
     return cfg
 
 

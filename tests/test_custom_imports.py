@@ -90,6 +90,54 @@ def test_a_module_that_fails_is_the_users_mistake(tmp_path, text):
         read_config(str(config))
 
 
+TAKEN = """
+from mmpretrain.registry import MODELS
+
+
+@MODELS.register_module()
+class ResNet:
+    pass
+"""
+REPLACING = """
+import torch
+from mmpretrain.registry import MODELS
+
+
+@MODELS.register_module(force=True)
+class GlobalAveragePooling(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        print('replaced')
+
+    def forward(self, features):
+        return tuple(part.amax((2, 3)) for part in features)
+"""
+
+
+def test_a_name_that_mmpretrain_has(own, dataset):
+    (own.parent / 'my_parts.py').write_text(TAKEN)
+    done = tool('train', own, '--data-root', dataset, check=False)
+    assert done.returncode == 2, done.stderr
+    module = 'mmpretrain.models.backbones.resnet'
+    named = ("'ResNet'", "'my_parts'", module, 'force=True', str(own))
+    assert [word for word in named if word not in done.stderr] == []
+    assert 'Traceback' not in done.stderr
+
+
+def test_force_replaces_what_mmpretrain_has(own, dataset, tmp_path):
+    """As the message says."""
+    (own.parent / 'my_parts.py').write_text(REPLACING)
+    own.write_text(
+        own.read_text('utf-8')
+        .replace("model['backbone']['type']", 'unused')
+        .replace('pipeline.insert(1, dict(type=', 'pipeline.count((')
+    )
+    run = tmp_path / 'run'
+    done = tool('train', own, '--data-root', dataset, '--work-dir', run)
+    assert 'replaced' in done.stdout
+    assert (run / 'best.pth').is_file()
+
+
 @pytest.mark.parametrize(
     'value',
     [

@@ -10,7 +10,7 @@ from helpers import ROOT, TINY, tool
 
 from flower_mm import Classifier
 from flower_mm.errors import UserError
-from flower_mm.imports import import_modules, own_imports
+from flower_mm.user_modules import import_modules, own_imports
 
 PARTS = """
 import torch
@@ -126,7 +126,7 @@ def test_a_module_in_the_current_folder(own, photos):
         check=False,
     )
     assert elsewhere.returncode == 2
-    assert 'no such module' in elsewhere.stderr
+    assert "no module 'my_parts'" in elsewhere.stderr
 
 
 def test_from_python(own, photos, monkeypatch):
@@ -169,9 +169,8 @@ def test_a_module_that_fails(tmp_path, monkeypatch):
     ('imports', 'own'),
     [
         (None, []),
-        ('a', ['a']),
-        (['flower_mm.engine', 'a.b'], ['a.b']),
-        ({'imports': ['mmpretrain.models', 'a']}, ['a']),
+        ({'imports': ['flower_mm.engine', 'a.b']}, ['a.b']),
+        ({'imports': ('mmpretrain.models', 'a')}, ['a']),
         ({'imports': 'a'}, ['a']),
     ],
 )
@@ -195,4 +194,6 @@ def test_a_name_that_mmpretrain_has(tmp_path):
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert 'taken failed: KeyError' in done.stderr
+    named = ("'taken'", "'Invert'", 'mmpretrain.datasets', 'force=True')
+    assert [word for word in named if word not in done.stderr] == []
+    assert 'Traceback' not in done.stderr

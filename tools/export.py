@@ -12,7 +12,7 @@ safetensors: best.safetensors, which flower_mm reads as it reads best.pth.
 import argparse
 
 from flower_mm import cli
-from flower_mm.imports import add_import_flag
+from flower_mm.user_modules import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:

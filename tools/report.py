@@ -7,7 +7,7 @@ python tools/report.py work_dirs/resnet50_flower work_dirs/mobilenet_v2_flower
 import argparse
 
 from flower_mm import cli
-from flower_mm.imports import add_import_flag
+from flower_mm.user_modules import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ curl -F photo=@rose.jpg http://127.0.0.1:8000/predict
 import argparse
 
 from flower_mm import cli
-from flower_mm.imports import add_import_flag
+from flower_mm.user_modules import add_import_flag
 
 
 def port(text: str) -> int:

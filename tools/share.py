@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from flower_mm import cli
-from flower_mm.imports import add_import_flag
+from flower_mm.user_modules import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:

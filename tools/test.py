@@ -9,7 +9,7 @@ import os
 
 from flower_mm import cli
 from flower_mm.flags import Options
-from flower_mm.imports import add_import_flag
+from flower_mm.user_modules import add_import_flag
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,8 +8,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from flower_mm.cli import command, message_of
-from flower_mm.imports import import_flags
 from flower_mm.registry import HOOKS
+from flower_mm.user_modules import import_flags
 
 
 @HOOKS.register_module()

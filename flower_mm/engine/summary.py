@@ -11,13 +11,13 @@ from flower_mm.cli import command, python
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.record import best_top1, logged_scalars
 from flower_mm.engine.runner import FlowerRunner
-from flower_mm.imports import import_flags
 from flower_mm.report.baselines import (
     below_largest_class,
     below_solved_head,
     solved_head,
 )
 from flower_mm.report.metric import TOP1, name_of, value_of
+from flower_mm.user_modules import import_flags
 
 
 def print_summary(runner: FlowerRunner, args: argparse.Namespace) -> None:

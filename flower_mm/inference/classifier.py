@@ -96,9 +96,9 @@ class Classifier:
     ) -> None:
         import flower_mm.engine  # noqa: F401  registers what configs name
         from flower_mm.engine.memory import keep_memory
-        from flower_mm.imports import import_modules
         from flower_mm.inference.model import TrainedModel
         from flower_mm.inference.photo_reader import PhotoReader
+        from flower_mm.user_modules import import_modules
         from flower_mm.weights.checked_config import NoConfigError
 
         if batch_size < 1:

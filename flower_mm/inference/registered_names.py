@@ -9,7 +9,7 @@ from types import ModuleType
 
 from mmengine.registry import registry
 
-from flower_mm.imports import OURS
+from flower_mm.user_modules import OURS
 
 _closing = threading.RLock()
 

@@ -14,9 +14,9 @@ from starlette.types import ASGIApp
 
 from flower_mm import cli
 from flower_mm.errors import UserError, printable
-from flower_mm.imports import FLAG
 from flower_mm.serve import limits
 from flower_mm.serve.connection import Connection
+from flower_mm.user_modules import FLAG
 
 HOST = '127.0.0.1'  # whoever is on another machine has no business here
 

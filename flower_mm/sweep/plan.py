@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from flower_mm.custom_imports import folder_of_modules
 from flower_mm.datasets.annotations import lists_sha256
 from flower_mm.engine.device import use_device
 from flower_mm.engine.identity import FREE
@@ -20,6 +19,7 @@ from flower_mm.errors import UserError
 from flower_mm.flags import add_training_flags
 from flower_mm.settings import data_root, read_config, require_epochs
 from flower_mm.sweep.trial import Trial
+from flower_mm.user_modules import folder_of_modules
 from flower_mm.weights.file_hash import sha256_of
 
 # Flags of train.py that are passed on as they stand.

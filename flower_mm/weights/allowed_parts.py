@@ -13,8 +13,8 @@ from pathlib import Path
 from mmengine.registry import Registry
 
 from flower_mm.errors import printable
-from flower_mm.imports import how_to_import
 from flower_mm.registry import MODELS
+from flower_mm.user_modules import how_to_import
 from flower_mm.weights.allowed_values import (
     LONGEST_LIST,
     Check,

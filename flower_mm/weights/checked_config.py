@@ -14,8 +14,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.errors import UserError, printable
-from flower_mm.imports import allowed_modules, how_to_import
 from flower_mm.registry import TRANSFORMS
+from flower_mm.user_modules import allowed_modules, how_to_import
 from flower_mm.weights import allowed_transforms
 from flower_mm.weights.allowed_parts import (
     PartChecker,
@@ -45,7 +45,7 @@ def config_of(path: str | Path) -> Config:
     """Return what predicting needs of the config in a file, checked.
 
     Parts that the user's own modules register are allowed where he has named
-    the modules, see flower_mm.imports.
+    the modules, see flower_mm.user_modules.
     """
     path = Path(path)
     meta = read_checkpoint(path).get('meta', {})

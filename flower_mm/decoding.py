@@ -37,6 +37,8 @@ FORMATS = (
     'JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'AVIF',
     'JPEG2000', 'PPM',
 )  # fmt: skip
+# As people spell those that they do not spell as Pillow does.
+SPELLED = {'WEBP': 'WebP', 'JPEG2000': 'JPEG 2000'}
 ORIENTATION = 0x0112  # EXIF
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF
 # Where a part of a JPEG begins; within a scan there are stuffed zeros only.
@@ -102,7 +104,7 @@ def decode(
         uint8, (height, width, 3) in the order blue, green, red; (height,
         width) for a `color_type` that begins with `grayscale`.
     """
-    with refusing(data), open_photo(data, formats) as image:
+    with refusing(data, formats), open_photo(data, formats) as image:
         pixels = None
         if backend != 'pillow' and is_ordinary_jpeg(image):
             pixels = _decode_jpeg(data, color_type, orientation(image))
@@ -117,7 +119,7 @@ def decode_rgb(data: bytes, formats: Collection[str] = FORMATS) -> np.ndarray:
     Ordinary JPEG has the same pixels where OpenCV and Pillow are built on
     the same JPEG library.
     """
-    with refusing(data), open_photo(data, formats) as image:
+    with refusing(data, formats), open_photo(data, formats) as image:
         return np.asarray(to_plain(image).convert('RGB'))
 
 
@@ -130,14 +132,16 @@ def read_rgb(file: str) -> np.ndarray:
 
 
 @contextmanager
-def refusing(data: bytes) -> Iterator[None]:
+def refusing(
+    data: bytes, formats: Collection[str] = FORMATS
+) -> Iterator[None]:
     """Say in a BadPhotoError what a decoder raises on these bytes."""
     try:
         yield
     except (BadPhotoError, MemoryError):
         raise
     except Exception as error:
-        raise BadPhotoError(what_broke(error, data)) from error
+        raise BadPhotoError(what_broke(error, data, formats)) from error
 
 
 def open_photo(data: bytes, formats: Collection[str] = FORMATS) -> Image.Image:
@@ -210,19 +214,43 @@ def _scans(jpeg: bytes) -> int:
     return count
 
 
-def what_broke(error: Exception, data: bytes) -> str:
+def what_broke(
+    error: Exception, data: bytes, formats: Collection[str] = FORMATS
+) -> str:
     """In words, what a decoder raised on a photo."""
     if isinstance(error, Image.DecompressionBombError):
         return f'more than {MAX_PIXELS // 10**6} million pixels'
     if isinstance(error, Image.UnidentifiedImageError):
         if data[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1'):
             return 'HEIC, which Pillow cannot read; export JPEG'
-        return 'not a photo by its content'
+        return _refused_format(data, formats) or 'not a photo by its content'
     # Decoders raise almost anything on damaged bytes: OSError,
     # SyntaxError, struct.error, ValueError, IndexError...
     if 'truncated' in str(error).lower() or 'end of file' in str(error):
         return 'truncated: its end is missing'
     return f'damaged ({str(error) or type(error).__name__})'
+
+
+def _refused_format(data: bytes, formats: Collection[str]) -> str:
+    """Name a format that is not accepted; '' where it is none of Pillow's.
+
+    By the first bytes alone: no decoder of such a format is started.
+    """
+    if len(data) < 16:
+        return ''
+    names = [
+        name
+        for name, (_, accepts) in Image.OPEN.items()
+        # It returns a text where Pillow was built without this format.
+        if accepts and accepts(data[:16]) is True
+    ]
+    if not names or set(names) & set(formats):
+        return ''
+    *others, last = (SPELLED.get(name, name) for name in formats)
+    return (
+        f'{SPELLED.get(names[0], names[0])} is not accepted: expected '
+        f'{", ".join(others)} or {last}'
+    )
 
 
 def orientation(image: Image.Image) -> int:

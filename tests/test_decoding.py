@@ -1,14 +1,18 @@
 """Pixels of each kind of photo, compared with what was put into the file."""
 
+from functools import partial
 from io import BytesIO
 
 import cv2
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
 from photo_kinds import encoded, exif, noise, photo_kinds, tiff
 from PIL import Image, ImageOps
 
+from flower_mm import decoding
 from flower_mm.decoding import BadPhotoError, decode, decode_rgb
+from flower_mm.deploy.photo import PhotoReader
 
 KINDS = {kind.name: kind for kind in photo_kinds()}
 TURNABLE = ('JPEG', 'MPO', 'PNG', 'WEBP', 'TIFF', 'AVIF')
@@ -80,10 +84,50 @@ def test_what_has_no_agreed_pixels_is_refused(data):
             decoder(data)
 
 
-def test_other_formats_than_those_named_are_refused():
-    data = KINDS['plain.ppm'].data
-    with pytest.raises(BadPhotoError, match='not a photo'):
-        decode(data, formats=('JPEG', 'PNG'))
+@pytest.mark.parametrize(
+    ('name', 'data', 'formats'),
+    [
+        ('PPM', KINDS['plain.ppm'].data, ('JPEG', 'WEBP')),
+        ('PPM', b'P6\n' + b'#\n' * 10**6, ('JPEG', 'WEBP')),
+        ('WebP', encoded(Image.new('RGB', (64, 48)), 'WEBP'), ('JPEG', 'GIF')),
+        ('PSD', b'8BPS' + bytes(40), decoding.FORMATS),
+    ],
+)
+def test_a_format_that_is_not_accepted_is_named(name, data, formats):
+    *_, last = (decoding.SPELLED.get(name, name) for name in formats)
+    for decoder in (
+        partial(decode, formats=formats),
+        partial(decode_rgb, formats=formats),
+        partial(PhotoReader(LoadImageFromFile()).read, formats=formats),
+    ):
+        with pytest.raises(BadPhotoError) as refused:
+            decoder(data)
+        said = str(refused.value)
+        assert said.startswith(f'{name} is not accepted: expected JPEG')
+        assert said.endswith(f' or {last}')
+
+
+def test_a_refused_format_is_not_opened(monkeypatch):
+    opened = []
+
+    def factory(*_: object) -> None:
+        opened.append(1)
+
+    _, accepts = Image.OPEN['PPM']
+    monkeypatch.setitem(Image.OPEN, 'PPM', (factory, accepts))
+    with pytest.raises(BadPhotoError, match='PPM'):
+        decode(KINDS['plain.ppm'].data, formats=('JPEG', 'PNG'))
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    'data', [b'GIF89a' + bytes(40), b'\x01', b'BM', b'<html>no photo</html>']
+)
+def test_what_is_of_no_other_format_is_no_photo(data):
+    """Also what begins as an accepted format does, and is damaged."""
+    with pytest.raises(BadPhotoError) as refused:
+        decode(data)
+    assert 'not accepted' not in str(refused.value)
 
 
 def test_a_jpeg_that_opencv_cannot_read_is_read_by_pillow(monkeypatch):

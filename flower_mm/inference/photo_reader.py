@@ -68,7 +68,7 @@ class PhotoReader:
             with refusing(b''):
                 return self._of_image(photo)
         data = _bytes_of(photo)
-        with refusing(data), open_photo(data, formats) as image:
+        with refusing(data, formats), open_photo(data, formats) as image:
             require_usable_size(image.size)
             require_whole(image)
         return self._step.decode(data, formats=formats)

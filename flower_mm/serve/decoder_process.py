@@ -69,7 +69,7 @@ def _answer(
 def _decode(data: bytes, settings: Settings) -> np.ndarray:
     """As inference.photo_reader.PhotoReader does, which imports torch."""
     with (
-        decoding.refusing(data),
+        decoding.refusing(data, settings.formats),
         decoding.open_photo(data, settings.formats) as image,
     ):
         decoding.require_usable_size(image.size)

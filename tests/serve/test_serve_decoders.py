@@ -215,9 +215,15 @@ def test_formats_that_people_do_not_upload_are_refused(
     rare = BytesIO()
     Image.new('RGB', (64, 64)).save(rare, 'JPEG2000')
     with serving(plain_run / 'best.pth', tmp_path) as served:
-        for data in (comments + bytes(64 * 64 * 3), rare.getvalue()):
+        for name, data in (
+            ('PPM', comments + bytes(64 * 64 * 3)),
+            ('JPEG 2000', rare.getvalue()),
+        ):
             (found,) = served.post(data).photos
-            assert found['error'] == 'not a photo by its content'
+            assert found['error'] == (
+                f'{name} is not accepted: expected JPEG, PNG, WebP, AVIF, '
+                'GIF, BMP or TIFF'
+            )
 
 
 # --- one decoder -------------------------------------------------------------

@@ -15,6 +15,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from flower_mm.datasets.load_photo import use_decoder
+from flower_mm.engine.ema import averages
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.memory import begin_lean
 from flower_mm.engine.model import laid_out, unwrapped
@@ -40,6 +41,11 @@ MMENGINES_HOOKS = (
     'logger',
     'param_scheduler',
     'checkpoint',
+)
+_NO_AVERAGE = (
+    'warning: {} has no averaged weights (ema_state_dict): the average '
+    'starts as a copy of its state_dict.\nTo average since the first epoch, '
+    'resume from a checkpoint that has them, or start anew without --resume'
 )
 
 
@@ -143,6 +149,9 @@ class FlowerRunner(Runner):
             self.say(f'weights: {match} from {filename}')
             return {}
         checkpoint = read_checkpoint(Path(filename))
+        if self._resume and 'ema_state_dict' not in checkpoint:
+            for _ in averages(self):
+                self.say(_NO_AVERAGE.format(filename))
         if self._resume and self.cfg.get('resume_anyway'):
             strange = fit(checkpoint, self)
             if strange:

@@ -379,6 +379,23 @@ def test_a_checkpoint_as_mmengine_writes_it(killed, runs, tmp_path):
     assert 'epoch 3/3' in text
 
 
+def test_a_checkpoint_without_averaged_weights_is_noted(
+    killed, runs, tmp_path
+):
+    run = killed(tmp_path)
+    whole = shutil.copytree(run, tmp_path / 'whole')
+    assert 'ema_state_dict' not in runs.finish(whole.name, '--resume')
+    found = torch.load(run / 'epoch_2.pth', weights_only=True)
+    del found['ema_state_dict']
+    torch.save(found, run / 'epoch_2.pth')
+    text = runs.finish('run', '--resume')
+    (line,) = [line for line in text.splitlines() if 'ema_state_dict' in line]
+    assert line.startswith('warning: ')
+    assert str(run / 'epoch_2.pth') in line
+    last = torch.load(run / 'epoch_3.pth', weights_only=True)
+    assert last['ema_state_dict']['steps'] == 5
+
+
 def test_strange_files_in_the_folder_are_left_alone(killed, runs, tmp_path):
     run = killed(tmp_path)
     shutil.copy(run / 'epoch_2.pth', run / 'epoch_2 (copy).pth')

@@ -1,5 +1,6 @@
 """A backbone and a transform of the user's own, allowed by his own word."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -111,6 +112,29 @@ def test_every_tool_takes_the_flag_and_asks_for_it(
         *args,
         *('--import', own['folder'] / 'my_parts.py'),
     )
+
+
+def test_the_shared_folder_says_what_it_needs(own, photos, tmp_path):
+    """And its command works as it stands, with the module beside it."""
+    module = own['folder'] / 'my_parts.py'
+    shutil.copy(module, tmp_path)
+    (tmp_path / 'unused.py').write_text('')
+    imports = ('--import', module, '--import', tmp_path / 'unused.py')
+    out = tmp_path / 'path' / 'to' / 'this' / 'folder'
+    forked.finish(tmp_path / 'log', 'share', own['run'], out, *imports)
+    text = (out / 'README.md').read_text('utf-8')
+    top = text[: text.index('## ')]
+    assert '`my_parts`' in top
+    assert str(tmp_path) not in text
+    assert 'unused' not in text
+    python = "Classifier('path/to/this/folder', imports=['my_parts'])"
+    assert python in top
+    assert python in text[len(top) :]  # of the example
+    command = re.search('`python tools/predict.py (.+)`', text)[1].split()
+    shutil.copy(next(photos.rglob('*.jpg')), tmp_path / 'photo.jpg')
+    move = tmp_path / 'move.py'
+    move.write_text(f'import os\nos.chdir({str(tmp_path)!r})\n')
+    forked.finish(tmp_path / 'log', 'predict', *command, first=str(move))
 
 
 def test_a_module_in_the_current_folder(own, photos):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import flower_mm
 from flower_mm.report import words
 from flower_mm.report.page import clean
 from flower_mm.share.weights_licence import licence_of
+from flower_mm.user_modules import FLAG
 from flower_mm.weights.file_hash import sha256_of
 
 TEMPLATE = 'card.md.j2'
@@ -26,6 +27,7 @@ class Model:
     parameters: int
     pretrained: dict | None  # file and sha256
     noted: bool = True  # whether it says if there were any
+    modules: list[str] = field(default_factory=list)  # the user's own
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,17 @@ def card(
         ],
         'pretrained': pretrained,
         'noted': model.noted,
+        'modules': model.modules,
+        'call': _call(model.modules),
+        'flags': ' '.join(f'{FLAG} {name}' for name in model.modules),
         'licence': licence_of(pretrained.get('sha256', '')),
     }
     return _render(view)
+
+
+def _call(modules: list[str]) -> str:
+    imports = f', imports={modules!r}' if modules else ''
+    return f"Classifier('path/to/this/folder'{imports})"
 
 
 def _made(run: dict) -> list[tuple[str, str]]:

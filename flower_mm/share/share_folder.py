@@ -31,7 +31,7 @@ from flower_mm.share.example_photos import (
 )
 from flower_mm.share.model_card import Model, card
 from flower_mm.weights.best_checkpoint import write_safetensors
-from flower_mm.weights.checked_config import config_of
+from flower_mm.weights.checked_config import config_of, own_modules
 from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.load_into_model import architecture_of, parameters_of
 from flower_mm.weights.pretrained_table import read_table
@@ -218,6 +218,7 @@ def _model(checkpoint: dict, config: Config) -> Model:
         parameters_of(state),
         checked(meta.get('pretrained'), dict),
         'pretrained' in meta,
+        own_modules(config),
     )
 
 

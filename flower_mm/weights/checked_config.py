@@ -14,7 +14,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.errors import UserError, printable
-from flower_mm.registry import TRANSFORMS
+from flower_mm.registry import MODELS, TRANSFORMS
+from flower_mm.settings import walk
 from flower_mm.user_modules import allowed_modules, how_to_import
 from flower_mm.weights import allowed_transforms
 from flower_mm.weights.allowed_parts import (
@@ -85,6 +86,22 @@ def config_of(path: str | Path) -> Config:
             'precision': 'auto' if config.get('precision') == 'auto' else '',
         }
     )
+
+
+def own_modules(config: Config) -> list[str]:
+    """The user's own modules that define parts of a config of `config_of`."""
+    names = {bare_name(part.get('type')) for part in walk(config.to_dict())}
+    classes = [
+        cls
+        for registry in (MODELS, TRANSFORMS)
+        for name in names
+        for cls in find_classes(registry, name)
+    ]
+    return [
+        module
+        for module in allowed_modules()
+        if any(is_within(cls, (module,)) for cls in classes)
+    ]
 
 
 def _part_at(config: dict, place: str, path: Path) -> dict | list:

@@ -186,6 +186,16 @@ def test_names_of_classes_stay_text(facts):
     assert '\x1b' not in written
 
 
+def test_only_a_model_of_own_modules_asks_for_them(facts):
+    assert 'imports=' not in card(facts, MODEL, [], [])
+    model = Model('Mine', 1, None, modules=['mine', 'pkg.parts'])
+    text = card(facts, model, [], [])
+    top = text[: text.index('## ')]
+    assert "imports=['mine', 'pkg.parts']" in top
+    assert '--import mine --import pkg.parts' in top
+    assert text.count("imports=['mine', 'pkg.parts']") == 2
+
+
 def test_an_alarm_of_the_report_is_on_the_card(facts):
     found = copy.deepcopy(facts)
     found['measured']['dataset_changed'] = True

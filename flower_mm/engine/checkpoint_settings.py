@@ -15,18 +15,23 @@ REQUIRED = {
 }
 
 
+def fix(name: str, value: object) -> str:
+    """The words of a command that set this setting."""
+    return f'--cfg-options default_hooks.checkpoint.{name}={value}'
+
+
 def require_numbers(
     interval: float, max_keep_ckpts: int, save_begin: int
 ) -> None:
-    for name, value, allowed, kinds in (
-        ('interval', interval, interval != 0, (int, float)),
-        ('max_keep_ckpts', max_keep_ckpts, True, (int,)),
-        ('save_begin', save_begin, True, (int,)),
+    for name, value, allowed, kinds, default in (
+        ('interval', interval, interval != 0, (int, float), 1),
+        ('max_keep_ckpts', max_keep_ckpts, True, (int,), 1),
+        ('save_begin', save_begin, True, (int,), 0),
     ):
         if type(value) not in kinds or not allowed:
             raise UserError(
                 f'invalid {name} of CheckpointHook: expected a number of '
-                f'epochs or checkpoints, got {value!r}'
+                f'epochs or checkpoints, got {value!r}\n{fix(name, default)}'
             )
 
 
@@ -37,5 +42,5 @@ def require_values(**settings: object) -> None:
             expected = ' or '.join(map(repr, allowed))
             raise UserError(
                 f'invalid {name} of CheckpointHook: expected {expected}, got '
-                f'{value!r}: {reason}'
+                f'{value!r}: {reason}\n{fix(name, allowed[0])}'
             )

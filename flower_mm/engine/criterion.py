@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from mmengine.hooks import CheckpointHook, Hook
 
+from flower_mm.engine.checkpoint_settings import fix
 from flower_mm.errors import UserError
 
 METRIC = 'accuracy/top1'
@@ -55,14 +56,13 @@ class Criterion:
         if self.metric not in metrics:
             raise UserError(
                 f'invalid save_best: expected one of {", ".join(metrics)}, '
-                f'got {self.metric!r}.\n'
-                f'--cfg-options default_hooks.checkpoint.save_best={METRIC}'
+                f'got {self.metric!r}.\n{fix("save_best", METRIC)}'
             )
         score = metrics[self.metric]
         if not isinstance(score, (int, float, np.number)):
             raise UserError(
                 'invalid save_best: expected a metric that is one number, '
-                f'got {self.metric!r}'
+                f'got {self.metric!r}\n{fix("save_best", METRIC)}'
             )
         return float(score)
 
@@ -98,7 +98,7 @@ def criteria(
     ):
         raise UserError(
             'invalid save_best: expected different metrics, or auto alone, '
-            f'got {metrics}'
+            f'got {metrics}\n{fix("save_best", metrics[0])}'
         )
     if set(rules) - {'greater', 'less'} or len(rules) not in {
         0,
@@ -107,7 +107,8 @@ def criteria(
     }:
         raise UserError(
             "invalid rule: expected 'greater' or 'less', one for all metrics "
-            f'of save_best or one for each, got {rule!r}'
+            f'of save_best or one for each, got {rule!r}\n'
+            f'{fix("rule", None)}'
         )
     if len(rules) < len(metrics):
         rules = (rules or [None]) * len(metrics)
@@ -146,5 +147,8 @@ def _texts(name: str, value: str | Sequence[str] | None) -> list[str]:
     texts = value if isinstance(value, (list, tuple)) else [value]
     texts = [] if value is None else list(texts)
     if not all(isinstance(text, str) for text in texts):
-        raise UserError(f'invalid {name}: expected text, got {value!r}')
+        usual = METRIC if name == 'save_best' else None
+        raise UserError(
+            f'invalid {name}: expected text, got {value!r}\n{fix(name, usual)}'
+        )
     return texts

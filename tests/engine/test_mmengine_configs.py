@@ -1,5 +1,6 @@
 """Configs in the forms that MMEngine takes: they train, or exit with 2."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.criterion import METRIC, Criterion, criteria
 from flower_mm.engine.precision import choose_precision, keep_precision
 from flower_mm.errors import UserError
+from flower_mm.flags import Options
 
 F1 = 'single-label/f1-score'
 USUAL_KEYS = """
@@ -246,9 +248,20 @@ def test_metrics_and_their_directions(settings, expected):
     ],
     ids=str,
 )
-def test_invalid_settings_name_themselves(settings):
-    with pytest.raises(UserError, match=list(settings)[-1]):
+def test_invalid_settings_name_themselves_and_what_fixes_them(settings):
+    with pytest.raises(UserError, match=list(settings)[-1]) as refused:
         CheckpointHook(**settings)
+    command = str(refused.value).splitlines()[-1]
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=Options)
+    options = parser.parse_args(command.split()).cfg_options
+    CheckpointHook(
+        **settings
+        | {
+            key.removeprefix('default_hooks.checkpoint.'): value
+            for key, value in options.items()
+        }
+    )
 
 
 def test_settings_without_effect_are_noted():

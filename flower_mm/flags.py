@@ -1,17 +1,31 @@
 """The command line of a training run, for train.py and doctor.py."""
 
 import argparse
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 
 from mmengine.config import DictAction
 
 from flower_mm import cli
 
+_ENTRY = re.compile(r"""['"]?\w+['"]?:""")
+_ENTRIES = re.compile(rf'{{{_ENTRY.pattern}.*}}', re.DOTALL)
+_DICT = (
+    "dicts in quotes as Python has them, \"KEY={'a': 1, 'b': 2}\", or "
+    'KEY.a=1 KEY.b=2'
+)
+
 
 class Options(DictAction):
     """KEY=VALUE words, as MMEngine reads them; others are the user's mistake.
 
-    MMEngine takes blanks out of a value: a path needs a flag of its own. The
-    words themselves are kept in `cfg_options_words`, to be printed again.
+    A value with a dict is read as Python, which MMEngine would split at its
+    commas. MMEngine takes blanks out of a value: a path needs a flag of its
+    own. The words themselves are kept in `cfg_options_words`, to be printed
+    again.
     """
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
@@ -19,17 +33,59 @@ class Options(DictAction):
             if '=' not in word:
                 parser.error(f'{option_string}: {word!r} is not KEY=VALUE')
         try:
+            _refuse_split_dicts(values)
             super().__call__(parser, namespace, values, option_string)
-        except AssertionError as error:  # brackets
+        except (AssertionError, ValueError) as error:  # brackets, dicts
             parser.error(f'{option_string}: {error}')
-        except RecursionError:  # a comma in a dict that is in a list
+        except RecursionError:  # a comma in other brackets than a list's
             parser.error(
                 f'{option_string}: invalid value in {" ".join(values)}: '
-                'expected numbers, words, lists and tuples; dicts go into '
-                'the config file'
+                f'expected numbers, words, lists, tuples and {_DICT}'
             )
         words = f'{self.dest}_words'
         setattr(namespace, words, getattr(namespace, words, []) + values)
+
+    @staticmethod
+    def _parse_iterable(val: str) -> object:
+        if '{' not in val:
+            return DictAction._parse_iterable(val)
+        text = val.strip('\'" ')
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(text)
+            if any(isinstance(leaf, dict) for leaf in _leaves(value)):
+                bare = isinstance(value, tuple) and not text.startswith('(')
+                return list(value) if bare else value
+        value = DictAction._parse_iterable(val)
+        if any(map(_is_part_of_dict, _leaves(value))):
+            raise ValueError(f'invalid value {val[:200]!r}: expected {_DICT}')
+        return value
+
+
+def _leaves(value: object) -> Iterator[object]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _is_part_of_dict(leaf: object) -> bool:
+    """Whether it was a dict, or was cut out of one at a comma."""
+    return isinstance(leaf, str) and (
+        leaf.count('{') != leaf.count('}') or bool(_ENTRIES.fullmatch(leaf))
+    )
+
+
+def _refuse_split_dicts(words: list[str]) -> None:
+    """Stop at KEY={'a':1,'b':2} without quotes, which a shell makes two of."""
+    pairs = [word.partition('=')[::2] for word in words]
+    counts = Counter(key for key, value in pairs if _ENTRY.match(value))
+    for key, count in counts.items():
+        if count > 1:
+            raise ValueError(
+                f'{count} values of {key} look like a dict that the shell has '
+                f'split: expected {_DICT}'
+            )
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:

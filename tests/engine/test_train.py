@@ -312,7 +312,8 @@ def test_with_nothing_to_resume_it_begins_with_what_the_config_loads(
         (['--cfg-options', 'load_from=best.pth'], 'load_from=None'),
         (['--cfg-options', 'word'], "'word' is not KEY=VALUE"),
         (['--cfg-options', 'a=[(1,2]'], 'Imbalanced brackets'),
-        (['--cfg-options', "a=[{'b':(1,2)}]"], 'invalid value in a='),
+        (['--cfg-options', 'a=dict(b=1,c=2)'], 'invalid value in a='),
+        (['--cfg-options', 'a={b:1,c:2}'], 'KEY.a=1 KEY.b=2'),
     ],
 )
 def test_what_weights_and_options_cannot_be(

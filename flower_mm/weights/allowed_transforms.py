@@ -68,6 +68,8 @@ _numpy_dtype = choice(None, 'uint8', 'float32')
 LOAD, PACK = 'LoadImageFromFile', 'PackInputs'
 # These change the size without a bound of their own.
 GROWING = ('Pad', 'torchvision/Pad')
+# MMCV checks for lists here, and for tuples in `Resize` and `Pad`.
+TAKE_LISTS = ('RandomFlip',)
 
 TRANSFORMS: dict[str, dict[str, Check]] = {
     LOAD: {

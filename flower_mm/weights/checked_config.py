@@ -172,7 +172,19 @@ def _checked_step(checker: PartChecker, step: object, place: str) -> dict:
         if key != 'type'
         and not (key in ('backend_args', 'file_client_args') and value is None)
     }
-    return {'type': name, **checker.arguments(values, allowed, place)}
+    values = checker.arguments(values, allowed, place)
+    if name not in allowed_transforms.TAKE_LISTS:
+        values = _with_tuples(values)
+    return {'type': name, **values}
+
+
+def _with_tuples(value: object) -> object:
+    """Turn lists into tuples, which best.safetensors does not keep."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_with_tuples, value))
+    return value
 
 
 def _own_step(

@@ -15,7 +15,11 @@ from flower_mm import Classifier
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.settings import read_config
-from flower_mm.weights.best_checkpoint import plain, write_safetensors
+from flower_mm.weights.best_checkpoint import (
+    plain,
+    write_best,
+    write_safetensors,
+)
 from flower_mm.weights.checked_config import config_of
 from flower_mm.weights.read_checkpoint import read_checkpoint
 from flower_mm.weights.safetensors import CHECKSUM, META, with_checksum
@@ -70,6 +74,34 @@ def test_lists_for_tuples_build_the_same(path):
             pipeline = [TRANSFORMS.build(step) for step in steps]
         made.append((str(built), str(pipeline)))
     assert made[0] == made[1]
+
+
+def test_it_predicts_the_same_where_mmcv_wants_tuples(
+    plain_run, photos, tmp_path
+):
+    found = read_checkpoint(plain_run / 'best.pth')
+    config = json.loads(json.dumps(found['meta']['cfg']))
+    pipeline = config['test_dataloader']['dataset']['pipeline']
+    pipeline[1:-1] = [
+        {'type': 'Resize', 'scale': (32, 24), 'keep_ratio': True},
+        {'type': 'RandomFlip', 'prob': [0.5], 'direction': ['horizontal']},
+        {
+            'type': 'CenterCrop',
+            'crop_size': (40, 40),
+            'auto_pad': True,
+            'pad_cfg': {'type': 'Pad', 'pad_val': {'img': (1, 2, 3)}},
+        },
+        {'type': 'Pad', 'size': (48, 48), 'pad_val': {'img': (4, 5, 6)}},
+    ]
+    meta = found['meta'] | {'cfg': config}
+    write_best(tmp_path / 'best.pth', found['state_dict'], meta)
+    write_safetensors(tmp_path / 'best.safetensors', found['state_dict'], meta)
+    photo = next(photos.rglob('*.jpg'))
+    one, other = (
+        Classifier(tmp_path / name)(photo)
+        for name in ('best.pth', 'best.safetensors')
+    )
+    assert one == other
 
 
 def test_others_read_its_tensors(written):

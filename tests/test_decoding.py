@@ -6,13 +6,13 @@ from io import BytesIO
 import cv2
 import numpy as np
 import pytest
-from flower_mm.deploy.photo import PhotoReader
 from mmcv.transforms import LoadImageFromFile
 from photo_kinds import encoded, exif, noise, photo_kinds, tiff
 from PIL import Image, ImageOps
 
 from flower_mm import decoding
 from flower_mm.decoding import BadPhotoError, decode, decode_rgb
+from flower_mm.inference.photo_reader import PhotoReader
 
 KINDS = {kind.name: kind for kind in photo_kinds()}
 TURNABLE = ('JPEG', 'MPO', 'PNG', 'WEBP', 'TIFF', 'AVIF')

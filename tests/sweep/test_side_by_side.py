@@ -294,7 +294,7 @@ def test_an_error_of_its_own_leaves_no_training_behind(start, tmp_path):
 def test_a_training_that_does_not_end_is_killed(start, tmp_path):
     script = tmp_path / 'first.py'
     script.write_text(
-        'import flower_mm.sweep.work\nflower_mm.compare.work.PATIENCE = 1\n'
+        'import flower_mm.sweep.work\nflower_mm.sweep.work.PATIENCE = 1\n'
     )
     run = start('usual', '--epochs', '100', first=str(script))
     wait_for_epoch(tmp_path / 'out', 1)

@@ -17,14 +17,20 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmpretrain import get_model
 from torch import nn
 
-import flower_mm.engine  # noqa: F401
 from flower_mm.errors import UserError
 from flower_mm.weights import pretrained_table
 from flower_mm.weights.checked_config import config_of
 from flower_mm.weights.load_into_model import load_backbone
 from flower_mm.weights.read_checkpoint import read_checkpoint
+from flower_mm.weights.safe_loading import safe_loading
 
 UNSAFE = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+
+
+@pytest.fixture(autouse=True)
+def safe():
+    with safe_loading():
+        yield
 
 
 @pytest.fixture(

@@ -32,6 +32,7 @@ from flower_mm.checks.schedule.plot import draw_rate
 from flower_mm.engine.device import is_first
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
+from flower_mm.weights.safe_loading import safe_loading
 
 CHECKS = (
     built,
@@ -63,6 +64,7 @@ def open_case(
     return Case(args, cfg, get_device(), thorough)
 
 
+@safe_loading()
 def examine(
     cfg: Config, args: argparse.Namespace, thorough: bool = False
 ) -> tuple[list[Finding], Case | None]:
@@ -141,5 +143,6 @@ def doctor(cfg: Config, args: argparse.Namespace) -> int:
     if stops:
         return cli.YOURS
     if args.time:
-        print(f'\n{measure(case)}')
+        with safe_loading():
+            print(f'\n{measure(case)}')
     return cli.OK

@@ -1,6 +1,5 @@
 """What drives a run: importing this registers it all."""
 
-from flower_mm.engine import safe_loading
 from flower_mm.engine.amp import Bf16OptimWrapper
 from flower_mm.engine.broken import BrokenPhotosHook
 from flower_mm.engine.checkpoint import CheckpointHook
@@ -32,5 +31,3 @@ __all__ = [
     'ReportHook',
     'RunRecordHook',
 ]
-
-safe_loading.install()

@@ -33,6 +33,7 @@ from flower_mm.weights.load_into_model import (
     load_whole,
 )
 from flower_mm.weights.read_checkpoint import read_checkpoint
+from flower_mm.weights.safe_loading import safe_loading
 
 MMENGINES_HOOKS = (
     'runtime_info',
@@ -58,9 +59,14 @@ class FlowerRunner(Runner):
     """
 
     @classmethod
+    @safe_loading()
     def from_cfg(cls, cfg: Config) -> 'FlowerRunner':
         settle(cfg)
         return super().from_cfg(cfg)
+
+    train = safe_loading()(Runner.train)
+    val = safe_loading()(Runner.val)
+    test = safe_loading()(Runner.test)
 
     def say(self, text: str) -> None:
         """Tell the person at the screen, once for all processes."""

@@ -29,6 +29,7 @@ from flower_mm.report.curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.settings import fill_in, read_config, settle, use_data_root
 from flower_mm.weights.read_checkpoint import read_checkpoint
+from flower_mm.weights.safe_loading import safe_loading
 
 SHOWN = 8  # differences printed; the rest is counted
 
@@ -120,6 +121,7 @@ def _add_tta(cfg: Config) -> None:
     ]
 
 
+@safe_loading()
 def test(args: argparse.Namespace) -> None:
     """Run `tools/test.py` with its parsed arguments."""
     if args.out_item and not args.out:

@@ -41,6 +41,7 @@ from flower_mm.settings import (
     settle,
     use_data_root,
 )
+from flower_mm.weights.safe_loading import safe_loading
 
 # Where gradients are accumulated, the schedule's first step comes before the
 # optimizer's: it counts batches.
@@ -177,6 +178,7 @@ def _complete_loader(
         loader.persistent_workers = False
 
 
+@safe_loading()
 def train(cfg: Config, args: argparse.Namespace) -> int | None:
     """Run `tools/train.py` with its parsed arguments."""
     configure(cfg, args, all_ranks=True)

@@ -94,7 +94,6 @@ class Classifier:
         amp: bool = False,
         imports: Sequence[str] = (),
     ) -> None:
-        import flower_mm.engine  # noqa: F401  registers what configs name
         from flower_mm.engine.memory import keep_memory
         from flower_mm.inference.model import TrainedModel
         from flower_mm.inference.photo_reader import PhotoReader

@@ -27,6 +27,7 @@ from flower_mm.weights.allowed_transforms import LARGEST_SHORT_SIDE
 from flower_mm.weights.checked_config import config_of
 from flower_mm.weights.load_into_model import load_whole
 from flower_mm.weights.read_checkpoint import read_checkpoint
+from flower_mm.weights.safe_loading import safe_loading
 
 # Steps that make no random draws, which validation's are.
 DRAW_NOTHING = {
@@ -85,7 +86,7 @@ class TrainedModel:
         with self._failing_as(
             'holds no config that a model can be built from'
         ):
-            with names, limit:
+            with names, limit, safe_loading():
                 model = _build_model(cfg)
             steps = _build_pipeline(cfg)
         load_whole(model, found, checkpoint)

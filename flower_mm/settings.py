@@ -5,8 +5,10 @@ put wherever MMPretrain wants it.
 """
 
 import inspect
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -18,22 +20,6 @@ from flower_mm.datasets.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS
 from flower_mm.user_modules import import_custom_modules
-
-# MMEngine reads `_base_ = 'package::…'` for the packages of this list only.
-MODULE2PACKAGE['flower_mm'] = 'flower_mm'
-
-
-def _folder_of(package: str) -> str:
-    """Where a package is; MMEngine looks beside its metadata.
-
-    There is nothing of ours after `pip install -e`.
-    """
-    if package == 'flower_mm':
-        return str(Path(__file__).parent)
-    return get_installed_path(package)
-
-
-mmengine_config.get_installed_path = _folder_of
 
 # Classifiers around a whole model of another library, and the argument of
 # that library which is the number of classes.
@@ -52,6 +38,46 @@ FILLED_IN = (
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
+_lock = threading.RLock()
+
+
+@contextmanager
+def _flower_bases() -> Iterator[None]:
+    """Let MMEngine resolve `_base_ = 'flower_mm::…'` while the block runs.
+
+    It accepts a fixed list of packages, and looks beside the metadata of a
+    package, which after `pip install -e` is another folder.
+    """
+
+    def folder_of(package: str) -> str:
+        if package == 'flower_mm':
+            return str(Path(__file__).parent)
+        return get_installed_path(package)
+
+    with _lock, warnings.catch_warnings():
+        # MMEngine uses pkg_resources; our requirements pin setuptools.
+        warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+        MODULE2PACKAGE['flower_mm'] = 'flower_mm'
+        mmengine_config.get_installed_path = folder_of
+        try:
+            yield
+        finally:
+            mmengine_config.get_installed_path = get_installed_path
+            del MODULE2PACKAGE['flower_mm']
+
+
+def base_configs(cfg: Config) -> Iterator[tuple[str, Config]]:
+    """Each config that a config file names in `_base_`, and its name there."""
+    # MMEngine has no public function that reads `_base_` alone.
+    with _flower_bases():
+        bases = [
+            (name, Config._get_cfg_path(name, cfg.filename)[0])
+            for name in Config._get_base_files(cfg.filename)
+        ]
+    for name, path in bases:
+        yield name, read_config(path)
+
+
 def read_config(path: str, options: dict | None = None) -> Config:
     """Read a config file; `options` are `--cfg-options`."""
     if not Path(path).is_file():
@@ -65,9 +91,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
             )
         )
     try:
-        with warnings.catch_warnings():
-            # MMEngine looks packages up the old way; we pin setuptools.
-            warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+        with _flower_bases():
             cfg = Config.fromfile(path, import_custom_modules=False)
     except Exception as error:
         raise UserError(

@@ -1,11 +1,10 @@
 """What a run's config changed of the one that it is based on."""
 
-import warnings
 from collections.abc import Iterator
 
 from mmengine.config import Config
 
-from flower_mm.settings import read_config
+from flower_mm.settings import base_configs
 from flower_mm.weights.best_checkpoint import plain
 
 PARTS = (
@@ -42,13 +41,8 @@ def changes(cfg: Config) -> dict:
     Reads the files again: for a run that has just been read from them.
     """
     bases, base = [], {}
-    # MMEngine has no open door to the file without what it is based on.
-    for name in Config._get_base_files(cfg.filename):
-        with warnings.catch_warnings():
-            # MMEngine looks packages up the old way; we pin setuptools.
-            warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
-            path, _ = Config._get_cfg_path(name, cfg.filename)
-        base |= read_config(path).to_dict()
+    for name, config in base_configs(cfg):
+        base |= config.to_dict()
         bases.append(name)
     if not bases:
         return {'bases': [], 'settings': []}

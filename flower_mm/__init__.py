@@ -4,7 +4,6 @@ Importing this package is cheap: torch and MMPretrain come in only with the
 rooms that need them, so that `tools/*.py --help` answers at once.
 """
 
-import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,9 +11,6 @@ if TYPE_CHECKING:
 
 __version__ = '0.1.0'
 __all__ = ['Classifier', 'Prediction', 'Unread']
-
-# mmcv-lite lacks an operator that no classifier of ours uses.
-warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flower_mm.console import plain_streams
+from flower_mm.console import hide_library_warnings, plain_streams
 from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.user_modules import import_modules
 
@@ -87,6 +87,7 @@ def run(
     wait_asleep()
     # MMEngine's log would come in colours, which PlainStream shows as text.
     os.environ.setdefault('ANSI_COLORS_DISABLED', '1')
+    hide_library_warnings()
     with plain_streams():
         args = parser.parse_args()
         signal.signal(signal.SIGTERM, Terminated.on_signal)

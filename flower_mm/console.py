@@ -5,6 +5,7 @@ Progress is a live bar on a terminal, plain lines in a file.
 
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -16,7 +17,27 @@ if TYPE_CHECKING:
 
 T = TypeVar('T')
 
+# Warnings of libraries that need no action, as (message, module).
+LIBRARY_WARNINGS = (
+    # Pillow's about photos: what is wrong with one is reported by name.
+    ('', 'PIL'),
+    # mmcv-lite lacks an operator that no classifier of MMPretrain uses.
+    ('Fail to import ``MultiScaleDeformable', ''),
+    # mmcv's about every ColorJitter, in every worker.
+    ("Only use 'alpha' for pillow backend", ''),
+    # With accumulated gradients the schedule counts batches, so that its
+    # first step comes before the optimizer's.
+    ('Detected call of `scheduler.step', ''),
+    # MMEngine's about the start method that it set itself in the first fold.
+    ('Multi-processing start method', ''),
+)
 LINE_EVERY = 10.0  # seconds between two plain lines
+
+
+def hide_library_warnings() -> None:
+    """Ignore LIBRARY_WARNINGS in this process, which is one of our tools."""
+    for message, module in LIBRARY_WARNINGS:
+        warnings.filterwarnings('ignore', message, module=module)
 
 
 class PlainStream:

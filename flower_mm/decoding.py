@@ -10,7 +10,6 @@ Pillow only: OpenCV is imported where it is used, and flower_mm nowhere.
 
 import re
 import stat
-import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -20,7 +19,6 @@ import numpy as np
 from PIL import Image
 
 # Pillow warns about damaged EXIF and large photos; neither matters.
-warnings.filterwarnings('ignore', module='PIL')
 
 MIN_SIDE = 32  # pixels; a 224 px network sees nothing in less
 MAX_PIXELS = 200_000_000  # decoded, 600 MB

@@ -1,6 +1,5 @@
 """The dataset that training, validation and test read."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,9 +26,6 @@ from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.registry import DATASETS
-
-# mmcv says this for every ColorJitter, in every worker; nothing is amiss.
-warnings.filterwarnings('ignore', "Only use 'alpha' for pillow backend")
 
 # That many photos may break in a split of any size; in a larger one a tenth.
 # With more of them it is the disk that broke.

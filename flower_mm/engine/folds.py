@@ -16,7 +16,6 @@ import gc
 import json
 import shutil
 import statistics
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +55,6 @@ SIDES = ('train', 'val')  # the test split stays out
 def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
     """Run `tools/train.py --folds K` with its parsed arguments."""
     _refuse(args)
-    # MMEngine, of the start method that it chose itself for the first fold.
-    warnings.filterwarnings('ignore', 'Multi-processing start method')
     whole = copy.deepcopy(cfg)
     configure(whole, args)
     folder = Path(whole.work_dir)

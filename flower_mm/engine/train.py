@@ -3,7 +3,6 @@
 import argparse
 import gc
 import sys
-import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -42,10 +41,6 @@ from flower_mm.settings import (
     use_data_root,
 )
 from flower_mm.weights.safe_loading import safe_loading
-
-# Where gradients are accumulated, the schedule's first step comes before the
-# optimizer's: it counts batches.
-warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
 
 
 def configure(

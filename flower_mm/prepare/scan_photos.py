@@ -98,6 +98,7 @@ def _looks(files: list[str]) -> Iterator[Look]:
 
 def _end_with_parent() -> None:
     """Let Ctrl-C to the parent, and die with it, even when it is killed."""
+    console.hide_library_warnings()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 

@@ -123,8 +123,10 @@ def eager(
     model: str, folder: Path, photos: list[str], size: int, amp: bool = False
 ) -> Iterator[int]:
     from flower_mm import Classifier
+    from flower_mm.engine.memory import keep_memory
 
     best = folder / f'{model}.pth'
+    keep_memory()
     classifier = Classifier(best, device='cpu', batch_size=size, amp=amp)
     for _ in classifier.each(photos):
         yield 1

@@ -167,7 +167,7 @@ def _short_path(path: str) -> str:
 
 
 def _device(case: Case) -> str:
-    return f'{case.device} ({device_name()})'
+    return f'{case.device} ({device_name(case.device)})'
 
 
 def _seed(case: Case) -> str:

@@ -13,25 +13,37 @@ from mmengine.dist import init_dist
 from flower_mm.errors import UserError
 
 
-def use_device(
-    wanted: str, launcher: str, timeout: float | None = None
-) -> str:
-    """Make MMEngine use `wanted` and return its kind: cpu, cuda or mps.
+def kind_of_device(wanted: str) -> str:
+    """Check a `--device` and return its kind: cpu, cuda or mps.
 
-    `auto` is MMEngine's own choice. A number as in cuda:1 picks one of the
-    GPUs; under a launcher each process is given its own. `timeout` is the
-    process group's, in seconds.
+    `auto` is MMEngine's choice.
     """
     kind, _, number = wanted.partition(':')
     if number and not number.isdecimal():
-        raise UserError(f'--device {wanted}: a number belongs after the colon')
+        raise UserError(
+            f'invalid --device: expected a number after the colon, got '
+            f'{wanted}'
+        )
     if kind == 'auto':
-        kind = utils.get_device()
-    elif not _there(kind, int(number or 0)):
+        return utils.get_device()
+    if not _is_available(kind, int(number or 0)):
         raise UserError(
             f'this machine has no device {wanted}; leave --device out, '
             'or: --device cpu'
         )
+    return kind
+
+
+def use_device(
+    wanted: str, launcher: str, timeout: float | None = None
+) -> str:
+    """Make MMEngine use a device in this process and return its kind.
+
+    A number as in cuda:1 picks one of the GPUs; under a launcher each process
+    is given its own. `timeout` is the process group's, in seconds.
+    """
+    kind = kind_of_device(wanted)
+    _, _, number = wanted.partition(':')
     # MMEngine decides once, when it is imported, and has no setter.
     utils.DEVICE = kind
     if number:
@@ -95,7 +107,7 @@ def leave_group() -> None:
         gc.collect()
 
 
-def _there(kind: str, number: int) -> bool:
+def _is_available(kind: str, number: int) -> bool:
     if kind == 'cuda':
         return number < torch.cuda.device_count()
     return kind == 'cpu' or (

@@ -23,12 +23,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def device_name() -> str:
-    """The GPU's name, or the processor's."""
-    from mmengine.device import get_device
-
-    if get_device().startswith('cuda'):
-        return torch.cuda.get_device_name()
+def device_name(device: str) -> str:
+    """The name of a GPU, or of the processor for other devices."""
+    if device.startswith('cuda'):
+        return torch.cuda.get_device_name(torch.device(device))
     cpuinfo = Path('/proc/cpuinfo')
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding='utf-8').splitlines():

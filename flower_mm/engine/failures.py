@@ -25,9 +25,9 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
     Out of memory, of disk and of shared memory, a worker that was killed.
     `less` says how to load fewer photos at a time.
     """
-    _quiet_threads()
     try:
-        yield
+        with _quiet_threads():
+            yield
     except UserError:
         raise
     except CUT_OFF as error:
@@ -63,19 +63,24 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
         raise UserError(told) from error
 
 
-def _quiet_threads() -> None:
-    """Keep a worker from printing that its reader was stopped.
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Keep workers from printing that their reader has ended.
 
-    The thread that hands tensors over reports to this hook, in a process
-    that was forked with it.
+    The thread in a worker that passes tensors on reports to this hook, which
+    the worker inherits.
     """
-    others = sys.excepthook
+    original = sys.excepthook
 
     def show(kind: type[BaseException], error, trace) -> None:
         if not issubclass(kind, (*CUT_OFF, BrokenPipeError)):
-            others(kind, error, trace)
+            original(kind, error, trace)
 
     sys.excepthook = show
+    try:
+        yield
+    finally:
+        sys.excepthook = original
 
 
 def _memory(error: Exception, batch_size: int, less: str) -> str | None:

@@ -94,7 +94,7 @@ def speed_up(device: str) -> float:
     The answer is kept: it is of the machine, and a second of each run else.
     """
     # Of one thread, so of any number of them.
-    name, _, _ = device_name().partition(',')
+    name, _, _ = device_name(device).partition(',')
     key = f'{name}, torch {torch.__version__}'
     if limit := os.environ.get('ONEDNN_MAX_CPU_ISA'):
         key += f', {limit}'

@@ -136,7 +136,7 @@ class RunRecordHook(Hook):
                 'count': len(skipped),
                 'photos': skipped[:NAMED],
             },
-            'device': device_name(),
+            'device': device_name(get_device()),
             'processes': runner.world_size,
             'optim_wrapper': runner.cfg.optim_wrapper.get(
                 'type', 'OptimWrapper'

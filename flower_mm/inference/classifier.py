@@ -94,7 +94,6 @@ class Classifier:
         amp: bool = False,
         imports: Sequence[str] = (),
     ) -> None:
-        from flower_mm.engine.memory import keep_memory
         from flower_mm.inference.model import TrainedModel
         from flower_mm.inference.photo_reader import PhotoReader
         from flower_mm.user_modules import import_modules
@@ -117,9 +116,6 @@ class Classifier:
         except UserError as error:
             raise UserError(f'{self.file} cannot predict: {error}') from None
         self._computing = threading.Lock()
-        # For the whole process: on two CPU cores MobileNetV2 looks at 38
-        # photos a second instead of 14, 64 at a time.
-        keep_memory()
 
     @overload
     def __call__(self, photos: Photo) -> Prediction: ...

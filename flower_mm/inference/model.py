@@ -14,7 +14,7 @@ from torch import nn
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import MAX_RATIO
-from flower_mm.engine.device import use_device
+from flower_mm.engine.device import kind_of_device
 from flower_mm.engine.ema import METRIC
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.model import laid_out
@@ -72,7 +72,7 @@ class TrainedModel:
         found = read_checkpoint(checkpoint)
         self.meta = found['meta']
         self.classes = list(self.meta['dataset_meta']['classes'])
-        kind = use_device(device, 'none')
+        kind = kind_of_device(device)
         # As the Runner tests it, after precision.use_bfloat16.
         self.in_bfloat16 = amp or _in_bfloat16(cfg, kind)
         self.precision = torch.autocast(
@@ -86,14 +86,15 @@ class TrainedModel:
         with self._failing_as(
             'holds no config that a model can be built from'
         ):
-            with names, limit, safe_loading():
+            # What building draws, it does not draw from the host's generators.
+            with names, limit, safe_loading(), drawing(0):
                 model = _build_model(cfg)
             steps = _build_pipeline(cfg)
         load_whole(model, found, checkpoint)
-        # By its number: which GPU is in use is a matter of each thread.
-        place = device if device.startswith(f'{kind}:') else kind
+        # With its number: the current GPU belongs to the thread.
+        self.device = device if device.startswith(f'{kind}:') else kind
         with self._failing_as('holds a model that fails'):
-            self.model = laid_out(model.to(place)).eval()
+            self.model = laid_out(model.to(self.device)).eval()
             classify_in_float32(self.model)
         self.first, self.rest = steps[0], Compose(steps[1:])
         self._draws = not {type(step).__name__ for step in steps[1:]}.issubset(

@@ -32,6 +32,9 @@ def predict(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         photos = _found(args.photos, bad, stack)
         with cli.loading():
+            from flower_mm.engine.memory import keep_memory
+
+            keep_memory()
             classifier = Classifier(
                 args.checkpoint, args.device, args.batch_size, args.amp
             )

@@ -364,7 +364,7 @@ def _predict(load: Load, listed: _Listed) -> tuple[Predictions, dict]:
     predictions = predictor.predict(listed.photos, listed.labels)
     return predictions, {
         'photos_per_second': round(predictor.photos_per_second, 2),
-        'device': device_name(),
+        'device': device_name(predictor.device),
         **predictor.noted,
     }
 

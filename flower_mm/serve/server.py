@@ -26,9 +26,11 @@ def serve(args: argparse.Namespace) -> None:
     # Before the model is loaded: a port that is taken is told at once.
     with _listening(args) as listener:
         with cli.loading():
+            from flower_mm.engine.memory import keep_memory
             from flower_mm.inference.classifier import Classifier
             from flower_mm.serve.app import Service
 
+            keep_memory()
             classifier = Classifier(args.checkpoint, args.device, amp=args.amp)
         service = Service(classifier)
         try:

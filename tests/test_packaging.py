@@ -54,6 +54,30 @@ def test_the_wheel_has_configs_tools_and_demo_weights(installed):
     assert extra == ['demo_backbone.pth']
 
 
+def test_mmengine_alone_inherits_from_an_expression(installed, tmp_path):
+    """In a process that has not imported us, from a wheel and a clone."""
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = __import__('flower_mm').config_file("
+        "'flower/demo_flower.py')\n"
+        'train_cfg = dict(max_epochs=3)\n'
+    )
+    code = (
+        'from mmengine.config import Config\n'
+        "cfg = Config.fromfile('mine.py', import_custom_modules=False)\n"
+        'print(cfg.train_cfg.max_epochs, cfg.model.backbone.depth)'
+    )
+    for folder in (installed, ROOT):
+        done = subprocess.run(
+            [sys.executable, '-c', code],
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == '3 18\n', done.stderr
+
+
 def test_a_config_inherits_from_an_unrelated_folder(
     installed, dataset, tmp_path
 ):

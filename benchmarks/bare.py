@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmpretrain.structures import DataSample
 
 from benchmarks.stamps import now, write_rate
-from flower_mm.engine.device import use_device
-from flower_mm.engine.memory import keep_memory
-from flower_mm.engine.model import laid_out
+from flower_mm.allocator import keep_memory
+from flower_mm.engine.distributed import use_device
 from flower_mm.engine.precision import choose_precision
+from flower_mm.models.memory_format import use_channels_last
 from flower_mm.registry import MODELS
 from flower_mm.settings import read_config, settle, use_data_root
 
@@ -43,7 +43,7 @@ def main() -> None:
     model.init_weights()
     if args.save:
         torch.save({'state_dict': model.state_dict()}, args.save)
-    model = laid_out(model.to(device))
+    model = use_channels_last(model.to(device))
     size = cfg[f'{args.phase}_dataloader'].batch_size
     low = cfg.optim_wrapper.type == 'Bf16OptimWrapper'
     precision = torch.autocast(device, torch.bfloat16, enabled=low)

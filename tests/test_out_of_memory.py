@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flower_mm.engine.failures import explained
 from flower_mm.errors import UserError
+from flower_mm.machine_failures import explained
 
 # As libraries raise it; a few of these texts name no size.
 RAISED = [

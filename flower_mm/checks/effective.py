@@ -13,8 +13,8 @@ from flower_mm.checks.schedule.rate import (
     short,
     unit_of,
 )
-from flower_mm.engine.device import processes
-from flower_mm.engine.environment import device_name
+from flower_mm.engine.distributed import processes
+from flower_mm.environment import device_name
 from flower_mm.settings import walk
 from flower_mm.weights.pretrained_table import local_path
 

@@ -29,7 +29,7 @@ from flower_mm.checks.machine import cost, disk, limits
 from flower_mm.checks.machine.timing import measure
 from flower_mm.checks.schedule import course
 from flower_mm.checks.schedule.plot import draw_rate
-from flower_mm.engine.device import is_first
+from flower_mm.engine.distributed import is_first
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
 from flower_mm.weights.safe_loading import safe_loading

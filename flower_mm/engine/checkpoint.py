@@ -21,12 +21,12 @@ from flower_mm.engine.checkpoint_settings import (
 )
 from flower_mm.engine.criterion import METRIC, Criterion, criteria
 from flower_mm.engine.ema import averages, use_keys_of_model
-from flower_mm.engine.environment import versions
 from flower_mm.engine.identity import identity
-from flower_mm.engine.model import unwrapped
 from flower_mm.engine.pretrained import PRETRAINED
+from flower_mm.environment import versions
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
+from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.weights.best_checkpoint import plain, write_best
 from flower_mm.weights.read_checkpoint import read_checkpoint

@@ -7,7 +7,7 @@ from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner, ValLoop
 
 from flower_mm.engine.criterion import METRIC, deciding
-from flower_mm.engine.model import unwrapped
+from flower_mm.models.structure import unwrapped
 from flower_mm.registry import LOOPS
 
 

@@ -14,8 +14,8 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.linear import fit
-from flower_mm.engine.model import unwrapped
 from flower_mm.errors import UserError
+from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 
 

@@ -9,8 +9,8 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from flower_mm.engine.model import unwrapped
 from flower_mm.errors import UserError
+from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 
 WENT_BACK = 'went_back'  # what the run's record calls it

@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import nn
 
-from flower_mm.engine.model import unwrapped
+from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.report.words import RANDOM
 from flower_mm.settings import walk

@@ -15,13 +15,13 @@ from flower_mm.cli import message_of, python
 from flower_mm.datasets.annotations import describe, lists_sha256
 from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.changes import changes
-from flower_mm.engine.environment import device_name, git_commit, versions
 from flower_mm.engine.head_first import HeadFirstHook, last_layer
-from flower_mm.engine.model import unwrapped
 from flower_mm.engine.numbers import WENT_BACK
-from flower_mm.engine.precision import speed_up
 from flower_mm.engine.pretrained import INITIAL, PRETRAINED, initial_weights
+from flower_mm.environment import device_name, git_commit, versions
 from flower_mm.files import replacing
+from flower_mm.models.bfloat16 import speed_up
+from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.report.curves import draw_curves, read_scalars
 from flower_mm.report.metric import TOP1

@@ -8,10 +8,10 @@ from pathlib import Path
 from mmengine.runner import Runner
 
 from flower_mm.engine.checkpoint import checkpoints
-from flower_mm.engine.model import unwrapped
 from flower_mm.engine.resume_check import check_stored
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
+from flower_mm.models.structure import unwrapped
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 NEVER = 1 << 60

@@ -14,11 +14,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
+from flower_mm.allocator import begin_lean
 from flower_mm.datasets.load_photo import use_decoder
 from flower_mm.engine.ema import averages
 from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.engine.memory import begin_lean
-from flower_mm.engine.model import laid_out, unwrapped
+from flower_mm.engine.model import unwrapped
 from flower_mm.engine.resume import fast_forward, fit
 from flower_mm.engine.resume_check import (
     StateError,
@@ -26,6 +27,9 @@ from flower_mm.engine.resume_check import (
     check_states,
 )
 from flower_mm.errors import UserError
+from flower_mm.models.float32_head import classify_in_float32
+from flower_mm.models.memory_format import use_channels_last
+from flower_mm.models.structure import unwrapped
 from flower_mm.settings import settle
 from flower_mm.weights.load_into_model import (
     check_whole,
@@ -123,7 +127,7 @@ class FlowerRunner(Runner):
         # Some backbones freeze their stages only here, and what is wrapped
         # around asks now which weights will have gradients.
         model.train()
-        model = laid_out(model)
+        model = use_channels_last(model)
         classify_in_float32(model)
         if self.distributed and get_device() == 'cpu':
             # MMEngine passes a GPU's number here, which torch refuses.

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.engine.checkpoint import checkpoints, number_of
-from flower_mm.engine.device import is_first, processes
+from flower_mm.engine.distributed import is_first, processes
 from flower_mm.engine.identity import differences, require_same
 from flower_mm.engine.precision import keep_precision
 from flower_mm.engine.pretrained import find_weights

@@ -15,15 +15,15 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.registry import RUNNERS
 from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
+from flower_mm.allocator import keep_memory
 from flower_mm.cli import command
 from flower_mm.engine.checkpoint_config import differences
-from flower_mm.engine.device import leave_group, use_device
-from flower_mm.engine.failures import explained
-from flower_mm.engine.memory import keep_memory
+from flower_mm.engine.distributed import leave_group, use_device
 from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
 from flower_mm.links import refuse_links_out
+from flower_mm.machine_failures import explained
 from flower_mm.report.baselines import below_largest_class
 from flower_mm.report.curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
+from flower_mm.allocator import keep_memory
 from flower_mm.cli import (
     Terminated,
     command,
@@ -18,9 +19,7 @@ from flower_mm.cli import (
     message_of,
 )
 from flower_mm.engine.checkpoint import checkpoints, number_of
-from flower_mm.engine.device import is_first, leave_group, use_device
-from flower_mm.engine.failures import explained
-from flower_mm.engine.memory import keep_memory
+from flower_mm.engine.distributed import is_first, leave_group, use_device
 from flower_mm.engine.numbers import NotFiniteError
 from flower_mm.engine.precision import choose_precision, use_bfloat16
 from flower_mm.engine.progress import ProgressHook
@@ -34,6 +33,7 @@ from flower_mm.errors import UserError
 from flower_mm.files import sweep
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
+from flower_mm.machine_failures import explained
 from flower_mm.settings import (
     datasets,
     fill_in,

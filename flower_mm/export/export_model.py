@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import torch
 
-import flower_mm.engine  # noqa: F401  registers what configs name
 from flower_mm import decoding
 from flower_mm.console import track
 from flower_mm.errors import UserError, printable

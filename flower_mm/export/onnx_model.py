@@ -10,9 +10,9 @@ from mmpretrain.models.utils import ShiftWindowMSA
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
 
-from flower_mm.engine.model import backbone_of
 from flower_mm.errors import UserError
 from flower_mm.export.quiet import quiet
+from flower_mm.models.structure import backbone_of
 
 # What the files call their inputs, their output, and the number of photos.
 PHOTOS, INPUTS, PROBABILITIES, COUNT = (

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flower_mm.engine.model import backbone_of
+from flower_mm.models.structure import backbone_of
 
 AT_A_TIME = 16  # photos whose gradients are in memory
 MOST_EXTRA = 8  # tokens that are no patch: class, distillation, registers

@@ -14,16 +14,16 @@ from torch import nn
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import MAX_RATIO
-from flower_mm.engine.device import kind_of_device
-from flower_mm.engine.ema import METRIC
-from flower_mm.engine.float32 import classify_in_float32
-from flower_mm.engine.model import laid_out
-from flower_mm.engine.precision import PAYS, speed_up
+from flower_mm.environment import kind_of_device
 from flower_mm.errors import UserError, is_out_of_memory, printable
 from flower_mm.inference.limited_build import LimitedBuild
 from flower_mm.inference.registered_names import registered_names_only
+from flower_mm.models.bfloat16 import PAYS, speed_up
+from flower_mm.models.float32_head import classify_in_float32
+from flower_mm.models.memory_format import use_channels_last
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.weights.allowed_transforms import LARGEST_SHORT_SIDE
+from flower_mm.weights.best_checkpoint import TOP1
 from flower_mm.weights.checked_config import config_of
 from flower_mm.weights.load_into_model import load_whole
 from flower_mm.weights.read_checkpoint import read_checkpoint
@@ -94,7 +94,7 @@ class TrainedModel:
         # With its number: the current GPU belongs to the thread.
         self.device = device if device.startswith(f'{kind}:') else kind
         with self._failing_as('holds a model that fails'):
-            self.model = laid_out(model.to(self.device)).eval()
+            self.model = use_channels_last(model.to(self.device)).eval()
             classify_in_float32(self.model)
         self.first, self.rest = steps[0], Compose(steps[1:])
         self._draws = not {type(step).__name__ for step in steps[1:]}.issubset(
@@ -161,7 +161,7 @@ class TrainedModel:
     def top1(self) -> float | None:
         """What its own run measured on val, as far as the file tells."""
         metrics = self.meta.get('metrics')
-        top1 = metrics.get(METRIC) if isinstance(metrics, dict) else None
+        top1 = metrics.get(TOP1) if isinstance(metrics, dict) else None
         return top1 if isinstance(top1, float) else None
 
 

@@ -32,7 +32,7 @@ def predict(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         photos = _found(args.photos, bad, stack)
         with cli.loading():
-            from flower_mm.engine.memory import keep_memory
+            from flower_mm.allocator import keep_memory
 
             keep_memory()
             classifier = Classifier(
@@ -180,8 +180,8 @@ def _outputs(
 def _results(
     classifier: Classifier, photos: list[Found]
 ) -> Iterator[tuple[Found, Prediction | Unread]]:
-    from flower_mm.engine.failures import explained
     from flower_mm.inference.photo_reader import Source
+    from flower_mm.machine_failures import explained
 
     sources = (
         Source(photo.name, partial(read_bytes, photo.file)) for photo in photos

@@ -353,7 +353,7 @@ def _is_of(predictions: Predictions, listed: _Listed) -> bool:
 
 
 def _predict(load: Load, listed: _Listed) -> tuple[Predictions, dict]:
-    from flower_mm.engine.environment import device_name
+    from flower_mm.environment import device_name
 
     predictor = load()
     if predictor.classes != listed.classes:

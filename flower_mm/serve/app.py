@@ -17,9 +17,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from flower_mm.decoding import BadPhotoError
-from flower_mm.engine.model import backbone_of
 from flower_mm.errors import printable
 from flower_mm.inference.classifier import Classifier
+from flower_mm.models.structure import backbone_of
 from flower_mm.serve import limits
 from flower_mm.serve.decoders import Decoders
 from flower_mm.serve.limits import Rate, Room

@@ -26,7 +26,7 @@ def serve(args: argparse.Namespace) -> None:
     # Before the model is loaded: a port that is taken is told at once.
     with _listening(args) as listener:
         with cli.loading():
-            from flower_mm.engine.memory import keep_memory
+            from flower_mm.allocator import keep_memory
             from flower_mm.inference.classifier import Classifier
             from flower_mm.serve.app import Service
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.datasets.annotations import lists_sha256
-from flower_mm.engine.device import use_device
+from flower_mm.engine.distributed import use_device
 from flower_mm.engine.identity import FREE
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.train import configure

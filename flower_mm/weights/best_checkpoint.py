@@ -17,6 +17,8 @@ import torch
 from flower_mm.files import write_whole
 from flower_mm.weights.safetensors import META, with_checksum
 
+TOP1 = 'accuracy/top1'  # in the `metrics` of best.pth
+
 
 def write_best(
     path: Path, tensors: dict[str, torch.Tensor], meta: dict

@@ -142,7 +142,7 @@ def test_told_to_stop_behind_an_error_of_a_worker(error, start, tmp_path):
 LEFT_ALONE = """
 import os, sys
 from pathlib import Path
-from flower_mm.engine.failures import explained
+from flower_mm.machine_failures import explained
 with explained(Path(), 1, ''):
     if os.fork() == 0:
         for error in (ConnectionResetError(), {other}):

@@ -13,9 +13,11 @@ from helpers import ROOT
 from mmengine.config import Config
 
 from benchmarks.kill_anywhere.same import differences
-from flower_mm.engine import device, precision
-from flower_mm.engine.precision import choose_precision, speed_up
+from flower_mm.engine import distributed, precision
+from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
+from flower_mm.models import bfloat16
+from flower_mm.models.bfloat16 import speed_up
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_a_gpu_validates_as_it_trains(home):
 def test_it_is_tried_once_on_a_machine(home, monkeypatch):
     found = speed_up('cpu')
     assert found > 0
-    monkeypatch.setattr(precision, '_probe', lambda _: pytest.fail('again'))
+    monkeypatch.setattr(bfloat16, '_probe', lambda _: pytest.fail('again'))
     assert speed_up('cpu') == found
 
 
@@ -116,7 +118,7 @@ def test_what_the_config_says_stays(given, home):
 
 @pytest.mark.parametrize('wanted', ['bfloat16', 'Auto', 16])
 def test_a_precision_that_is_none(wanted):
-    with pytest.raises(UserError, match='there are auto'):
+    with pytest.raises(UserError, match='invalid precision'):
         choose_precision(made(precision=wanted), 'cpu')
 
 
@@ -125,8 +127,8 @@ TWO = """
 import os, sys
 from pathlib import Path
 from mmengine.config import Config
-from flower_mm.engine import device, precision
-from flower_mm.engine.device import leave_group, use_device
+from flower_mm.engine import precision
+from flower_mm.engine.distributed import leave_group, use_device
 
 rank = int(os.environ['RANK'])
 asked = []
@@ -205,20 +207,20 @@ def test_the_probe_touches_one_gpu(kind, touched, monkeypatch):
 
     monkeypatch.setattr(torch.random, 'fork_rng', fork_rng)
     with pytest.raises(Stop):
-        precision._probe(kind)
+        bfloat16._probe(kind)
     assert seen == [touched]
 
 
 def test_the_group_is_joined_on_the_device_of_the_rank(monkeypatch):
     calls = []
     monkeypatch.setattr(
-        device,
+        distributed,
         'init_dist',
         lambda *args, **kwargs: calls.append((args, kwargs)),
     )
     for launcher in ('none', 'slurm'):
         env = {'dist_cfg': {'backend': 'nccl'}}
-        device.join_group(made(launcher=launcher, env_cfg=env))
+        distributed.join_group(made(launcher=launcher, env_cfg=env))
     assert calls == [(('slurm',), {'backend': 'nccl'})]
 
 

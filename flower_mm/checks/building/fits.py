@@ -20,6 +20,7 @@ from flower_mm.checks.quiet import quiet
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.engine.model import unwrapped
 from flower_mm.errors import UserError
+from flower_mm.models.structure import unwrapped
 
 # Optimizer wrappers whose keys are known.
 WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', 'Bf16OptimWrapper')

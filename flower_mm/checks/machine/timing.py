@@ -19,8 +19,8 @@ from flower_mm.checks.case import Case
 from flower_mm.checks.machine import disk
 from flower_mm.checks.machine.limits import cores
 from flower_mm.engine.ema import EitherWeightsValLoop
-from flower_mm.engine.failures import explained
 from flower_mm.files import write_whole
+from flower_mm.machine_failures import explained
 from flower_mm.settings import settle
 
 WARM_UP = 2  # iterations: memory is found, workers start

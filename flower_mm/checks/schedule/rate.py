@@ -17,8 +17,8 @@ from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
 
 from flower_mm.checks.case import Case
 from flower_mm.checks.quiet import quiet
-from flower_mm.engine.device import processes
-from flower_mm.engine.model import unwrapped
+from flower_mm.engine.distributed import processes
+from flower_mm.models.structure import unwrapped
 
 # A step of two schedulers takes ten microseconds: a fifth of a second, and
 # two where there is time.

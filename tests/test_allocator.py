@@ -1,4 +1,4 @@
-"""What one batch has held is there for the next."""
+"""The memory of one batch serves the next."""
 
 import subprocess
 import sys
@@ -6,14 +6,15 @@ import sys
 import mmengine.runner.runner
 import pytest
 
-from flower_mm.engine.memory import begin_lean
+from flower_mm.allocator import begin_lean
 from flower_mm.engine.runner import FlowerRunner
 
 # Tensors of 64 MB, one after the other; a page has 4 kB.
 BATCHES = """
 import resource, sys
 import torch
-from flower_mm.engine.memory import keep_memory
+import flower_mm.engine  # a heap with gaps, as a training has
+from flower_mm.allocator import keep_memory
 if sys.argv[1] == 'kept':
     keep_memory()
 torch.ones(2**24)
@@ -27,7 +28,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 WORKER = """
 import os, sys
 import torch
-from flower_mm.engine.memory import begin_lean, keep_memory
+import flower_mm.engine
+from flower_mm.allocator import begin_lean, keep_memory
 keep_memory()
 torch.ones(2**26)
 begun, written = os.pipe(), os.pipe()

@@ -1,4 +1,4 @@
-"""Which device a run is on."""
+"""The device of a run, and its processes where there are several."""
 
 import gc
 import multiprocessing
@@ -10,28 +10,8 @@ from mmengine.config import Config
 from mmengine.device import utils
 from mmengine.dist import init_dist
 
+from flower_mm.environment import kind_of_device
 from flower_mm.errors import UserError
-
-
-def kind_of_device(wanted: str) -> str:
-    """Check a `--device` and return its kind: cpu, cuda or mps.
-
-    `auto` is MMEngine's choice.
-    """
-    kind, _, number = wanted.partition(':')
-    if number and not number.isdecimal():
-        raise UserError(
-            f'invalid --device: expected a number after the colon, got '
-            f'{wanted}'
-        )
-    if kind == 'auto':
-        return utils.get_device()
-    if not _is_available(kind, int(number or 0)):
-        raise UserError(
-            f'this machine has no device {wanted}; leave --device out, '
-            'or: --device cpu'
-        )
-    return kind
 
 
 def use_device(
@@ -105,11 +85,3 @@ def leave_group() -> None:
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
         gc.collect()
-
-
-def _is_available(kind: str, number: int) -> bool:
-    if kind == 'cuda':
-        return number < torch.cuda.device_count()
-    return kind == 'cpu' or (
-        kind == 'mps' and torch.backends.mps.is_available()
-    )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from flower_mm.engine.model import unwrapped
+from flower_mm.models.structure import unwrapped
 
 LOW_PRECISION = (torch.bfloat16, torch.float16)
 

@@ -7,7 +7,7 @@ from helpers import ROOT
 from mmpretrain.models import AlexNet, LinearClsHead, PoolFormer
 from torch import nn
 
-from flower_mm.engine.model import laid_out
+from flower_mm.models.memory_format import use_channels_last
 from flower_mm.registry import MODELS
 from flower_mm.settings import read_config
 
@@ -43,13 +43,15 @@ def test_small_strided_convolutions_stay_contiguous(
     model = nn.Sequential(
         nn.Conv2d(3, channels, 3), nn.Conv2d(channels, 16, size, stride)
     )
-    assert is_channels_last(laid_out(model)) == moved
+    assert is_channels_last(use_channels_last(model)) == moved
 
 
 def backward_behind_frozen_layers() -> None:
     """One backward pass in which a GroupNorm's input needs no gradient."""
     torch.set_num_threads(1)
-    model = laid_out(PoolFormer('s12'))  # its patch embedding is frozen
+    model = use_channels_last(
+        PoolFormer('s12')
+    )  # its patch embedding is frozen
     photos = torch.randn(2, 3, 64, 64)
     photos = photos.to(memory_format=torch.channels_last)
     model(photos)[-1].mean().backward()
@@ -92,7 +94,7 @@ class OwnHead(LinearClsHead):
 
 def test_a_backbone_that_flattens_by_view_stays_contiguous():
     photos = torch.randn(2, 3, 8, 8)
-    model = laid_out(OwnBackbone())
+    model = use_channels_last(OwnBackbone())
     assert model(photos)[0].shape == (2, 5)
     # As loaders give them that do not copy.
     photos = photos.to(memory_format=torch.channels_last)
@@ -101,11 +103,11 @@ def test_a_backbone_that_flattens_by_view_stays_contiguous():
 
 def test_group_norm_as_a_function_stays_contiguous():
     model = nn.Sequential(nn.Conv2d(3, 16, 3), OwnNorm())
-    assert not is_channels_last(laid_out(model))
+    assert not is_channels_last(use_channels_last(model))
 
 
 def test_alexnet_runs():
-    model = laid_out(AlexNet(num_classes=5))
+    model = use_channels_last(AlexNet(num_classes=5))
     model.eval()  # returns nothing
     with torch.no_grad():
         assert model(torch.randn(1, 3, 224, 224))[0].shape == (1, 5)
@@ -114,10 +116,10 @@ def test_alexnet_runs():
 def test_an_own_head_leaves_the_memory_format_of_its_backbone():
     model = nn.Module()
     model.backbone, model.head = nn.Conv2d(3, 16, 3), OwnHead(5, 16)
-    assert is_channels_last(laid_out(model))
+    assert is_channels_last(use_channels_last(model))
 
 
 @pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
 def test_our_own_configs_use_channels_last(config):
     model = MODELS.build(read_config(str(config)).model.backbone)
-    assert is_channels_last(laid_out(model))
+    assert is_channels_last(use_channels_last(model))

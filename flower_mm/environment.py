@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""Devices, versions of packages, and the commit of the code."""
 
 import platform
 import subprocess
@@ -6,6 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from mmengine.device import get_device
+
+from flower_mm.errors import UserError
 
 PACKAGES = ('flower_mm', 'mmpretrain', 'mmengine', 'mmcv-lite', 'torchvision')
 
@@ -21,6 +24,35 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def kind_of_device(wanted: str) -> str:
+    """Check a `--device` and return its kind: cpu, cuda or mps.
+
+    `auto` is MMEngine's choice.
+    """
+    kind, _, number = wanted.partition(':')
+    if number and not number.isdecimal():
+        raise UserError(
+            f'invalid --device: expected a number after the colon, got '
+            f'{wanted}'
+        )
+    if kind == 'auto':
+        return get_device()
+    if not _is_available(kind, int(number or 0)):
+        raise UserError(
+            f'this machine has no device {wanted}; leave --device out, '
+            'or: --device cpu'
+        )
+    return kind
+
+
+def _is_available(kind: str, number: int) -> bool:
+    if kind == 'cuda':
+        return number < torch.cuda.device_count()
+    return kind == 'cpu' or (
+        kind == 'mps' and torch.backends.mps.is_available()
+    )
 
 
 def device_name(device: str) -> str:

@@ -12,8 +12,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 import flower_mm.engine  # noqa: F401  registers what configs name
-from flower_mm.engine.float32 import classify_in_float32
 from flower_mm.inference.model import TrainedModel
+from flower_mm.models.float32_head import classify_in_float32
 from flower_mm.registry import MODELS
 
 PHOTOS, CLASSES, CHANNELS = 1000, 5, 32

@@ -1,0 +1,1 @@
+"""Extensions of MMPretrain's models: memory format and precision."""

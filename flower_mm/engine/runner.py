@@ -17,9 +17,6 @@ from torch.utils.data import DataLoader
 from flower_mm.allocator import begin_lean
 from flower_mm.datasets.load_photo import use_decoder
 from flower_mm.engine.ema import averages
-from flower_mm.engine.float32 import classify_in_float32
-from flower_mm.engine.memory import begin_lean
-from flower_mm.engine.model import unwrapped
 from flower_mm.engine.resume import fast_forward, fit
 from flower_mm.engine.resume_check import (
     StateError,

@@ -18,7 +18,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from flower_mm.errors import UserError
-from flower_mm.weights.read import read_checkpoint
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 _lock = threading.Lock()
 _uses = 0  # blocks that are running, in any thread

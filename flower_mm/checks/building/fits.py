@@ -18,7 +18,6 @@ from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, stop, warn
 from flower_mm.checks.quiet import quiet
 from flower_mm.datasets.augmentation_seed import drawing
-from flower_mm.engine.model import unwrapped
 from flower_mm.errors import UserError
 from flower_mm.models.structure import unwrapped
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.compared import ROOT, require_weights
 from benchmarks.recipes import CANDIDATES, write_config
 from benchmarks.record import ends, record
-from flower_mm.cli import count
+from flower_mm.cli.arguments import count
 
 # What is shipped, the fast config, and what led at three epochs of one seed.
 FINALISTS = (

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.record import record
-from flower_mm import cli
+from flower_mm.cli.run_command import run
 
 SEEDS = (0, 1, 2)
 SIDES = (32, 64)
@@ -86,4 +86,4 @@ def _top1(photos: Path, side: int) -> float:
 
 
 if __name__ == '__main__':
-    cli.run(main, parse())
+    run(main, parse())

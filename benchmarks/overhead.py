@@ -27,7 +27,7 @@ from functools import wraps
 from pathlib import Path
 
 from benchmarks.record import record
-from flower_mm.cli import loading, wait_asleep
+from flower_mm.torch_import import importing_torch, let_threads_sleep
 
 ROOT = Path(__file__).parent.parent
 CONFIG = 'configs/flower/mobilenet_v2_flower.py'
@@ -116,8 +116,8 @@ def _starts(args: argparse.Namespace) -> list[dict]:
 @contextmanager
 def _as_the_tool() -> Iterator[None]:
     """Import torch as tools/train.py would; it comes later here."""
-    wait_asleep()
-    with loading():
+    let_threads_sleep()
+    with importing_torch():
         yield
 
 

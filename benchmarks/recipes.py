@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.compared import ROOT, by_config, command, compare, summary
 from benchmarks.record import record
-from flower_mm.cli import count
+from flower_mm.cli.arguments import count
 
 BASE = ROOT / 'configs' / 'flower' / 'mobilenet_v2_flower.py'
 TODAY = f"""_base_ = {str(BASE)!r}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.compared import ROOT, command, compare, require_weights
 from benchmarks.record import record
-from flower_mm.cli import count
+from flower_mm.cli.arguments import count
 from flower_mm.settings import read_config
 
 REPORTS = ROOT / 'configs' / 'flower' / 'reports'

@@ -20,6 +20,11 @@ class UserError(Exception):
     """
 
 
+def message_of(error: BaseException) -> str:
+    """Return the message alone, without the traceback of a torch worker."""
+    return str(error).rpartition(f'{UserError.__name__}: ')[2].strip()
+
+
 def printable(text: str, most: int = 200) -> str:
     """What of a stranger's text fits a line and does not steer a terminal."""
     plain = ''.join(c if c.isprintable() else '?' for c in text[:most])

@@ -9,13 +9,13 @@ import hypothesis
 import pytest
 from helpers import CLASSES, ROOT, TINY, draw_photo, tool, train_tiny
 
-from flower_mm.cli import wait_asleep
+from flower_mm.torch_import import let_threads_sleep
 
 # A busy machine makes no input wrong.
 hypothesis.settings.register_profile('patient', deadline=None)
 hypothesis.settings.load_profile('patient')
 # Before torch is imported here; the tools that tests fork have it from here.
-wait_asleep()
+let_threads_sleep()
 # A shell's background jobs ignore Ctrl-C and so would the tools that tests
 # start there.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,7 +14,8 @@ import pytest
 import torch
 from helpers import CLASSES, draw_photo
 
-from flower_mm import cli, console
+from flower_mm import console
+from flower_mm.cli.run_command import run
 from flower_mm.console import PlainStream, plain_streams
 from flower_mm.datasets.annotations import read_classes
 from flower_mm.errors import UserError
@@ -155,7 +156,7 @@ def test_messages_of_errors_are_visible(capsys, monkeypatch):
 
     monkeypatch.setattr(sys, 'argv', ['tool'])
     with pytest.raises(SystemExit) as ended:
-        cli.run(fail, argparse.ArgumentParser())
+        run(fail, argparse.ArgumentParser())
     assert ended.value.code == 1
     assert not STEERS.search(capsys.readouterr().err)
 

@@ -29,11 +29,11 @@ OTHERS = [
 ]
 TOOL = """
 import argparse, sys
-from flower_mm import cli
+from flower_mm.cli.run_command import run
 sys.argv = ['tool']
 def main(args):
     {act}
-cli.run(main, argparse.ArgumentParser())
+run(main, argparse.ArgumentParser())
 """
 REAL = """import os, resource
     {before}
@@ -55,7 +55,7 @@ def run_tool(act: str) -> subprocess.CompletedProcess:
 def test_a_tool_says_that_the_memory_is_full(error):
     done = run_tool(f'raise {error!r}')
     assert done.returncode == 2, done.stderr
-    assert 'memory was not enough' in done.stderr
+    assert 'out of memory' in done.stderr
     assert 'fault of flower_mm' not in done.stderr
     assert 'Traceback' not in done.stderr
 
@@ -64,7 +64,7 @@ def test_a_tool_says_that_the_memory_is_full(error):
 def test_other_errors_stay_what_they_are(error):
     done = run_tool(f'raise {error!r}')
     assert done.returncode == 1
-    assert 'memory was not enough' not in done.stderr
+    assert 'out of memory' not in done.stderr
 
 
 @pytest.mark.parametrize('error', RAISED[:-1])
@@ -92,7 +92,7 @@ def test_a_real_limit_is_told(before, fill):
     """As after `ulimit -v`."""
     done = run_tool(REAL.format(before=before, fill=fill))
     assert done.returncode == 2, done.stderr
-    assert 'memory was not enough' in done.stderr
+    assert 'out of memory' in done.stderr
 
 
 def test_full_shared_memory_is_no_full_memory():

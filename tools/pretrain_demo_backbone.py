@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from flower_mm import cli
+from flower_mm.cli.run_command import run
 
 
 def parse() -> argparse.ArgumentParser:
@@ -40,4 +40,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(main, parse())
+    run(main, parse())

@@ -8,7 +8,6 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from flower_mm import cli
 from flower_mm.checks import weights
 from flower_mm.checks.building import built, fits, tried
 from flower_mm.checks.building.assemble import FoundError, reason
@@ -32,6 +31,7 @@ from flower_mm.checks.schedule.plot import draw_rate
 from flower_mm.engine.distributed import is_first
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
+from flower_mm.exit_codes import OK, YOURS
 from flower_mm.weights.safe_loading import safe_loading
 
 CHECKS = (
@@ -141,8 +141,8 @@ def doctor(cfg: Config, args: argparse.Namespace) -> int:
         draw_rate(case, Path(args.plot))
         print(f'the rate over the run: {args.plot}')
     if stops:
-        return cli.YOURS
+        return YOURS
     if args.time:
         with safe_loading():
             print(f'\n{measure(case)}')
-    return cli.OK
+    return OK

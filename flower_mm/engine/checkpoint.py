@@ -13,7 +13,6 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import weights_to_cpu
 
 from flower_mm import __version__
-from flower_mm.cli import message_of
 from flower_mm.datasets.annotations import describe
 from flower_mm.engine.checkpoint_settings import (
     require_numbers,
@@ -24,7 +23,7 @@ from flower_mm.engine.ema import averages, use_keys_of_model
 from flower_mm.engine.identity import identity
 from flower_mm.engine.pretrained import PRETRAINED
 from flower_mm.environment import versions
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, message_of
 from flower_mm.files import replacing, write_whole
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS

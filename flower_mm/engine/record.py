@@ -1,8 +1,6 @@
 """run.json and curves.png: what a run was and how it went."""
 
 import json
-import shlex
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +9,7 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from flower_mm.cli import message_of, python
+from flower_mm.commands import typed_command
 from flower_mm.datasets.annotations import describe, lists_sha256
 from flower_mm.engine.broken import SKIPPED
 from flower_mm.engine.changes import changes
@@ -19,6 +17,7 @@ from flower_mm.engine.head_first import HeadFirstHook, last_layer
 from flower_mm.engine.numbers import WENT_BACK
 from flower_mm.engine.pretrained import INITIAL, PRETRAINED, initial_weights
 from flower_mm.environment import device_name, git_commit, versions
+from flower_mm.errors import message_of
 from flower_mm.files import replacing
 from flower_mm.models.bfloat16 import speed_up
 from flower_mm.models.structure import unwrapped
@@ -224,7 +223,7 @@ def _classes(runner) -> list[str]:
 
 def _command(runner) -> str:
     """What was typed; of a run that goes on, what began it."""
-    return _noted(runner).get('command') or shlex.join([python(), *sys.argv])
+    return _noted(runner).get('command') or typed_command()
 
 
 def _noted(runner) -> dict:

@@ -7,7 +7,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from flower_mm.cli import command, message_of
+from flower_mm.commands import command
+from flower_mm.errors import message_of
 from flower_mm.registry import HOOKS
 from flower_mm.user_modules import import_flags
 

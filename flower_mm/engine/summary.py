@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from flower_mm.cli import command, python
+from flower_mm.commands import command, python
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.record import best_top1, logged_scalars
 from flower_mm.engine.runner import FlowerRunner

@@ -3,7 +3,6 @@
 import argparse
 import copy
 import json
-import sys
 from pathlib import Path
 
 import mmengine
@@ -16,12 +15,13 @@ from mmengine.registry import RUNNERS
 from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.allocator import keep_memory
-from flower_mm.cli import command
+from flower_mm.commands import command, typed_arguments
 from flower_mm.engine.checkpoint_config import differences
 from flower_mm.engine.distributed import leave_group, use_device
 from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
+from flower_mm.image_size import image_size_settings
 from flower_mm.links import refuse_links_out
 from flower_mm.machine_failures import explained
 from flower_mm.report.baselines import below_largest_class
@@ -69,6 +69,10 @@ def configure(args: argparse.Namespace) -> Config:
         raise UserError(
             f'{args.config} has no test_dataloader or no test_cfg: expected '
             'both, and test_evaluator, as in configs/_base_/flower.py'
+        )
+    if args.image_size:
+        cfg.merge_from_dict(
+            image_size_settings(cfg, args.image_size, ['test_dataloader'])
         )
     if args.data_root:
         use_data_root(cfg, args.data_root)
@@ -248,7 +252,7 @@ def _same_config(args: argparse.Namespace, cfg: Config, meta: dict) -> None:
     shown = [*map(str, found[:SHOWN]), *[f'… and {more} more'] * (more > 0)]
     options = [difference.option for difference in found]
     if all(options):
-        fix = command('test', *sys.argv[1:], '--cfg-options', *options)
+        fix = command('test', *typed_arguments(), '--cfg-options', *options)
         fix = f'Use its values: {fix}'
     else:
         fix = 'Name the config and the --cfg-options of its training.'

@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -11,13 +10,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
 from flower_mm.allocator import keep_memory
-from flower_mm.cli import (
-    Terminated,
-    command,
-    interrupted,
-    let_children_end,
-    message_of,
-)
+from flower_mm.commands import command, typed_arguments
 from flower_mm.engine.checkpoint import checkpoints, number_of
 from flower_mm.engine.distributed import is_first, leave_group, use_device
 from flower_mm.engine.numbers import NotFiniteError
@@ -29,7 +22,8 @@ from flower_mm.engine.retreat import train_to_the_end
 from flower_mm.engine.runner import FlowerRunner
 from flower_mm.engine.start import choose_start
 from flower_mm.engine.summary import print_summary
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, message_of
+from flower_mm.exit_codes import Terminated, interrupted, let_children_end
 from flower_mm.files import sweep
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
@@ -299,7 +293,7 @@ def _log_into(cfg: Config) -> None:
 def _command(args: argparse.Namespace, *more: str) -> str:
     """The command line as it was, but for where it resumes from."""
     words = []
-    given = iter(sys.argv[1:])
+    given = iter(typed_arguments())
     for word in given:
         if word == '--resume' and args.resume not in (None, 'auto'):
             next(given)  # the checkpoint

@@ -190,8 +190,8 @@ def _read(file: Path) -> bytes:
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
-    # As torch's in cli.wait_asleep: threads that spin take a core from
-    # whatever else runs, and its speed is then half.
+    # See let_threads_sleep in torch_import.py: threads that spin halve the
+    # speed of whatever else runs.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=['CPUExecutionProvider']

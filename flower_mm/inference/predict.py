@@ -9,15 +9,16 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
-from flower_mm import cli
 from flower_mm.console import progress
 from flower_mm.decoding import read_bytes
 from flower_mm.errors import UserError
+from flower_mm.exit_codes import OK, YOURS
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Classifier, Prediction, Unread
 from flower_mm.inference.photo_files import Found, find
 from flower_mm.inference.prediction_files import STDOUT, UNSURE, Write
 from flower_mm.inference.sort_into_folders import Sorter
+from flower_mm.torch_import import importing_torch
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -31,7 +32,7 @@ def predict(args: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         photos = _found(args.photos, bad, stack)
-        with cli.loading():
+        with importing_torch():
             from flower_mm.allocator import keep_memory
 
             keep_memory()
@@ -80,7 +81,7 @@ def predict(args: argparse.Namespace) -> int:
         else []
     )
     print(*notes, sep='\n', file=sys.stderr)
-    return cli.YOURS if bad else cli.OK
+    return YOURS if bad else OK
 
 
 def _found(

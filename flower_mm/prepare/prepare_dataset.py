@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import flower_mm
-from flower_mm import cli
+from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.prepare import dataset_json, write_dataset
@@ -117,7 +117,7 @@ def prepare(
     config = 'configs/flower/resnet50_flower.py'
     print(
         f'{out} is ready. Train with:\n'
-        f'  {cli.command("train", config, "--data-root", out)}'
+        f'  {command("train", config, "--data-root", out)}'
     )
 
 

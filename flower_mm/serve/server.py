@@ -12,10 +12,11 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from flower_mm import cli
+from flower_mm.commands import command
 from flower_mm.errors import UserError, printable
 from flower_mm.serve import limits
 from flower_mm.serve.connection import Connection
+from flower_mm.torch_import import importing_torch
 from flower_mm.user_modules import FLAG
 
 HOST = '127.0.0.1'  # whoever is on another machine has no business here
@@ -25,7 +26,7 @@ def serve(args: argparse.Namespace) -> None:
     """Answer until Ctrl-C or SIGTERM."""
     # Before the model is loaded: a port that is taken is told at once.
     with _listening(args) as listener:
-        with cli.loading():
+        with importing_torch():
             from flower_mm.allocator import keep_memory
             from flower_mm.inference.classifier import Classifier
             from flower_mm.serve.app import Service
@@ -99,7 +100,7 @@ def _listening(args: argparse.Namespace) -> socket.socket:
         options = ['--device', args.device] if args.device != 'auto' else []
         options += ['--amp'] if args.amp else []
         options += [word for name in args.imports for word in (FLAG, name)]
-        other = cli.command('serve', args.checkpoint, *options, '--port', '0')
+        other = command('serve', args.checkpoint, *options, '--port', '0')
         raise UserError(
             f'port {args.port} {why}.\nThis takes one that is free: {other}'
         ) from None

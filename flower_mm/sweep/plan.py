@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -16,7 +17,6 @@ from flower_mm.engine.identity import FREE
 from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
-from flower_mm.flags import add_training_flags
 from flower_mm.settings import data_root, read_config, require_epochs
 from flower_mm.sweep.trial import Trial
 from flower_mm.user_modules import folder_of_modules
@@ -26,7 +26,12 @@ from flower_mm.weights.file_hash import sha256_of
 SWITCHES = ('from_scratch', 'head_only', 'amp')
 
 
-def plan(args: argparse.Namespace) -> list[Trial]:
+ParseTraining = Callable[[list[str]], argparse.Namespace]
+
+
+def plan(
+    args: argparse.Namespace, parse_training: ParseTraining
+) -> list[Trial]:
     """Every config with every seed; seeds in turn, so that early rows tell.
 
     All configs are read before the first training begins, and as they are
@@ -37,7 +42,8 @@ def plan(args: argparse.Namespace) -> list[Trial]:
     configs = {config: _read(config, args) for config in args.configs}
     texts = {config: _text(cfg, config) for config, cfg in configs.items()}
     for config, cfg in configs.items():
-        _settle(cfg, config, flags, args.device[0])
+        words = [config, *flags, '--device', args.device[0]]
+        _settle(cfg, config, parse_training(words))
     _require_same_photos(configs)
     return [
         Trial(
@@ -148,7 +154,7 @@ def _written(cfg: Config) -> str:
     return ast.unparse(_Spelled().visit(ast.parse(text))) if names else text
 
 
-def _settle(cfg: Config, config: str, flags: list[str], device: str) -> None:
+def _settle(cfg: Config, config: str, args: argparse.Namespace) -> None:
     """Make of a config what train.py does."""
     require_epochs(cfg)
     if cfg.get('runner_type') != 'FlowerRunner':
@@ -156,9 +162,7 @@ def _settle(cfg: Config, config: str, flags: list[str], device: str) -> None:
             f"{config} is for MMEngine's own Runner, which writes no "
             "run.json: runner_type = 'FlowerRunner'"
         )
-    parser = argparse.ArgumentParser()
-    add_training_flags(parser)
-    configure(cfg, parser.parse_args([config, *flags, '--device', device]))
+    configure(cfg, args)
     hook = cfg.default_hooks.get('pretrained')
     if hook:
         weights = find_weights(hook.weights)

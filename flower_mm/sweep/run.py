@@ -1,10 +1,11 @@
-"""`tools/compare.py`: from configs and seeds to a table."""
+"""From configs and seeds to a table."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from flower_mm.cli import OURS, YOURS, interrupted
 from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.exit_codes import OURS, YOURS, interrupted
 from flower_mm.layout import RunDir
 from flower_mm.lock import only_run_in
 from flower_mm.sweep.plan import plan
@@ -13,9 +14,15 @@ from flower_mm.sweep.trial import Trial
 from flower_mm.sweep.work import run_all
 
 
-def compare(args: argparse.Namespace) -> int | None:
-    """Run `tools/compare.py` with its parsed arguments."""
-    trials, folder = plan(args), Path(args.out)
+def compare(
+    args: argparse.Namespace,
+    parse_training: Callable[[list[str]], argparse.Namespace],
+) -> int | None:
+    """Run all trainings and write the tables.
+
+    `parse_training` parses the command line of one training.
+    """
+    trials, folder = plan(args, parse_training), Path(args.out)
     with only_run_in(folder, '--out'):
         codes = {trial: 0 for trial in trials if trial.done()}
         if others := other_runs(folder, trials):

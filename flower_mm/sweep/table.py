@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from statistics import mean
 
-from flower_mm.cli import INTERRUPTED, TERMINATED
 from flower_mm.csv_files import read_dicts, write_row
+from flower_mm.exit_codes import INTERRUPTED, TERMINATED
 from flower_mm.files import replacing
 from flower_mm.layout import RunDir
 from flower_mm.report.curves import phases, read_scalars

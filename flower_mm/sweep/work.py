@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from flower_mm import console
-from flower_mm.cli import Terminated
 from flower_mm.cores import cores
+from flower_mm.exit_codes import Terminated
 from flower_mm.sweep.trial import Trial
 
 LOOK_EVERY = 0.5  # seconds
@@ -132,7 +131,6 @@ def _next(waiting: deque[Trial], busy: list[Trial]) -> Trial | None:
 
 
 def _start(trial: Trial, device: str, at_once: int) -> Running:
-    tool = Path(sys.argv[0]).with_name('train.py')
     environment = dict(os.environ)
     if at_once > 1:
         # Each would take all cores, and wait for the others.
@@ -141,7 +139,9 @@ def _start(trial: Trial, device: str, at_once: int) -> Running:
     with trial.begun(at_once), trial.log.open('a', encoding='utf-8') as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, tool, trial.planned, *trial.flags),
+                # -P: no module in the current folder hides another.
+                *(sys.executable, '-P', '-m', 'flower_mm', 'train'),
+                *(trial.planned, *trial.flags),
                 '--resume',
                 *('--device', device, '--work-dir', trial.folder),
             ],

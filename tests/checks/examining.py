@@ -9,8 +9,7 @@ from mmengine.config import Config
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, Level
 from flower_mm.checks.run import examine, open_case
-from flower_mm.flags import add_training_flags
-from flower_mm.settings import read_config
+from flower_mm.cli.training_flags import parse_training, read_training_config
 
 NOTE, WARN, STOP = Level
 
@@ -47,10 +46,8 @@ def opened(config: Path, *words: str | Path) -> Case:
 def read(
     config: Path, *words: str | Path
 ) -> tuple[Config, argparse.Namespace]:
-    parser = argparse.ArgumentParser()
-    add_training_flags(parser)
-    args = parser.parse_args([str(config), *map(str, words)])
-    return read_config(args.config, args.cfg_options), args
+    args = parse_training([str(config), *map(str, words)])
+    return read_training_config(args), args
 
 
 def write(folder: Path, text: str, name: str = 'mine.py') -> Path:

@@ -109,7 +109,7 @@ def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
 # Where the reader and its workers are told at once.
 HIDDEN = """
 import os, signal
-from flower_mm.cli import Terminated
+from flower_mm.exit_codes import Terminated
 from flower_mm.datasets import FlowerDataset
 load = FlowerDataset.prepare_data
 def told(self, index):

@@ -1,6 +1,5 @@
 """`--folds`: usual runs that share no photo, their doubles included."""
 
-import argparse
 import csv
 import json
 import shutil
@@ -13,8 +12,8 @@ import pytest
 import torch
 from helpers import CLASSES, ROOT, draw_photo, tool
 
+from flower_mm.cli.training_flags import parse_training
 from flower_mm.engine import folds
-from flower_mm.flags import add_training_flags
 from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import read_predictions
 from flower_mm.settings import read_config
@@ -145,10 +144,8 @@ def test_photos_kept_decoded_go_when_their_fold_ends(
 
     monkeypatch.setattr(folds, '_train', decode)
     monkeypatch.setattr(folds, 'read_predictions', lambda _: None)
-    parser = argparse.ArgumentParser()
-    add_training_flags(parser)
     words = '--data-root', data, '--work-dir', tmp_path, '--folds', '3'
-    args = parser.parse_args([str(config), *map(str, words)])
+    args = parse_training([str(config), *map(str, words)])
     assert folds.train_folds(read_config(args.config), args)
     (left,) = tmp_path.rglob('*.photos')  # for --resume
     assert left.parent == tmp_path / 'folds' / '3' / 'decoded'

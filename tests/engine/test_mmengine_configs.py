@@ -1,6 +1,5 @@
 """Configs in the forms that MMEngine takes: they train, or exit with 2."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -11,11 +10,11 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
+from flower_mm.cli.arguments import config_options
 from flower_mm.engine.checkpoint import CheckpointHook
 from flower_mm.engine.criterion import METRIC, Criterion, criteria
 from flower_mm.engine.precision import choose_precision, keep_precision
 from flower_mm.errors import UserError
-from flower_mm.flags import Options
 
 F1 = 'single-label/f1-score'
 USUAL_KEYS = """
@@ -252,9 +251,7 @@ def test_invalid_settings_name_themselves_and_what_fixes_them(settings):
     with pytest.raises(UserError, match=list(settings)[-1]) as refused:
         CheckpointHook(**settings)
     command = str(refused.value).splitlines()[-1]
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=Options)
-    options = parser.parse_args(command.split()).cfg_options
+    options = config_options(command.split()[1:])
     CheckpointHook(
         **settings
         | {

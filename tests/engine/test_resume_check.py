@@ -1,6 +1,5 @@
 """Hostile values in a checkpoint: refused, or trained on; never a fault."""
 
-import argparse
 import copy
 import random
 from collections.abc import Callable, Iterator
@@ -12,10 +11,10 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import RUNNERS
 
+from flower_mm.cli.training_flags import parse_training
 from flower_mm.engine.resume_check import check_states, check_stored
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
-from flower_mm.flags import add_training_flags
 from flower_mm.settings import read_config, settle
 
 HOSTILE = [
@@ -110,11 +109,9 @@ def begun(request, config, dataset, tmp_path_factory):
 def checked(begun, dataset, tmp_path_factory) -> Callable[[dict], None]:
     """Check a checkpoint against the built run."""
     variant, _ = begun
-    parser = argparse.ArgumentParser()
-    add_training_flags(parser)
     folder = tmp_path_factory.mktemp('checked')
     words = [variant, '--data-root', dataset, '--work-dir', folder]
-    args = parser.parse_args(list(map(str, words)))
+    args = parse_training(list(map(str, words)))
     cfg = read_config(args.config)
     configure(cfg, args)
     settle(cfg)

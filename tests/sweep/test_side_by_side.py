@@ -17,6 +17,7 @@ import forked
 import pytest
 from helpers import ROOT, tool, train_tiny
 
+from flower_mm.cli.training_flags import parse_training
 from flower_mm.errors import UserError
 from flower_mm.lock import is_taken
 from flower_mm.settings import read_config
@@ -553,14 +554,14 @@ def test_devices_of_two_kinds_are_refused(monkeypatch):
     monkeypatch.setattr(plan, 'use_device', lambda device, launcher: device)
     args = Namespace(configs=['usual.py'], seeds=[0], device=['cpu', 'cuda'])
     with pytest.raises(UserError, match='cpu and cuda differ'):
-        plan.plan(args)
+        plan.plan(args, parse_training)
 
 
 def test_another_kind_of_device_is_another_training(
     monkeypatch, configs, dataset, tmp_path
 ):
     """What a CPU trained is not told as a GPU's, nor resumed there."""
-    for module in ('compare.plan', 'engine.train'):
+    for module in ('sweep.plan', 'engine.train'):
         monkeypatch.setattr(
             f'flower_mm.{module}.use_device', lambda device, *_, **__: device
         )
@@ -580,7 +581,7 @@ def planned(
         head_only=False, amp=False, retry_nan=None, cfg_options=None,
         debug=False,
     )  # fmt: skip
-    (trial,) = plan.plan(args)
+    (trial,) = plan.plan(args, parse_training)
     return trial
 
 

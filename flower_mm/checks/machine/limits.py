@@ -11,7 +11,7 @@ import torch
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, note, stop, warn
 from flower_mm.checks.remedy import value_at
-from flower_mm.cli import python
+from flower_mm.commands import python
 from flower_mm.cores import cores
 from flower_mm.machine_failures import SHARED_MEMORY
 from flower_mm.settings import walk

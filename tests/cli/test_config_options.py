@@ -6,15 +6,16 @@ import pytest
 from helpers import ROOT
 from mmengine.config import DictAction
 
-from flower_mm.flags import Options
+from flower_mm.cli.config_options import parse_config_options
+from flower_mm.errors import UserError
 from flower_mm.settings import read_config
 
 CONFIG = ROOT / 'configs' / 'flower' / 'resnet18_flower.py'
 
 
-def parse(*words: str, action: type = Options) -> dict:
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument('--cfg-options', nargs='+', action=action)
+def parse_as_mmengine(*words: str) -> dict:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args(['--cfg-options', *words]).cfg_options
 
 
@@ -33,7 +34,7 @@ def parse(*words: str, action: type = Options) -> dict:
     ],
 )
 def test_dicts_are_read_as_python(value, expected):
-    found = parse(f'a={value}')['a']
+    found = parse_config_options([f'a={value}'])['a']
     assert found == expected
     assert type(found) is type(expected)
 
@@ -66,10 +67,8 @@ def test_dicts_are_read_as_python(value, expected):
     ],
 )
 def test_other_values_keep_the_meaning_of_mmengine(value):
-    found, expected = (
-        parse(f'a={value}', action=action)['a']
-        for action in (Options, DictAction)
-    )
+    found = parse_config_options([f'a={value}'])['a']
+    expected = parse_as_mmengine(f'a={value}')['a']
     assert found == expected
     assert type(found) is type(expected)
 
@@ -89,21 +88,22 @@ def test_other_values_keep_the_meaning_of_mmengine(value):
         ['a={' * 2000],
     ],
 )
-def test_what_is_no_dict_is_refused_with_what_to_type(words, capsys):
-    with pytest.raises(SystemExit) as ended:
-        parse(*words)
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
+def test_what_is_no_dict_is_refused_with_what_to_type(words):
+    with pytest.raises(UserError) as error:
+        parse_config_options(words)
+    said = str(error.value)
     assert "{'a': 1, 'b': 2}" in said
     assert 'KEY.a=1 KEY.b=2' in said
     assert len(said) < 1000
 
 
 def test_a_dict_is_merged_into_the_config():
-    options = parse(
-        "model.head.loss={'type': 'CrossEntropyLoss', 'loss_weight': 2.0}",
-        "param_scheduler.0={'start_factor': 0.5}",
-        "train_cfg={'max_epochs': 3}",
+    options = parse_config_options(
+        [
+            "model.head.loss={'type': 'CrossEntropyLoss', 'loss_weight': 2.0}",
+            "param_scheduler.0={'start_factor': 0.5}",
+            "train_cfg={'max_epochs': 3}",
+        ]
     )
     plain, cfg = read_config(str(CONFIG)), read_config(str(CONFIG), options)
     assert cfg.model.head.loss.loss_weight == 2.0

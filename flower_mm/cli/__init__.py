@@ -1,0 +1,1 @@
+"""The command line: `flower-mm` and the scripts in tools/."""

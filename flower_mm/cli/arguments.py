@@ -1,0 +1,120 @@
+"""Arguments that several commands share, and their types."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+
+def count(text: str) -> int:
+    """Parse a positive whole number."""
+    return _integer(text, least=1)
+
+
+def workers(text: str) -> int:
+    """Parse a number of worker processes; 0 loads in the main process."""
+    return _integer(text, least=0)
+
+
+def seed(text: str) -> int:
+    """Parse a seed for numpy's generators."""
+    return _integer(text, least=0, most=2**32 - 1)
+
+
+def port(text: str) -> int:
+    return _integer(text, least=0, most=2**16 - 1)
+
+
+def positive(text: str) -> float:
+    """Parse a positive finite number, such as a learning rate."""
+    number = float(text)
+    if not 0 < number < float('inf'):
+        raise argparse.ArgumentTypeError(f'must be more than 0, got {text}')
+    return number
+
+
+def probability(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f'must be from 0 to 1, got {text}')
+    return number
+
+
+def _integer(text: str, least: int, most: int | None = None) -> int:
+    number = int(text)
+    if number < least or (most is not None and number > most):
+        bounds = f'at least {least}' if most is None else f'{least} to {most}'
+        raise argparse.ArgumentTypeError(f'must be {bounds}, got {number}')
+    return number
+
+
+def add_data_root(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        '--data-root',
+        '--data',
+        metavar='DATASET',
+        help=f'dataset folder that `prepare` made; by default {default}',
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help='auto, cpu, cuda, cuda:N or mps; by default auto',
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes of a distributed run are started',
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help=argparse.SUPPRESS,
+    )
+
+
+def use_local_rank(args: argparse.Namespace) -> None:
+    """Pass on the rank that older launchers give on the command line."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+
+def add_config_options(
+    parser: argparse.ArgumentParser, also: str = ''
+) -> None:
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_KeyValues,
+        default=[],
+        dest='cfg_options_words',
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. '
+        f'train_cfg.max_epochs=5 optim_wrapper.optimizer.lr=1e-4{also}',
+    )
+
+
+class _KeyValues(argparse.Action):
+    """Collect KEY=VALUE words of all occurrences of a flag."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for word in values:
+            if '=' not in word:
+                parser.error(
+                    f'{option_string}: expected KEY=VALUE, got {word!r}'
+                )
+        words = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, words + values)
+
+
+def config_options(words: Sequence[str]) -> dict[str, object]:
+    """Read KEY=VALUE words; MMEngine is imported only now."""
+    from flower_mm.cli.config_options import parse_config_options
+
+    return parse_config_options(words)

@@ -1,0 +1,60 @@
+"""Shell completion, by a script that shtab writes for bash, zsh or tcsh."""
+
+import argparse
+from collections.abc import Iterator
+
+from flower_mm.commands import python
+from flower_mm.errors import UserError
+from flower_mm.packaged_configs import short_names
+
+SHELLS = ('bash', 'zsh', 'tcsh')
+FILES = ('CHECKPOINT', 'FILE', 'HTML', 'NAME', 'PHOTOS', 'PNG')
+FOLDERS = ('DATASET', 'FOLDER', 'OUT', 'WORK_DIR')
+
+
+def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """Return the script that completes the commands of a parser."""
+    try:
+        import shtab
+    except ImportError as error:
+        raise UserError(
+            'shell completion needs shtab:\n'
+            f"  {python()} -m pip install 'flower_mm[completion]'"
+        ) from error
+
+    for action in _actions(parser):
+        if action.metavar in FILES:
+            action.complete = shtab.FILE
+        elif action.metavar in FOLDERS:
+            action.complete = shtab.DIRECTORY
+        elif action.metavar == 'CONFIG':
+            action.complete = _configs()
+    return shtab.complete(parser, shell)
+
+
+def _configs() -> dict[str, object]:
+    """Return how short names and files are completed, by shell."""
+    names = ' '.join(short_names())
+    name = '_flower_mm_configs'
+    return {
+        'bash': name,
+        'zsh': name,
+        'tcsh': 'f',
+        'preamble': {
+            'bash': f'{name}() {{\n'
+            f'  compgen -W "{names}" -- "$1"\n'
+            '  compgen -f -- "$1"\n'
+            '}',
+            'zsh': f'{name}() {{\n'
+            f"  _alternative 'names:config:({names})' 'files:file:_files'\n"
+            '}',
+        },
+    }
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                yield from _actions(part)

@@ -1,0 +1,69 @@
+"""What to do before the first training."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flower_mm.cli.demo import DATASET as DEMO
+from flower_mm.cli.demo import demo_commands
+from flower_mm.commands import command, typed_arguments
+from flower_mm.errors import UserError
+from flower_mm.packaged_configs import typed_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+OWN = Path('data/mine')
+
+
+def require_dataset_of(cfg: 'Config', args: argparse.Namespace) -> None:
+    """Stop with the commands of both ways if the base's dataset is missing.
+
+    Any other dataset was chosen by the user, and has messages of its own.
+    """
+    from flower_mm.engine.distributed import is_first
+    from flower_mm.settings import datasets
+
+    roots = {part.data_root for part in datasets(cfg)}
+    if args.data_root or roots != {cfg.get('data_root')}:
+        return
+    root = Path(cfg.data_root)
+    folders = [Path(), *Path(args.config).resolve().parents]
+    if any((folder / root).exists() for folder in folders):
+        return
+    if not is_first(args.launcher):
+        return
+    raise UserError(
+        f'the dataset {root} does not exist yet.\n'
+        + ('' if root == DEMO else _own_photos(cfg, args))
+        + 'The demo, on drawn photos of flowers:\n  '
+        + '\n  '.join(demo_commands())
+    )
+
+
+def _own_photos(cfg: 'Config', args: argparse.Namespace) -> str:
+    config, options = typed_config(args.config), _options(args)
+    lines = [
+        'Your own photos, in one folder per class or a zip of that:',
+        command('prepare', 'YOUR_PHOTOS', '--out', OWN),
+        *_weights_commands(cfg, args),
+        command('train', config, '--data-root', OWN, *options),
+    ]
+    return '\n  '.join(lines) + '\n'
+
+
+def _weights_commands(cfg: 'Config', args: argparse.Namespace) -> list[str]:
+    """Return the command that downloads the weights of the config, if any."""
+    from flower_mm.weights import table
+
+    hook = (cfg.get('default_hooks') or {}).get('pretrained')
+    name = args.weights or (hook and hook.get('weights'))
+    entry = table.read_table().get(name)
+    if args.from_scratch or not entry or table.present(entry, table.folder()):
+        return []
+    return [command('weights', name)]
+
+
+def _options(args: argparse.Namespace) -> list[str]:
+    """Return the words of the command line besides the config."""
+    return [word for word in typed_arguments() if word != args.typed_config]

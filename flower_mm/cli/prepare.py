@@ -1,0 +1,138 @@
+"""Make a dataset for training from a folder (or zip, tar) of photos.
+
+flower-mm prepare my_photos.zip --out data/mine
+"""
+
+import argparse
+from pathlib import Path
+
+from flower_mm.errors import UserError
+
+DEFAULT_OUT = Path('data/flower_dataset')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        'Near-duplicates always belong to the same split. Photos keep their '
+        'split when others\nare added: run this again with the same --out '
+        'and --overwrite.'
+    )
+    parser.add_argument(
+        'photos',
+        type=Path,
+        nargs='?',
+        metavar='PHOTOS',
+        help='folder with one folder per class, or a zip or tar of one',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DATASET',
+        help=f'folder of the dataset; by default {DEFAULT_OUT}',
+    )
+    parser.add_argument(
+        '--val',
+        type=float,
+        default=0.2,
+        metavar='SHARE',
+        help='share of each class for validation, at least one photo; by '
+        'default %(default)s',
+    )
+    parser.add_argument(
+        '--test',
+        type=float,
+        default=0.0,
+        metavar='SHARE',
+        help='share of each class for the test split, at least one photo '
+        'unless 0; by default %(default)s',
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        metavar='N',
+        help='random seed of the split; by default %(default)s',
+    )
+    parser.add_argument(
+        '--how',
+        choices=('copy', 'link', 'none'),
+        default='copy',
+        help='copy the photos, hard-link them, or refer to them in PHOTOS; '
+        'by default %(default)s',
+    )
+    parser.add_argument(
+        '--on-bad',
+        choices=('stop', 'skip'),
+        default='stop',
+        help='when a file is unusable: stop and write nothing, or continue '
+        'without it; by default %(default)s',
+    )
+    parser.add_argument(
+        '--on-conflict',
+        choices=('drop', 'keep'),
+        default='drop',
+        help='identical photos in two classes: drop or keep them; '
+        'near-duplicates are kept and listed; by default %(default)s',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace the dataset at --out; its photos keep their split when '
+        '--val, --test and --seed are the same',
+    )
+    parser.add_argument(
+        '--sides-from',
+        type=Path,
+        metavar='DATASET',
+        help='give photos of this dataset the split that they have there',
+    )
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='only check that the dataset at --out (or PHOTOS) is complete',
+    )
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='only record that the dataset at --out (or PHOTOS), made by '
+        'somebody else, may refer to photos outside its folder',
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    root = args.out or args.photos or DEFAULT_OUT
+    if args.check:
+        from flower_mm.prepare.verify_dataset import check
+
+        check(root)
+    elif args.trust:
+        from flower_mm.trust import trust
+
+        trust(root)
+        print(f'{root} is trusted: its photos may lie outside its folder')
+    elif args.photos is None:
+        raise UserError(
+            'PHOTOS is missing: expected a folder with one folder per class, '
+            'or a zip or tar of one'
+        )
+    else:
+        _prepare(args)
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from flower_mm.prepare.prepare_dataset import Options, prepare
+
+    prepare(
+        args.photos,
+        args.out or DEFAULT_OUT,
+        Options(
+            val=args.val,
+            test=args.test,
+            seed=args.seed,
+            how=args.how,
+            on_bad=args.on_bad,
+            on_conflict=args.on_conflict,
+        ),
+        overwrite=args.overwrite,
+        sides_from=args.sides_from,
+    )

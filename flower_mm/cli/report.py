@@ -1,0 +1,53 @@
+"""Write the report of a training, or compare several trainings.
+
+flower-mm report work_dirs/resnet50_flower
+flower-mm report work_dirs/resnet50_flower work_dirs/mobilenet_v2_flower
+"""
+
+import argparse
+
+from flower_mm.cli.arguments import add_data_root, add_device
+from flower_mm.errors import UserError
+from flower_mm.user_modules import add_import_flag
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'runs',
+        nargs='+',
+        metavar='WORK_DIR',
+        help='folder of a training; report.html, report.json and '
+        'predictions.csv are written into it',
+    )
+    parser.add_argument(
+        '--out',
+        metavar='HTML',
+        help='page of a comparison; by default comparison.html in the first '
+        'folder',
+    )
+    add_data_root(parser, 'the one of the training')
+    parser.add_argument(
+        '--split',
+        choices=['val', 'test'],
+        default='val',
+        help='split to measure on; by default %(default)s',
+    )
+    add_device(parser)
+    add_import_flag(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from flower_mm.report.run import write_comparison, write_report
+
+    options = (args.data_root, args.split, args.device)
+    if len(args.runs) > 1:
+        page = write_comparison(args.runs, args.out, *options)
+    elif args.out:
+        raise UserError(
+            '--out names the page of a comparison, and there is one '
+            'WORK_DIR.\nIts report is written into the folder: leave --out '
+            'out.'
+        )
+    else:
+        page = write_report(args.runs[0], *options)
+    print(f'  report   {page}\n  figures  {page.with_suffix(".json")}')

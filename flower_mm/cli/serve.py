@@ -1,0 +1,41 @@
+"""Classify photos on a web page of this machine, or over HTTP.
+
+flower-mm serve work_dirs/resnet50_flower/best.pth
+
+The page is for this machine only. Programs post photos:
+
+curl -F photo=@rose.jpg http://127.0.0.1:8000/predict
+"""
+
+import argparse
+
+from flower_mm.cli.arguments import add_device, port
+from flower_mm.user_modules import add_import_flag
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'checkpoint',
+        metavar='CHECKPOINT',
+        help='best.pth, best.safetensors, or a folder that `share` made',
+    )
+    parser.add_argument(
+        '--port',
+        type=port,
+        default=8000,
+        metavar='N',
+        help='by default %(default)s; 0 takes a free one',
+    )
+    add_device(parser)
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='compute in bfloat16, faster on some machines',
+    )
+    add_import_flag(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from flower_mm.serve.server import serve
+
+    serve(args)

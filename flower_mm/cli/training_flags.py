@@ -1,0 +1,258 @@
+"""The arguments of a training, for `train` and `check`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flower_mm.cli.arguments import (
+    add_config_options,
+    add_data_root,
+    add_device,
+    add_launcher,
+    config_options,
+    count,
+    positive,
+    seed,
+    workers,
+)
+from flower_mm.errors import UserError
+from flower_mm.packaged_configs import config_path
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'config',
+        metavar='CONFIG',
+        help='config file, or the short name of a packaged one, such as '
+        'resnet50',
+    )
+    add_data_root(parser, "the config's data_root")
+    parser.add_argument(
+        '--work-dir',
+        metavar='FOLDER',
+        help='folder for the results; by default work_dirs/<config name>',
+    )
+    _add_config_flags(parser.add_argument_group('settings of the config'))
+    start = parser.add_argument_group('start')
+    start.add_argument(
+        '--weights',
+        metavar='NAME',
+        help='pretrained weights: a file, or a name that `weights --list` '
+        "shows; by default the config's",
+    )
+    start.add_argument(
+        '--from-scratch',
+        action='store_true',
+        help='start from random weights instead of pretrained ones',
+    )
+    start.add_argument(
+        '--head-only',
+        action='store_true',
+        help='fit the last layer on the pretrained backbone in one pass over '
+        'the photos, and train nothing else',
+    )
+    start.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='resume from this checkpoint; by default from the latest one in '
+        'the work dir',
+    )
+    start.add_argument(
+        '--resume-anyway',
+        action='store_true',
+        help='resume although photos, classes, model or schedule differ',
+    )
+    _add_run_flags(parser.add_argument_group('run'))
+
+
+def _add_config_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        '--epochs',
+        type=count,
+        metavar='N',
+        help='number of epochs: train_cfg.max_epochs',
+    )
+    group.add_argument(
+        '--batch-size',
+        type=count,
+        metavar='N',
+        help='photos in a training batch: train_dataloader.batch_size',
+    )
+    group.add_argument(
+        '--lr',
+        type=positive,
+        metavar='LR',
+        help='learning rate: optim_wrapper.optimizer.lr',
+    )
+    group.add_argument(
+        '--workers',
+        type=workers,
+        metavar='N',
+        help='processes that load photos: num_workers of train_dataloader, '
+        'val_dataloader and test_dataloader',
+    )
+    group.add_argument(
+        '--patience',
+        type=count,
+        metavar='N',
+        help='stop after N epochs without improvement: '
+        'default_hooks.early_stopping, or patience of the EarlyStoppingHook '
+        'in custom_hooks',
+    )
+    add_image_size(group)
+    group.add_argument(
+        '--seed',
+        type=seed,
+        metavar='N',
+        help='random seed: randomness.seed',
+    )
+    add_config_options(group)
+
+
+def add_image_size(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        '--image-size',
+        type=count,
+        metavar='PIXELS',
+        help='side of the square input of the model: the sizes of resizing '
+        'and cropping in all pipelines, and model.backbone.img_size where '
+        'the backbone has one',
+    )
+
+
+def _add_run_flags(group: argparse._ArgumentGroup) -> None:
+    add_device(group)
+    group.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
+    )
+    group.add_argument(
+        '--accumulate',
+        type=count,
+        default=1,
+        metavar='N',
+        help='split each batch into N parts, to use 1/N of the memory',
+    )
+    group.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the total batch size divided by '
+        "the config's auto_scale_lr.base_batch_size",
+    )
+    group.add_argument(
+        '--folds',
+        type=count,
+        metavar='K',
+        help='cross-validation: train K times, each time without another Kth '
+        'of the photos of train and val, and predict those',
+    )
+    group.add_argument(
+        '--retry-nan',
+        type=count,
+        metavar='N',
+        help='when the loss is NaN or Inf, return to the latest checkpoint '
+        'with a tenth of the learning rate, at most N times',
+    )
+    group.add_argument(
+        '--skip-broken',
+        action='store_true',
+        help='replace and count photos that become unreadable during '
+        'training, instead of stopping',
+    )
+    group.add_argument(
+        '--no-validate',
+        action='store_true',
+        help='skip validation, and so write no best.pth',
+    )
+    group.add_argument(
+        '--no-report',
+        action='store_true',
+        help='write no report.html at the end',
+    )
+    group.add_argument(
+        '--no-pin-memory',
+        action='store_true',
+        help='load batches into ordinary memory: pin_memory=False',
+    )
+    group.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the loading processes anew in each epoch: '
+        'persistent_workers=False',
+    )
+    add_launcher(group)
+
+
+def parse_training(words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of a training, given as words."""
+    parser = argparse.ArgumentParser()
+    add_training_flags(parser)
+    return parser.parse_args(words)
+
+
+def read_training_config(args: argparse.Namespace) -> 'Config':
+    """Read the config of a training and apply the settings in its arguments.
+
+    `args.config` becomes a path, and `args.cfg_options` all settings that the
+    command line overrides.
+    """
+    from flower_mm.settings import read_config
+
+    args.typed_config, args.config = args.config, config_path(args.config)
+    options = config_options(args.cfg_options_words)
+    cfg = read_config(args.config, options)
+    settings = _settings(cfg, args)
+    if repeated := [key for key in settings if key in options]:
+        raise UserError(
+            f'{", ".join(repeated)} is set twice: by a flag and by '
+            '--cfg-options.\nLeave one of the two out.'
+        )
+    cfg.merge_from_dict(settings)
+    args.cfg_options = options | settings
+    return cfg
+
+
+def _settings(cfg: 'Config', args: argparse.Namespace) -> dict[str, object]:
+    """Return the config keys that the flags set, with their values."""
+    from flower_mm.image_size import image_size_settings
+
+    settings = {
+        'train_cfg.max_epochs': args.epochs,
+        'train_dataloader.batch_size': args.batch_size,
+        'optim_wrapper.optimizer.lr': args.lr,
+    }
+    for loader in LOADERS:
+        if cfg.get(loader):
+            settings[f'{loader}.num_workers'] = args.workers
+    settings = {k: v for k, v in settings.items() if v is not None}
+    if args.patience:
+        settings |= _early_stopping(cfg, args.patience)
+    if args.image_size:
+        settings |= image_size_settings(cfg, args.image_size, LOADERS)
+    return settings
+
+
+def _early_stopping(cfg: 'Config', patience: int) -> dict[str, object]:
+    for number, hook in enumerate(cfg.get('custom_hooks') or []):
+        if str(hook.get('type')).endswith('EarlyStoppingHook'):
+            return {f'custom_hooks.{number}.patience': patience}
+    key = 'default_hooks.early_stopping'
+    if (cfg.get('default_hooks') or {}).get('early_stopping'):
+        return {f'{key}.patience': patience}
+    return {
+        key: {
+            'type': 'EarlyStoppingHook',
+            'monitor': 'accuracy/top1',
+            'rule': 'greater',
+            'min_delta': 0.0,
+            'patience': patience,
+        }
+    }

@@ -1,0 +1,86 @@
+"""Download pretrained weights, verify them, and store them for training.
+
+flower-mm weights --list
+flower-mm weights resnet50
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flower_mm.commands import command
+from flower_mm.errors import UserError
+
+if TYPE_CHECKING:
+    from flower_mm.weights.pretrained_table import Entry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'names', nargs='*', metavar='NAME', help='such as resnet50'
+    )
+    parser.add_argument(
+        '--list',
+        action='store_true',
+        help='list all names, and the files that are stored already',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FOLDER',
+        help='folder for the files; by default $FLOWER_MM_CHECKPOINTS, '
+        'otherwise checkpoints',
+    )
+    parser.add_argument(
+        '--accept-unverified',
+        action='store_true',
+        help='accept files whose full SHA-256 is not published, and record '
+        'theirs',
+    )
+    parser.add_argument(
+        '--table',
+        type=Path,
+        metavar='FILE',
+        help='another table of addresses, such as the one of your own mirror',
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    from flower_mm.weights import table
+    from flower_mm.weights.download import fetch
+
+    folder = args.out or table.folder()
+    if args.list:
+        _show(folder, args.table)
+    elif not args.names:
+        raise UserError(
+            'NAME is missing: expected the name of pretrained weights, such '
+            f'as resnet50.\nAll names: {command("weights", "--list")}'
+        )
+    for entry in [table.find(name, args.table) for name in args.names]:
+        fetch(entry, folder, args.accept_unverified)
+    if args.names and folder.absolute() != table.folder().absolute():
+        print(f'Training uses them with FLOWER_MM_CHECKPOINTS={folder}')
+
+
+def _show(folder: Path, path: Path | None) -> None:
+    from flower_mm.weights import table, verify
+
+    for entry in table.read_table(path).values():
+        file = table.present(entry, folder)
+        print(f'{entry.name}: {entry.architecture}')
+        print(f'  stored: {_state(entry, file) if file else "no"}')
+        for home in entry.homes:
+            size = f'{home.megabytes} MB' if home.megabytes else 'size unknown'
+            lapsed = f', domain lapsed {home.lapsed}' if home.lapsed else ''
+            how = verify.how(home.sha256)
+            print(f'  {home.source}, {home.licence}, {size}, {how}{lapsed}')
+
+
+def _state(entry: 'Entry', file: Path) -> str:
+    from flower_mm.weights import table
+
+    try:
+        return f'{file}, verified by {table.check(entry, file)}'
+    except UserError:
+        return f'{file}, NOT VERIFIED'

@@ -1,0 +1,34 @@
+"""Exit codes, and leaving on a signal."""
+
+import signal
+
+OK, OURS, YOURS = 0, 1, 2  # success, a fault of flower_mm, a user's mistake
+INTERRUPTED, TERMINATED = 130, 143  # a shell's codes for SIGINT and SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, from a scheduler or `kill`: leave as after Ctrl-C.
+
+    `came` stays true: when a whole process group is terminated, an error
+    about a lost process may hide the signal.
+    """
+
+    came = False
+
+    @classmethod
+    def on_signal(cls, *_: object) -> None:
+        cls.came = True
+        let_children_end()
+        raise cls
+
+
+def let_children_end() -> None:
+    """Stop torch from raising for each worker that ends while we end too."""
+    if hasattr(signal, 'SIGCHLD'):
+        # With SIG_DFL, Python complains about a signal that is pending.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+
+def interrupted(stop: KeyboardInterrupt) -> int:
+    """Return the exit code of a command that a signal stopped."""
+    return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED

@@ -97,6 +97,22 @@ def _wrap() -> None:
     sys.stderr = sys.stderr and PlainStream(sys.stderr)
 
 
+def duration(seconds: float) -> str:
+    """Return a time with its units, such as `1 min 5 s`."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, rest = divmod(rest, 60)
+    if hours:
+        return f'{hours} h {minutes} min'
+    return f'{minutes} min {rest} s' if minutes else f'{rest} s'
+
+
+def announce(text: str) -> None:
+    """Say on a terminal what takes the next seconds."""
+    if sys.stderr and sys.stderr.isatty():
+        print(f'{text} ...', file=sys.stderr, flush=True)
+
+
 def track(
     items: Iterable[T], total: int, what: str, start: int = 0
 ) -> Iterator[T]:

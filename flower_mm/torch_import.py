@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flower_mm.console import announce
+
 
 @contextmanager
 def importing_torch() -> Iterator[None]:
@@ -15,8 +17,8 @@ def importing_torch() -> Iterator[None]:
     collector would traverse them repeatedly, which takes a sixth of the time,
     and again in every later full collection.
     """
-    if 'torch' not in sys.modules and sys.stderr and sys.stderr.isatty():
-        print('loading PyTorch ...', file=sys.stderr, flush=True)
+    if 'torch' not in sys.modules:
+        announce('loading PyTorch')
     gc.disable()
     try:
         yield

@@ -122,7 +122,7 @@ def check_before_training(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def doctor(cfg: Config, args: argparse.Namespace) -> int:
-    """Run `tools/doctor.py` with its parsed arguments."""
+    """Check with the parsed arguments of `check`; return the exit code."""
     found, case = examine(cfg, args, thorough=True)
     if case:
         rows = effective(case)

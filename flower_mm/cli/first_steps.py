@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flower_mm.cli.demo import DATASET as DEMO
 from flower_mm.cli.demo import demo_commands
+from flower_mm.cli.weights import download_commands
 from flower_mm.commands import command, typed_arguments
 from flower_mm.errors import UserError
 from flower_mm.packaged_configs import typed_config
@@ -54,14 +55,9 @@ def _own_photos(cfg: 'Config', args: argparse.Namespace) -> str:
 
 def _weights_commands(cfg: 'Config', args: argparse.Namespace) -> list[str]:
     """Return the command that downloads the weights of the config, if any."""
-    from flower_mm.weights import table
-
     hook = (cfg.get('default_hooks') or {}).get('pretrained')
     name = args.weights or (hook and hook.get('weights'))
-    entry = table.read_table().get(name)
-    if args.from_scratch or not entry or table.present(entry, table.folder()):
-        return []
-    return [command('weights', name)]
+    return [] if args.from_scratch else download_commands(name)
 
 
 def _options(args: argparse.Namespace) -> list[str]:

@@ -6,8 +6,13 @@ flower-mm prepare my_photos.zip --out data/mine
 import argparse
 from pathlib import Path
 
+from flower_mm.cli.demo import DATASET as DEMO
+from flower_mm.cli.weights import download_commands
+from flower_mm.commands import command
 from flower_mm.errors import UserError
+from flower_mm.packaged_configs import config_path, typed_config
 
+CONFIG = 'resnet50'  # for the first training
 DEFAULT_OUT = Path('data/flower_dataset')
 
 
@@ -122,9 +127,10 @@ def run(args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace) -> None:
     from flower_mm.prepare.prepare_dataset import Options, prepare
 
-    prepare(
+    out = args.out or DEFAULT_OUT
+    ready = prepare(
         args.photos,
-        args.out or DEFAULT_OUT,
+        out,
         Options(
             val=args.val,
             test=args.test,
@@ -136,3 +142,16 @@ def _prepare(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         sides_from=args.sides_from,
     )
+    if ready:
+        print('next:', *_next_commands(out), sep='\n  ')
+
+
+def _next_commands(out: Path) -> list[str]:
+    """Return the commands that lead to the first training."""
+    if out == DEMO:
+        return [command('train', typed_config(config_path('demo')))]
+    config = typed_config(config_path(CONFIG))
+    return [
+        *download_commands(CONFIG),
+        command('train', config, '--data-root', out),
+    ]

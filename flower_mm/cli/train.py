@@ -11,6 +11,7 @@ from flower_mm.cli.training_flags import (
     add_training_flags,
     read_training_config,
 )
+from flower_mm.console import announce
 from flower_mm.torch_import import importing_torch
 
 
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int | None:
     cfg = read_training_config(args)
     require_dataset_of(cfg, args)
     if not args.no_doctor:
+        announce('checking the training')
         check_before_training(cfg, args)
     if args.folds:
         from flower_mm.engine.folds import train_folds

@@ -63,6 +63,16 @@ def run(args: argparse.Namespace) -> None:
         print(f'Training uses them with FLOWER_MM_CHECKPOINTS={folder}')
 
 
+def download_commands(name: str | None) -> list[str]:
+    """Return the command that downloads these weights, if they are missing."""
+    from flower_mm.weights import table
+
+    entry = table.read_table().get(name)
+    if not entry or table.present(entry, table.folder()):
+        return []
+    return [command('weights', entry.name)]
+
+
 def _show(folder: Path, path: Path | None) -> None:
     from flower_mm.weights import table, verify
 

@@ -53,7 +53,7 @@ SIDES = ('train', 'val')  # the test split stays out
 
 
 def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
-    """Run `tools/train.py --folds K` with its parsed arguments."""
+    """Cross-validate with the parsed arguments of `train`."""
     _refuse(args)
     whole = copy.deepcopy(cfg)
     configure(whole, args)

@@ -42,7 +42,7 @@ class PretrainedHook(Hook):
             return
         model = unwrapped(runner.model)
         path = find_weights(self.weights)
-        runner.say(f'weights: {load_backbone(model, path)} from {path.name}')
+        runner.say(f'weights   {load_backbone(model, path)} from {path.name}')
         if is_main_process():
             runner.message_hub.update_info(
                 PRETRAINED, {'file': path.name, 'sha256': sha256_of(path)}

@@ -1,4 +1,4 @@
-"""How a run goes: a live bar on a terminal, plain lines in a file."""
+"""The progress of a training: a bar on a terminal, lines in a file."""
 
 import sys
 import time
@@ -6,40 +6,37 @@ import time
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from flower_mm.console import rich_console, start_bar
+from flower_mm.console import duration, rich_console, start_bar
+from flower_mm.engine.header import header
 from flower_mm.errors import UserError
 from flower_mm.registry import HOOKS
-from flower_mm.report.metric import TOP1, value_of
+from flower_mm.report.metric import TOP1, name_of, value_of
 
 LINE_EVERY = 30.0  # seconds between two plain lines inside an epoch
+EPOCH_WIDTH = len('epoch 12/100')
+RATE = 'learning rate'
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Show loss, accuracy, rate and the time left."""
+    """Show loss, accuracy, learning rate and the remaining time."""
 
     comes_last = True  # when CheckpointHook knows the best score
 
     def before_train(self, runner) -> None:
         self.bar = None
+        self.columns: list[str] = []
         self.start = self.last_line = time.monotonic()
         self.first_iter = runner.iter
-        self.seconds_validating = 0.0
         if not is_main_process():
             return
         if not hasattr(runner, 'say'):
             raise UserError(
-                "MMEngine's own Runner cannot train with the hooks of our "
-                'base: --cfg-options runner_type=FlowerRunner'
+                "MMEngine's Runner cannot train with the hooks of "
+                'configs/_base_/flower.py: expected runner_type FlowerRunner.'
+                '\n--cfg-options runner_type=FlowerRunner'
             )
-        dataset = runner.train_dataloader.dataset
-        left = runner.max_epochs - runner.epoch
-        runner.say(
-            f'{len(dataset)} photos of {len(dataset.metainfo["classes"])} '
-            f'classes to learn from, {left} epoch{"s" * (left != 1)} of '
-            f'{len(runner.train_dataloader)} iterations; '
-            f'results go to {runner.cfg.work_dir}'
-        )
+        runner.say(header(runner))
         if sys.stdout.isatty():
             self._open_bar(runner)
 
@@ -58,6 +55,9 @@ class ProgressHook(Hook):
         )
         start_bar(self.bar)
 
+    def before_train_epoch(self, runner) -> None:
+        self.epoch_start = time.monotonic()
+
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
@@ -67,8 +67,8 @@ class ProgressHook(Hook):
         if self.bar is None and now - self.last_line < LINE_EVERY:
             return
         epoch = f'epoch {runner.epoch + 1}/{runner.max_epochs}'
-        state = _recent(runner, window=min(batch_idx + 1, 50))
-        state += f'  {self._left(runner, now)} left'
+        state = _state(runner, window=min(batch_idx + 1, 50))
+        state += f', {self._remaining(runner, now)} left'
         if self.bar:
             self.bar.update(
                 self.task,
@@ -79,12 +79,15 @@ class ProgressHook(Hook):
         else:
             self.last_line = now
             per_epoch = len(runner.train_dataloader)
-            print(f'{epoch}  {batch_idx + 1}/{per_epoch}  {state}', flush=True)
+            print(
+                f'{epoch}, iteration {batch_idx + 1}/{per_epoch}: {state}',
+                flush=True,
+            )
 
-    def _left(self, runner, now: float) -> str:
+    def _remaining(self, runner, now: float) -> str:
         done = runner.iter + 1 - self.first_iter
-        left = (now - self.start) / done * (runner.max_iters - runner.iter - 1)
-        return f'{int(left // 60)}:{int(left % 60):02d}'
+        remaining = runner.max_iters - runner.iter - 1
+        return duration((now - self.start) / done * remaining)
 
     def before_val(self, runner) -> None:
         if getattr(self, 'bar', None):
@@ -98,25 +101,32 @@ class ProgressHook(Hook):
             self._epoch_line(runner, {}, ended=1)
 
     def _epoch_line(self, runner, metrics: dict, ended: int = 0) -> None:
+        """Print a row about an epoch; the first one below the names."""
         if not is_main_process() or not hasattr(self, 'bar'):
             return
-        self.last_line = time.monotonic()
-        line = (
-            f'epoch {runner.epoch + ended}/{runner.max_epochs}  '
-            f'{_recent(runner, len(runner.train_dataloader))}'
-        )
+        now = self.last_line = time.monotonic()
+        epoch = f'epoch {runner.epoch + ended}/{runner.max_epochs}'
         hub = runner.message_hub.runtime_info
         metric = hub.get('best_metric', TOP1)
+        cells = _averages(runner, len(runner.train_dataloader))
+        rate = cells.pop(RATE, None)
         for name in dict.fromkeys((TOP1, metric)):
             if name in metrics:
-                shown = 'val' if name == TOP1 else name
-                line += f'  {shown} {_number(name, metrics[name])}'
+                cells[f'val {name_of(name)}'] = value_of(name, metrics[name])
+        if rate is None:  # before the first iteration
+            values = [f'{name} {value}' for name, value in cells.items()]
+            self._print(f'{epoch}: {", ".join(values)}')
+            return
+        cells |= {RATE: rate, 'time': duration(now - self.epoch_start)}
         # MMEngine's own CheckpointHook notes no epoch.
-        if metric in metrics and 'best_epoch' in hub:
-            line += (
-                f'  best {_number(metric, hub["best_score"])}'
-                f' (epoch {hub["best_epoch"]})'
-            )
+        best = hub.get('best_epoch') == runner.epoch and metric in metrics
+        if self.columns != list(cells):
+            self.columns = list(cells)
+            self._print(' ' * EPOCH_WIDTH + ''.join(map(_cell, cells, cells)))
+        row = ''.join(map(_cell, cells, cells.values()))
+        self._print(f'{epoch:{EPOCH_WIDTH}}{row}{"  best" * best}')
+
+    def _print(self, line: str) -> None:
         if self.bar:
             self.bar.console.print(line, highlight=False)
         else:
@@ -131,16 +141,27 @@ class ProgressHook(Hook):
             self.bar.stop()
 
 
-def _number(metric: str, score: float) -> str:
-    return value_of(metric, score).removesuffix(' %')
+def _cell(name: str, text: str) -> str:
+    """Return a text below the name of its column."""
+    return f'  {text:>{max(len(name), 6)}}'
 
 
-def _recent(runner, window: int) -> str:
-    """Loss, accuracy and rate, averaged over the last `window` batches."""
+def _state(runner, window: int) -> str:
+    """Return what a batch line says about the training."""
+    cells = _averages(runner, window)
+    return ', '.join(
+        f'{name} {text}' for name, text in cells.items() if name != RATE
+    )
+
+
+def _averages(runner, window: int) -> dict[str, str]:
+    """Return loss, accuracy and learning rate of the last batches."""
     scalars = runner.message_hub.log_scalars
     if 'train/loss' not in scalars:
-        return 'before training'
-    text = f'loss {scalars["train/loss"].mean(window):.3f}'
+        return {}
+    cells = {'loss': f'{scalars["train/loss"].mean(window):.3f}'}
     if 'train/accuracy_top-1' in scalars:
-        text += f'  train {scalars["train/accuracy_top-1"].mean(window):.1f}'
-    return f'{text}  lr {scalars["train/lr"].current():.1e}'
+        top1 = scalars['train/accuracy_top-1'].mean(window)
+        cells['train accuracy'] = f'{top1:.1f} %'
+    cells[RATE] = f'{scalars["train/lr"].current():.1e}'
+    return cells

@@ -1,16 +1,20 @@
-"""What a training run prints when it has ended."""
+"""The last lines of a training: its result, files and next commands."""
 
 import argparse
 import shlex
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 from mmengine.config import Config
 
 from flower_mm.commands import command, python
+from flower_mm.console import duration
 from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.record import best_top1, logged_scalars
 from flower_mm.engine.runner import FlowerRunner
+from flower_mm.packaged_configs import typed_config
 from flower_mm.report.baselines import (
     below_largest_class,
     below_solved_head,
@@ -19,13 +23,14 @@ from flower_mm.report.baselines import (
 from flower_mm.report.metric import TOP1, name_of, value_of
 from flower_mm.user_modules import import_flags
 
+DEMO_PHOTOS = Path('data/demo_photos')
+
 
 def print_summary(runner: FlowerRunner, args: argparse.Namespace) -> None:
     """Print the best epoch, the files of the run and the next commands."""
     folder = Path(runner.cfg.work_dir)
     hub = runner.message_hub.runtime_info
     weights = _weights(folder, hub)
-    own = import_flags(runner.cfg)
     print()
     # MMEngine's own CheckpointHook notes no epoch.
     if 'best_epoch' in hub:
@@ -35,40 +40,75 @@ def print_summary(runner: FlowerRunner, args: argparse.Namespace) -> None:
             f'on {len(runner.val_dataloader.dataset)} validation photos, '
             f'epoch {hub["best_epoch"]} of {runner.epoch}'
         )
+    print(f'total time {duration(time.monotonic() - args.begin)}')
     for line in _shortfalls(runner):
         print(f'note: {line}')
-    events = folder / 'tensorboard'
-    for what, path in (
-        ('weights', weights),
-        ('report', folder / 'report.html'),
-        ('curves', folder / 'curves.png'),
-        ('TensorBoard', events),
-    ):
-        if path and path.exists():
-            print(f'  {what:11}  {path}')
+    _print_rows(
+        {
+            'weights': weights,
+            'report': folder / 'report.html',
+            'curves': folder / 'curves.png',
+            'TensorBoard': folder / 'tensorboard',
+        }
+    )
     if runner.val_loop is None and not args.no_report:
+        own = import_flags(runner.cfg)
         print(
-            '  no report: there was no validation that it could tell of. '
-            f'One of the training alone:\n  {command("report", folder, *own)}'
+            'There is no report, because there was no validation.\n'
+            'A report about the training only:\n'
+            f'  {command("report", folder, *own)}'
         )
     print('next:')
+    _print_rows(_next_commands(runner.cfg, args, weights))
+    sys.stdout.flush()
+
+
+def _print_rows(rows: dict[str, str | Path | None]) -> None:
+    """Print names and values; paths only where there is something."""
+    shown = {
+        name: value
+        for name, value in rows.items()
+        if value and (not isinstance(value, Path) or value.exists())
+    }
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        print(f'  {name:{width}}  {value}')
+
+
+def _next_commands(
+    cfg: Config, args: argparse.Namespace, weights: Path | None
+) -> dict[str, str]:
+    """Return what a user may do with the trained model, with commands."""
+    is_demo = Path(args.config).stem == 'demo_flower' and not args.data_root
+    photos = DEMO_PHOTOS if is_demo and DEMO_PHOTOS.is_dir() else 'PHOTOS'
+    own = import_flags(cfg)
+    device = [] if args.device == 'auto' else ['--device', args.device]
+    rows = {}
+    if weights and weights.name == 'best.pth':
+        rows['classify photos'] = command(
+            'predict', weights, photos, *device, *own
+        )
+        rows['in a browser'] = command('serve', weights, *device, *own)
     if weights:
-        options = _test_options(runner.cfg, args)
-        print(f'  {command("test", args.config, weights, *options)}')
-        if weights.name == 'best.pth':  # a page to drop photos on
-            print(f'  {command("serve", weights, *own)}')
+        rows['measure again'] = command(
+            'test',
+            typed_config(args.config),
+            weights,
+            *_test_options(cfg, args),
+        )
+    events = Path(cfg.work_dir) / 'tensorboard'
     if events.exists():
         logs = shlex.quote(str(events))
-        print(f'  {python()} -m tensorboard.main --logdir {logs}')
-    print(
-        f'  {command("prepare_dataset", "YOUR_PHOTOS", "--out", "data/mine")}'
-        '    # and train with --data-root data/mine',
-        flush=True,
-    )
+        rows['see curves'] = f'{python()} -m tensorboard.main --logdir {logs}'
+    if is_demo:
+        rows['your photos'] = command(
+            'prepare', 'YOUR_PHOTOS', '--out', 'data/mine'
+        )
+    return rows
 
 
 def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
-    """What of the command line testing needs to measure the same."""
+    """Return the options that `test` needs to measure the same."""
     found = []
     if args.data_root:
         found += ['--data-root', args.data_root]
@@ -77,8 +117,10 @@ def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
     # On a GPU it is of training alone.
     if args.amp and (cfg.get('test_cfg') or {}).get('fp16'):
         found += ['--amp']
-    if words := getattr(args, 'cfg_options_words', []):
-        found += ['--cfg-options', *words]
+    if args.image_size:
+        found += ['--image-size', str(args.image_size)]
+    if args.cfg_options_words:
+        found += ['--cfg-options', *args.cfg_options_words]
     return found
 
 

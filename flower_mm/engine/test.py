@@ -127,7 +127,7 @@ def _add_tta(cfg: Config) -> None:
 
 @safe_loading()
 def test(args: argparse.Namespace) -> None:
-    """Run `tools/test.py` with its parsed arguments."""
+    """Test with the parsed arguments of `test`."""
     if args.out_item and not args.out:
         raise UserError('--out-item says what goes into --out FILE: add it')
     cfg = configure(args)

@@ -169,7 +169,7 @@ def _complete_loader(
 
 @safe_loading()
 def train(cfg: Config, args: argparse.Namespace) -> int | None:
-    """Run `tools/train.py` with its parsed arguments."""
+    """Train with the parsed arguments of `train`; return the exit code."""
     configure(cfg, args, all_ranks=True)
     settle(cfg)
     keep_memory()
@@ -186,7 +186,7 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
             runner = _train(cfg, args)
         except KeyboardInterrupt as stop:
             if first:
-                print(f'\nstopped; {_way_on(folder, args)}', flush=True)
+                print(f'\nstopped; {_resume_hint(folder, args)}', flush=True)
             return interrupted(stop)
         except NotFiniteError:
             raise  # to go on would lead there again
@@ -194,7 +194,7 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
             if not getattr(error, 'while_training', False):
                 raise
             raise UserError(
-                f'{message_of(error)}\n{_way_on(folder, args)}'
+                f'{message_of(error)}\n{_resume_hint(folder, args)}'
             ) from error
         _end_workers(runner)
         leave_group()
@@ -266,12 +266,12 @@ def _record(runner: FlowerRunner, error: BaseException) -> None:
                     hook.end(runner, 'failed', error)
 
 
-def _way_on(folder: Path, args: argparse.Namespace) -> str:
-    kept = max(map(number_of, checkpoints(folder)), default=None)
-    if kept is None:
-        return f'nothing is kept yet. Then again:\n  {_command(args)}'
+def _resume_hint(folder: Path, args: argparse.Namespace) -> str:
+    last = max(map(number_of, checkpoints(folder)), default=None)
+    if last is None:
+        return f'no checkpoint yet. Start again:\n  {_command(args)}'
     return (
-        f'{kept} whole epoch(s) are kept. Go on from there:\n'
+        f'the latest checkpoint is of epoch {last}. Resume from it:\n'
         f'  {_command(args, "--resume")}'
     )
 
@@ -291,7 +291,7 @@ def _log_into(cfg: Config) -> None:
 
 
 def _command(args: argparse.Namespace, *more: str) -> str:
-    """The command line as it was, but for where it resumes from."""
+    """Return the command line with another checkpoint to resume from."""
     words = []
     given = iter(typed_arguments())
     for word in given:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import flower_mm
-from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.prepare import dataset_json, write_dataset
@@ -64,8 +63,11 @@ def prepare(
     options: Options,
     overwrite: bool = False,
     sides_from: Path | None = None,
-) -> None:
-    """Make the dataset `out` from the photos in `source`, or raise."""
+) -> bool:
+    """Make the dataset `out` from the photos in `source`, or raise.
+
+    Returns whether it can be trained on.
+    """
     _check_places(source, out, options)
     # Where `out` is a link to another disk, build there.
     goal = out.resolve()
@@ -89,7 +91,7 @@ def prepare(
             _say_same(out)
             if options.how == 'none':
                 trust(goal)
-            return
+            return True
         if old and not overwrite:
             raise UserError(
                 f'{out} is a dataset of other photos or options; it is left '
@@ -113,12 +115,9 @@ def prepare(
             f'{out / DatasetDir.SUMMARY}).\n'
             'Add other photos, and run this again.'
         )
-        return
-    config = 'configs/flower/resnet50_flower.py'
-    print(
-        f'{out} is ready. Train with:\n'
-        f'  {command("train", config, "--data-root", out)}'
-    )
+        return False
+    print(f'{out} is ready')
+    return True
 
 
 @dataclass

@@ -102,7 +102,7 @@ def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
     run.process.join(QUICK)
     assert run.process.exitcode == code, run.text
     assert processes_of(run.process.pid) == []
-    assert 'Go on from there' in run.text
+    assert 'Resume from it' in run.text
     assert 'Traceback' not in run.text, run.text
 
 
@@ -132,7 +132,7 @@ def test_told_to_stop_behind_an_error_of_a_worker(error, start, tmp_path):
     script.write_text(HIDDEN.format(after=after, error=error))
     run = start(*LONG, 'train_dataloader.num_workers=0', first=str(script))
     assert run.wait() == 143, run.text
-    assert 'Go on from there' in run.text
+    assert 'Resume from it' in run.text
     assert 'error' not in run.text
     record = json.loads((tmp_path / 'run' / 'run.json').read_text())
     assert record['status'] == 'interrupted'

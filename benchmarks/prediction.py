@@ -29,6 +29,7 @@ from statistics import median
 
 from benchmarks.generated import CLASSES, write_photos
 from benchmarks.record import record
+from flower_mm.registry import MODELS as BUILDERS
 
 ROOT = Path(__file__).parents[1]
 # Of each our config and timm's name.
@@ -77,7 +78,6 @@ def make_files(model: str, folder: Path) -> None:
     from flower_mm.export.onnx_model import tensor_model
     from flower_mm.export.preprocessing import with_preprocessing
     from flower_mm.export.source_model import Source
-    from flower_mm.registry import MODELS as BUILDERS
     from flower_mm.settings import read_config
     from flower_mm.weights.best_checkpoint import write_best
 

@@ -46,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from flower_mm.weights import table
+    from flower_mm.weights import pretrained_table
     from flower_mm.weights.download import fetch
 
-    folder = args.out or table.folder()
+    folder = args.out or pretrained_table.folder()
     if args.list:
         _show(folder, args.table)
     elif not args.names:
@@ -57,40 +57,45 @@ def run(args: argparse.Namespace) -> None:
             'NAME is missing: expected the name of pretrained weights, such '
             f'as resnet50.\nAll names: {command("weights", "--list")}'
         )
-    for entry in [table.find(name, args.table) for name in args.names]:
+    for entry in [
+        pretrained_table.find(name, args.table) for name in args.names
+    ]:
         fetch(entry, folder, args.accept_unverified)
-    if args.names and folder.absolute() != table.folder().absolute():
+    if (
+        args.names
+        and folder.absolute() != pretrained_table.folder().absolute()
+    ):
         print(f'Training uses them with FLOWER_MM_CHECKPOINTS={folder}')
 
 
 def download_commands(name: str | None) -> list[str]:
     """Return the command that downloads these weights, if they are missing."""
-    from flower_mm.weights import table
+    from flower_mm.weights import pretrained_table
 
-    entry = table.read_table().get(name)
-    if not entry or table.present(entry, table.folder()):
+    entry = pretrained_table.read_table().get(name)
+    if not entry or pretrained_table.present(entry, pretrained_table.folder()):
         return []
     return [command('weights', entry.name)]
 
 
 def _show(folder: Path, path: Path | None) -> None:
-    from flower_mm.weights import table, verify
+    from flower_mm.weights import file_hash, pretrained_table
 
-    for entry in table.read_table(path).values():
-        file = table.present(entry, folder)
+    for entry in pretrained_table.read_table(path).values():
+        file = pretrained_table.present(entry, folder)
         print(f'{entry.name}: {entry.architecture}')
         print(f'  stored: {_state(entry, file) if file else "no"}')
         for home in entry.homes:
             size = f'{home.megabytes} MB' if home.megabytes else 'size unknown'
             lapsed = f', domain lapsed {home.lapsed}' if home.lapsed else ''
-            how = verify.how(home.sha256)
+            how = file_hash.how(home.sha256)
             print(f'  {home.source}, {home.licence}, {size}, {how}{lapsed}')
 
 
 def _state(entry: 'Entry', file: Path) -> str:
-    from flower_mm.weights import table
+    from flower_mm.weights import pretrained_table
 
     try:
-        return f'{file}, verified by {table.check(entry, file)}'
+        return f'{file}, verified by {pretrained_table.check(entry, file)}'
     except UserError:
         return f'{file}, NOT VERIFIED'

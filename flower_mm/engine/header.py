@@ -3,7 +3,9 @@
 from mmengine.config import Config
 from torch import nn
 
+from flower_mm.environment import device_name
 from flower_mm.image_size import model_size
+from flower_mm.models.structure import unwrapped
 
 
 def header(runner) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
+import memory
 import pytest
 from helpers import CLASSES, ROOT, TINY, draw_photo, tool, train_tiny
 
@@ -19,6 +20,11 @@ let_threads_sleep()
 # A shell's background jobs ignore Ctrl-C and so would the tools that tests
 # start there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    memory.give_back_above_limit()
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -9,13 +9,15 @@ ARGS ?=
 
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
+DOCS_BIN := .venv-docs/Scripts
 else
 BIN := .venv/bin
+DOCS_BIN := .venv-docs/bin
 endif
 PY := $(BIN)/python
 DEMO := data/demo
 
-.PHONY: train test test-all test-nightly lint format lock clean demo
+.PHONY: train test test-all test-nightly docs lint format lock clean demo
 
 train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(DEMO)/dataset.json))
 	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root "$(DATA)") $(ARGS)
@@ -47,6 +49,16 @@ $(DEMO)/dataset.json: | .venv/installed
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@$(PY) -c "open('$@', 'w')"
 
+# The documentation site, into site/. It imports nothing of flower_mm, so that
+# its environment needs no PyTorch.
+docs: .venv-docs/installed
+	$(DOCS_BIN)/mkdocs build --strict
+
+.venv-docs/installed: requirements-docs.lock
+	$(PYTHON) -m venv .venv-docs
+	$(DOCS_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock
+	@$(DOCS_BIN)/python -c "open('$@', 'w')"
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,12 +68,13 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate setup.cfg requirements.in
+	--generate-hashes --no-header --no-annotate --upgrade
 lock: .venv/installed-dev
-	$(UV) --upgrade --output-file requirements.lock
-	$(UV) --upgrade --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(UV) setup.cfg requirements.in --output-file requirements.lock
+	$(UV) setup.cfg requirements.in --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(UV) requirements-docs.in --output-file requirements-docs.lock
 
 # Runs, photos and weights stay.
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis *.egg-info flower_mm/.mim
+	rm -rf .venv .venv-docs site build dist .pytest_cache .ruff_cache .hypothesis *.egg-info flower_mm/.mim
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,11 +1,11 @@
-"""The table of configs/flower/README.md, from results/."""
+"""Tables of the configs and of the reference reports, from results/."""
 
 import csv
 from pathlib import Path
 from statistics import mean
 
 from benchmarks.record import ends, recorded, seeds, spread
-from benchmarks.reports import GROUP, LOWER_RATES, OURS, full_length
+from benchmarks.reports import GROUP, LOWER_RATES, OURS, TWINS
 from benchmarks.time_to_accuracy.rows import validations_of
 from benchmarks.time_to_accuracy.systems import SYSTEMS
 
@@ -16,64 +16,95 @@ COMMANDS = {  # of the systems in time_to_accuracy: config and flags
     'head_only': (f'{MOBILENET}.py', '--head-only'),
     'fast': (f'{MOBILENET}_fast.py', ''),
 }
-RECIPES = {path.stem: name for name, path in OURS.items()}
 
 
-def table() -> str:
-    """A line for each config, and each command of it that was measured."""
-    theirs, own, lengths = _theirs(), _own_backbones(), on_one_backbone()
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table without the columns that are empty in every row."""
+    used = [i for i in range(len(heads)) if any(row[i] for row in rows)]
+    every = [heads, ['---'] * len(heads), *rows]
+    return '\n'.join(
+        f'| {" | ".join(cells[i] for i in used)} |' for cells in every
+    )
+
+
+def configs() -> str:
+    """A row for each measured config, then the names of the others."""
+    rows, missing = [], []
     measured = at_length()
-    lines = []
-    for path in [
-        *sorted(FLOWER.glob('*_flower*.py')),
-        *sorted((FLOWER / 'reports').glob('*.py')),
-    ]:
-        name = f'configs/flower/{path.relative_to(FLOWER).as_posix()}'
-        own_length = str(full_length(path))
-        told, recipe = theirs.get(path.stem, {}), RECIPES.get(path.stem)
-        beside = [
-            _with_seconds(recipes.get(recipe or path.stem, []))
-            for recipes in lengths.values()
+    for path in sorted(FLOWER.glob('*_flower*.py')):
+        name = f'configs/flower/{path.name}'
+        found = [row for row in measured if row['config'] == name]
+        if not found:
+            missing.append(f'`{path.stem}`')
+        rows += [
+            [
+                f'`{path.stem}`' + f' `{row["flags"]}`' * bool(row['flags']),
+                spread(row),
+                str(row['runs']),
+                row['epochs'],
+                row['seconds'],
+            ]
+            for row in found
         ]
-        beside += [told.get(key, '') for key in ('top1', 'epochs', 'seconds')]
-        beside.append(own.get(path.stem, ''))
-        # What was measured at full length, with weights of its own.
-        rows = [row for row in measured if row['config'] == name]
-        for row in rows or [{}]:
-            reached = [row.get('epochs') or own_length]
-            reached.append(row.get('seconds', ''))
-            flags = row.get('flags', '')
-            command = f'python tools/train.py {name} {flags}'.strip()
-            lines.append([_best(row), *reached, *beside, f'`{command}`'])
-            beside = [''] * len(beside)
-        for variant, (report, _) in LOWER_RATES.items():
-            if report == path.stem:
-                beside = [
-                    _with_seconds(recipes.get(variant, []))
-                    for recipes in lengths.values()
-                ]
-                command = (
-                    'python -m benchmarks.reports --weights FILE '
-                    f'--full-length --only {variant}'
-                )
-                cells = ['', own_length, '', *beside, *[''] * 4]
-                lines.append([*cells, f'`{command}`'])
-    heads = ['val top-1, %', 'epochs', 's', *_heads(list(lengths))]
-    heads += ['theirs, %', 'their epochs', 'their s', 'loss', 'command']
-    every = [heads, ['---'] * len(heads), *lines]
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in every)
+    heads = ['config', 'validation accuracy, %', 'seeds', 'epochs', 'seconds']
+    return (
+        f'{markdown(heads, rows)}\n\n'
+        'Not measured, because their ImageNet weights were not available on '
+        f'this machine: {", ".join(missing)}.'
+    )
+
+
+def reports() -> str:
+    """A row for each recipe that is compared on MobileNetV2."""
+    reported, losses = _reported(), _own_backbones()
+    groups = on_one_backbone()
+    names = {name: path.stem for name, path in OURS.items()}
+    names |= {
+        path.stem: path.stem
+        for path in sorted((FLOWER / 'reports').glob('*.py'))
+    }
+    for variant, (report, rate) in LOWER_RATES.items():
+        names[variant] = f'{report}, learning rate {rate:g}'
+    rows = []
+    for recipe, name in sorted(names.items(), key=lambda item: item[1]):
+        published = reported.get(recipe, {})
+        rows.append(
+            [
+                f'`{name}`' if ',' not in name else name,
+                *(
+                    _with_seconds(runs.get(recipe, []))
+                    for runs in groups.values()
+                ),
+                published.get('top1', ''),
+                published.get('epochs', ''),
+                losses.get(recipe, ''),
+            ]
+        )
+    heads = [
+        'recipe',
+        *_heads(list(groups)),
+        'published accuracy, %',
+        'published epochs',
+        'loss from scratch',
+    ]
+    twins = ' and '.join(f'`{name}`' for name in TWINS)
+    return (
+        f'{markdown(heads, rows)}\n\n'
+        f'{twins} differ from another report by their backbone only, so '
+        'that they have no run on MobileNetV2.'
+    )
 
 
 def _heads(groups: list[tuple]) -> list[str]:
     return [
-        f'MobileNetV2, {group[0]} epoch{"s" * (group[0] > 1)}, %{besides}'
+        f'{group[0]} epoch{"s" * (group[0] > 1)}, %{besides}'
         for group, besides in zip(groups, told_apart(groups), strict=True)
     ]
 
 
 def told_apart(groups: list[tuple]) -> list[str]:
-    """What but their length tells the groups apart, if anything does."""
-    told = [
+    """What besides their length distinguishes the groups, if anything."""
+    differing = [
         place
         for place in range(1, len(GROUP))
         if len({group[place] for group in groups}) > 1
@@ -81,7 +112,7 @@ def told_apart(groups: list[tuple]) -> list[str]:
     return [
         ''.join(
             f', {GROUP[place]} {_short(GROUP[place], group[place])}'
-            for place in told
+            for place in differing
         )
         for group in groups
     ]
@@ -116,14 +147,14 @@ def at_length() -> list[dict]:
     return sorted(found, key=lambda row: row['flags'])
 
 
-def _theirs() -> dict[str, dict]:
-    """What each report got, with data and weights of its own."""
+def _reported() -> dict[str, dict]:
+    """What each report published, with its own data and weights."""
     with (FLOWER / 'reports' / 'theirs.csv').open(encoding='utf-8') as file:
         return {row['config']: row for row in csv.DictReader(file)}
 
 
 def _own_backbones() -> dict[str, str]:
-    """How the loss of each report falls with its own backbone."""
+    """How the loss of each report decreases with its own backbone."""
     return {
         row['config']: f'{row["first_loss"]} to {row["last_loss"]}'
         for row in recorded('own_backbones')
@@ -131,19 +162,13 @@ def _own_backbones() -> dict[str, str]:
 
 
 def on_one_backbone() -> dict[tuple, dict[str, list[dict]]]:
-    """The runs of each recipe, by length and what else tells runs apart."""
+    """The runs of each recipe, by length and what else differs."""
     found: dict[tuple, dict[str, list[dict]]] = {}
     for row in recorded('reports'):
         row['epochs'] = int(row['epochs'])
         group = found.setdefault(tuple(row[name] for name in GROUP), {})
         group.setdefault(row['recipe'], []).append(row)
     return dict(sorted(found.items()))
-
-
-def _best(row: dict) -> str:
-    if not row:
-        return ''
-    return spread(row) + seeds(row['runs'])
 
 
 def _with_seconds(runs: list[dict]) -> str:

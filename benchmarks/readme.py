@@ -1,203 +1,201 @@
-"""Write the results that README.md and others quote, from results/.
+"""Write the tables that README.md and other pages quote, from results/.
 
-python -m benchmarks.readme
+python -m benchmarks.readme           write them
+python -m benchmarks.readme --check   name the pages whose tables are outdated
+
+A page asks for a table by two comments; what is between them is replaced.
 """
 
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
+from statistics import median
 
 from benchmarks import config_tables, targets
+from benchmarks.config_tables import markdown
 from benchmarks.recipes import CANDIDATES
 from benchmarks.record import RESULTS, recorded, seeds, spread
+from benchmarks.time_to_accuracy.rows import seconds_to, validations_of
 from benchmarks.time_to_accuracy.table import table as seconds_to_accuracy
 from flower_mm.files import replacing
 
-README = Path(__file__).parent.parent / 'README.md'
-BEGIN = (
-    '<!-- results: written by `python -m benchmarks.readme`, '
-    'from benchmarks/results -->'
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(
+    r'(<!-- results: (\S+), by `python -m benchmarks\.readme` -->\n)'
+    r'.*?(<!-- end of results -->)',
+    re.DOTALL,
 )
-END = '<!-- end of results -->'
-COLUMNS = '| what | data | epochs | seeds | top-1, % | seconds |'
+LEVEL = 92  # per cent of the photos
+HEADLINE = {  # systems of README's table, with their names there
+    'fast': ('**flower_mm**, fast config', '**flower_mm** 快速配置'),
+    'ours': ('**flower_mm**, default config', '**flower_mm** 默认配置'),
+    'head_only': ('**flower_mm**, `--head-only`',) * 2,
+    'stock_adamw': ('MMPretrain, AdamW 3e-4',) * 2,
+    'stock_d1': ('MMPretrain, SGD 5e-3',) * 2,
+    'timm_amp': ('timm, AdamW 3e-4, bfloat16',) * 2,
+    'fastai': ('fastai, `fine_tune`',) * 2,
+    'plain_adam': ('PyTorch loop, Adam 1e-3', 'PyTorch 循环, Adam 1e-3'),
+}
+ENGLISH = (
+    'system',
+    'epochs',
+    'best validation accuracy, %',
+    f'seconds to {LEVEL} %',
+    'seconds in all',
+    'not reached',
+    'to',
+)
+CHINESE = (
+    '系统',
+    '轮数',
+    '最佳验证准确率, %',
+    f'达到 {LEVEL} % 的秒数',
+    '总秒数',
+    '未达到',
+    '至',
+)
 
 
-def table() -> str:
+def headline(language: int) -> str:
+    """The table of README: the same photos and weights for every system."""
+    *heads, never, to = (ENGLISH, CHINESE)[language]
+    rows = {row['system']: row for row in recorded('time_to_accuracy')}
+    return markdown(
+        heads,
+        [
+            [
+                names[language],
+                rows[system]['epochs'],
+                _best(rows[system], to),
+                _seconds_to_level(rows[system]) or never,
+                f'{float(rows[system]["seconds"]):.0f}',
+            ]
+            for system, names in HEADLINE.items()
+        ],
+    )
+
+
+def _best(row: dict, to: str) -> str:
+    middle, low, high = (
+        f'{float(row[f"top1{end}"]):.1f}' for end in ('', '_min', '_max')
+    )
+    return middle if low == high else f'{middle} ({low} {to} {high})'
+
+
+def _seconds_to_level(row: dict) -> str:
+    found = median(seconds_to(LEVEL, run) for run in validations_of(row))
+    return '' if found == inf else f'{found:.0f}'
+
+
+def accuracy() -> str:
     rows = recorded('accuracy')
-    lines = [COLUMNS, '| --- | --- | ---: | --- | --- | ---: |']
-    for row in rows:
-        cells = [
-            row['name'],
-            row['data'],
-            row['epochs'],
-            row['seeds'],
-            spread(row),
-            row['seconds'],
-        ]
-        lines.append(f'| {" | ".join(cells)} |')
-    machines = sorted({row['machine'] for row in rows})
-    lines += [
-        '',
-        f'Validation top-1 of the best epoch, on {" and ".join(machines)}, '
-        'which did other things as well: the seconds are rough. '
-        'Commands, splits, versions and dates are in '
-        '[accuracy.csv](benchmarks/results/accuracy.csv).',
-    ]
-    lines += [
-        '',
-        'Seconds to an accuracy, of MobileNetV2 from the same weights on the '
-        'same photos, asked about the same others after each epoch, on '
-        + seconds_to_accuracy(RESULTS / 'time_to_accuracy.csv', (90, 92)),
-        '',
-        'Measured by `python -m benchmarks.time_to_accuracy`, from the '
-        'command on, medians of the runs; each epoch is in '
-        '[time_to_accuracy.csv](benchmarks/results/time_to_accuracy.csv). '
-        'The validation photos were looked at to tell the best epoch.',
-    ]
-    return '\n'.join([*lines, '', *prediction()])
+    columns = ('name', 'data', 'epochs', 'seeds')
+    heads = ['what', *columns[1:], 'accuracy, %', 'seconds']
+    return markdown(
+        heads,
+        [
+            [*(row[name] for name in columns), spread(row), row['seconds']]
+            for row in rows
+        ],
+    )
 
 
-def prediction() -> list[str]:
-    """Photos a second, ours in times those of MMPretrain's inferencer."""
-    rows = recorded('prediction')
+def time_to_accuracy() -> str:
+    return seconds_to_accuracy(RESULTS / 'time_to_accuracy.csv', (90, LEVEL))
+
+
+def prediction() -> str:
+    """Photos per second, and their ratio to MMPretrain's inferencer."""
     ours = ('eager', 'bf16', 'onnx', 'int8')
-    lines = [
-        'Photos a second from file to class, on '
-        f'{" and ".join(sorted({row["machine"] for row in rows}))}, in '
-        "brackets how many times MMPretrain's inferencer:",
-        '',
-        '| model | at a time | float32 | bfloat16 | ONNX | ONNX int8 '
-        '| inferencer | timm |',
-        '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+    heads = [
+        *('model', 'batch size', 'float32', 'bfloat16', 'ONNX', 'ONNX int8'),
+        *('MMPretrain inferencer', 'timm'),
     ]
-    for row in rows:
-        cells = [
-            row['model'],
-            row['at_a_time'],
-            *(f'{row[n]} ({row[f"{n}_to_inferencer"]})' for n in ours),
-            row['inferencer'],
-            row['timm'],
-        ]
-        lines.append(f'| {" | ".join(cells)} |')
-    return [
-        *lines,
-        '',
-        'Measured by `python -m benchmarks.prediction`, into '
-        '[prediction.csv](benchmarks/results/prediction.csv).',
-    ]
+    return markdown(
+        heads,
+        [
+            [
+                row['model'],
+                row['at_a_time'],
+                *(f'{row[n]} ({row[f"{n}_to_inferencer"]}x)' for n in ours),
+                row['inferencer'],
+                row['timm'],
+            ]
+            for row in recorded('prediction')
+        ],
+    )
 
 
-def configs() -> str:
-    machines = sorted({
-        row['machine']
-        for name in (
-            'accuracy', 'time_to_accuracy', 'reports', 'own_backbones',
-        )
-        for row in recorded(name)
-    })  # fmt: skip
-    return '\n'.join([
-        config_tables.table(),
-        '',
-        f'Measured on {" and ".join(machines)}; empty is what was not.',
-        '',
-        '- **val top-1**: of the best epoch, by the command in that line, '
-        "with `--seed` 0, 1 and so on, the demo's on the drawn photos; splits "
-        'and versions are in '
-        "[accuracy.csv](../../benchmarks/results/accuracy.csv), MobileNetV2's "
-        'in [time_to_accuracy.csv]'
-        '(../../benchmarks/results/time_to_accuracy.csv). Of other backbones '
-        'the ImageNet weights were not at hand. The commands expect photos '
-        'in data/flower_dataset, `python tools/prepare_dataset.py PHOTOS '
-        '--out data/flower_dataset`, and weights, `python '
-        'tools/get_weights.py`.',
-        '- **epochs**: as many as the command trains for.',
-        '- **MobileNetV2**: the recipes side by side, by `python -m '
-        'benchmarks.reports --weights FILE --epochs 3 --seeds 0 1 2 --jobs 2 '
-        '--only NAME`, and the like with other epochs and seeds; ours are '
-        'called `ours` and `ours_fast` there. The '
-        'backbone of each report is replaced by MobileNetV2, for the one set '
-        'of ImageNet weights that was at hand; photos, batch, augmentations, '
-        'optimizer, schedule and head are as reported, and the precision is '
-        'the same for all. A schedule that is counted in epochs is not '
-        "shortened: the rates of B and D2 fall after seven of them, D1's "
-        "never do, A's only after ten without gain, and C's first epoch is "
-        'its warm-up. `a2_resnet34` and `c_resnet152` would be the same as '
-        '`a1_resnet18` and `c_resnet101`. On these weights '
-        "D1 does better at a lower rate: the line below it has it. Of each "
-        'run the best epoch, chosen by the val photos themselves; ours are '
-        'asked once more, of the head that is fitted before the first; '
-        'the cell says where no epoch came to more. The '
-        f'seconds are {_at_once()}, beside other work. Each run is in '
-        '[reports.csv](../../benchmarks/results/reports.csv), with its '
-        'command, the best and the last epoch, and which photos.',
-        '- **theirs**: what each report got, with weights and a split of '
-        'its own.',
-        '- **loss**: of ten batches at the beginning and at the end of three '
-        'epochs from scratch with its own backbone, on 320 photos that are '
-        'red, green or blue, by `python -m benchmarks.own_backbones`: a sign '
-        'that it trains, no more. Who only guesses has 1.10.',
-    ])  # fmt: skip
-
-
-def _at_once() -> str:
-    found = {int(row['at_once']) for row in recorded('reports')}
-    return ' or '.join(f'of {number} at a time' for number in sorted(found))
-
-
-def measurements() -> str:
-    return '\n'.join([targets.table(), '', *search()])
-
-
-def search() -> list[str]:
+def recipes() -> str:
     """What was tried for mobilenet_v2_flower.py, and what it reached."""
     found: dict[str, dict[tuple, str]] = {}
-    photos = set()
     for row in recorded('recipes'):
         column = int(row['epochs']), ''
         reached = spread(row) + seeds(len(row['seeds'].split()))
         found.setdefault(row['recipe'], {})[column] = reached
-        photos.add(f'{row["train"]} and {row["val"]}')
     for row in recorded('cross_validation'):
         column = int(row['epochs']), f', {row["folds"]} folds'
         found.setdefault(row['recipe'], {})[column] = spread(row)
     columns = sorted({column for one in found.values() for column in one})
-    heads = [f'{epochs}{folds}' for epochs, folds in columns]
-    lines = [
-        'What was tried for mobilenet_v2_flower.py, on one split of the train '
-        f'photos ({" or ".join(sorted(photos))}): best top-1, %, of so many '
-        'epochs; with folds, by cross-validation of them all: that of the '
-        'last epoch. Val had a part in the number of epochs only. '
-        '`head_no_average` is what ships; `today` is the config as the search '
-        'found it, with an average of the weights and no head first. The '
-        'lines behind each name and the commands are in '
-        '[recipes.csv](results/recipes.csv) and '
-        '[cross_validation.csv](results/cross_validation.csv).',
-        '',
-        f'| | {" | ".join(heads)} |',
-        f'| --- {"| --- " * len(heads)}|',
-    ]
-    return lines + [
-        f'| {name} | {" | ".join(one.get(n, "") for n in columns)} |'
-        for name, one in sorted(
-            found.items(), key=lambda item: [*CANDIDATES].index(item[0])
-        )
-    ]
+    return markdown(
+        ['recipe', *(f'epochs: {n}{folds}' for n, folds in columns)],
+        [
+            [f'`{name}`', *(found[name].get(n, '') for n in columns)]
+            for name in CANDIDATES
+            if name in found
+        ],
+    )
 
 
-PAGES = {
-    README: table,
-    README.parent / 'configs/flower/README.md': configs,
-    README.parent / 'benchmarks/README.md': measurements,
+BLOCKS: dict[str, Callable[[], str]] = {
+    'headline': lambda: headline(0),
+    'headline-zh': lambda: headline(1),
+    'accuracy': accuracy,
+    'time-to-accuracy': time_to_accuracy,
+    'prediction': prediction,
+    'configs': config_tables.configs,
+    'reports': config_tables.reports,
+    'targets': targets.table,
+    'recipes': recipes,
 }
+
+
+def pages() -> list[Path]:
+    return [
+        page
+        for pattern in ('*.md', 'docs/*.md', 'benchmarks/*.md')
+        for page in sorted(ROOT.glob(pattern))
+        if BLOCK.search(page.read_text(encoding='utf-8'))
+    ]
 
 
 def with_results(page: Path) -> str:
     """The page as it should be."""
-    before, _, rest = page.read_text('utf-8').partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f'{before}{BEGIN}\n{PAGES[page]()}\n{END}{after}'
+    return BLOCK.sub(
+        lambda match: f'{match[1]}{BLOCKS[match[2]]()}\n{match[3]}',
+        page.read_text(encoding='utf-8'),
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--check', action='store_true')
+    check = parser.parse_args().check
+    outdated = [
+        page
+        for page in pages()
+        if with_results(page) != page.read_text(encoding='utf-8')
+    ]
+    for page in outdated:
+        print(page.relative_to(ROOT).as_posix())
+        if not check:
+            with replacing(page, 'w') as file:
+                file.write(with_results(page))
+    return int(check and bool(outdated))
 
 
 if __name__ == '__main__':
-    for page in PAGES:
-        new = with_results(page)
-        with replacing(page, 'w') as file:
-            file.write(new)
+    sys.exit(main())

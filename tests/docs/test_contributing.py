@@ -1,0 +1,58 @@
+"""The examples of CONTRIBUTING.md work."""
+
+import pytest
+import torch
+from docs.pages import blocks
+from helpers import CLASSES, ROOT, tool
+from mmengine.registry import init_default_scope
+
+from flower_mm.registry import MODELS
+from flower_mm.settings import read_config, settle, use_data_root
+
+CODE = blocks(ROOT / 'CONTRIBUTING.md', 'python')
+
+
+def example(text: str) -> str:
+    """The block that contains a text."""
+    (code,) = (code for code in CODE if text in code)
+    return code
+
+
+@pytest.fixture
+def settled(dataset, tmp_path):
+    """Read a config of the page as if it was in configs/flower."""
+
+    def read(code: str):
+        base = (ROOT / 'configs' / '_base_').as_posix()
+        path = tmp_path / 'example.py'
+        path.write_text(code.replace('../_base_', base))
+        cfg = read_config(str(path))
+        use_data_root(cfg, str(dataset))
+        settle(cfg)
+        return cfg
+
+    return read
+
+
+def test_the_backbone_computes_a_loss_for_the_classes(settled):
+    cfg = settled(example('repvgg'))
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    photos = torch.rand(2, 3, 64, 64)
+    scores = model.head(model.extract_feat(photos))
+    assert scores.shape == (2, len(CLASSES))
+    assert model.head.loss_module(scores, torch.tensor([0, 1])) > 0
+
+
+@pytest.mark.slow
+def test_the_hook_writes_a_line_per_epoch(config, dataset, tmp_path):
+    (tmp_path / 'my_hooks.py').write_text(example('class AccuracyFileHook'))
+    lines = example("type='AccuracyFileHook'")
+    base = 'flower_mm::flower/demo_flower.py'
+    assert base in lines
+    path = tmp_path / 'my_config.py'
+    path.write_text(lines.replace(base, config.as_posix()))
+    run = tmp_path / 'run'
+    tool('train', path, '--data-root', dataset, '--work-dir', run)
+    epochs = (run / 'accuracy.txt').read_text().split()[::2]
+    assert epochs == ['1', '2']

@@ -1,5 +1,7 @@
 """Links lead somewhere, and both languages say the same."""
 
+import ast
+import importlib
 import json
 import re
 import subprocess
@@ -19,6 +21,16 @@ def test_links_lead_to_files(page):
     for target in LINK.findall(page.read_text(encoding='utf-8')):
         if target not in MADE_BY_MKDOCS:
             assert (page.parent / target).exists(), target
+
+
+def test_what_python_examples_import_exists():
+    for page in PAGES:
+        for code in blocks(page, 'python'):
+            for node in ast.walk(ast.parse(code)):
+                if isinstance(node, ast.ImportFrom):
+                    module = importlib.import_module(node.module)
+                    for alias in node.names:
+                        assert hasattr(module, alias.name), (page, alias.name)
 
 
 def test_every_page_is_in_the_navigation():

@@ -8,7 +8,9 @@ a comment on a line of its own:
     <!-- versions -->              allowed and locked versions
     <!-- weights -->               the table of pretrained weights
 
-`imports.svg` is drawn here, too.
+    <!-- checks -->                the codes of the checks
+
+`imports.svg` and a page for each check are made here, too.
 """
 
 import ast
@@ -24,11 +26,13 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
+import check_pages
 from import_graph import draw, packages_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs'
 PACKAGE = ROOT / 'flower_mm'
+CODES = PACKAGE / 'checks' / 'codes.py'
 INCLUDE = re.compile(r'^<!-- include (\S+) -->$', re.MULTILINE)
 LINK = re.compile(r'\[([^\]]+)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?\)')
 
@@ -36,6 +40,8 @@ LINK = re.compile(r'\[([^\]]+)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?\)')
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     picture = draw(packages_of(PACKAGE))
     files.append(File.generated(config, 'imports.svg', content=picture))
+    for name, text in check_pages.pages(CODES):
+        files.append(File.generated(config, name, content=text))
     return files
 
 
@@ -133,4 +139,9 @@ def _weights() -> str:
     return _table([*heads, 'source', 'licence'], rows)
 
 
-PARTS = {'packages': _packages, 'versions': _versions, 'weights': _weights}
+PARTS = {
+    'packages': _packages,
+    'versions': _versions,
+    'weights': _weights,
+    'checks': lambda: check_pages.overview(CODES),
+}

@@ -9,6 +9,7 @@ from helpers import ROOT
 PAGES = [
     *sorted(ROOT.glob('*.md')),
     *sorted((ROOT / 'docs').glob('*.md')),
+    *sorted((ROOT / 'docs' / 'hooks' / 'checks').glob('*.md')),
     ROOT / 'configs' / 'flower' / 'README.md',
     ROOT / 'benchmarks' / 'README.md',
 ]

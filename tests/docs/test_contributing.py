@@ -1,11 +1,15 @@
 """The examples of CONTRIBUTING.md work."""
 
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 from docs.pages import blocks
 from helpers import CLASSES, ROOT, tool
 from mmengine.registry import init_default_scope
 
+from flower_mm.cli import main
 from flower_mm.registry import MODELS
 from flower_mm.settings import read_config, settle, use_data_root
 
@@ -56,3 +60,22 @@ def test_the_hook_writes_a_line_per_epoch(config, dataset, tmp_path):
     tool('train', path, '--data-root', dataset, '--work-dir', run)
     epochs = (run / 'accuracy.txt').read_text().split()[::2]
     assert epochs == ['1', '2']
+
+
+def test_the_command_runs(dataset, tmp_path, monkeypatch, capsys):
+    module = ModuleType('flower_mm.cli.count')
+    exec(example('Count the photos'), vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(main.COMMANDS, 'count', 'count photos')
+
+    def run(*words: str) -> int:
+        monkeypatch.setattr(sys, 'argv', ['flower-mm', 'count', *words])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        return ended.value.code
+
+    assert run(str(dataset)) == 0
+    assert capsys.readouterr().out.splitlines() == ['train 39', 'val 21']
+    assert run(str(tmp_path)) == 2
+    assert run('--help') == 0
+    assert 'count data/mine' in capsys.readouterr().out

@@ -12,7 +12,7 @@ from helpers import ROOT, tool
 NOTEBOOK = ROOT / 'docs' / 'notebooks' / 'flowers.ipynb'
 SETTINGS = """
 CONFIG = {config!r}
-OPTIONS = '--cfg-options train_cfg.max_epochs=1'
+OPTIONS = '--epochs 1'
 PHOTOS = {photos!r}
 """
 

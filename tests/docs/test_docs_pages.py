@@ -78,7 +78,7 @@ def test_mmengine_gives_the_error_that_its_page_answers(tmp_path):
     page = ROOT / 'docs' / 'errors.md'
     config = "_base_ = 'flower_mm::flower/resnet50_flower.py'\n"
     (tmp_path / 'my_config.py').write_text(config)
-    (solution,) = blocks(page, 'python')
+    solution, other_config = blocks(page, 'python')
 
     def run(code: str) -> subprocess.CompletedProcess:
         return subprocess.run(
@@ -88,12 +88,17 @@ def test_mmengine_gives_the_error_that_its_page_answers(tmp_path):
             text=True,
         )
 
-    alone = run(
-        "from mmengine.config import Config\nConfig.fromfile('my_config.py')"
+    mmengine = (
+        'from mmengine.config import Config\n'
+        "cfg = Config.fromfile('my_config.py')"
     )
+    alone = run(mmengine)
     message = alone.stderr.strip().splitlines()[-1]
     assert f'`{message}`' in page.read_text(encoding='utf-8')
     solved = run(f"{solution}\nassert cfg.model.type == 'ImageClassifier'")
+    assert solved.returncode == 0, solved.stderr
+    (tmp_path / 'my_config.py').write_text(other_config)
+    solved = run(f"{mmengine}\nassert cfg.model.type == 'ImageClassifier'")
     assert solved.returncode == 0, solved.stderr
 
 

@@ -61,7 +61,8 @@ def pages(table: Path) -> Iterator[tuple[str, str]]:
         yield (
             f'checks/{code}.md',
             f'# {code}: {title}\n\nUsual severity: {severity}.\n\n{text}\n\n'
-            f'To hide this finding: `--ignore {code}`.\n',
+            f'To hide this finding: `--ignore {code}`, or '
+            f"`ignore_checks = ['{code}']` in the config.\n",
         )
 
 

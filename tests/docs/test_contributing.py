@@ -1,14 +1,16 @@
 """The examples of CONTRIBUTING.md work."""
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from docs.pages import blocks
 from helpers import CLASSES, ROOT, tool
+from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
+from flower_mm.checks.codes import CODES, Severity
 from flower_mm.cli import main
 from flower_mm.registry import MODELS
 from flower_mm.settings import read_config, settle, use_data_root
@@ -60,6 +62,21 @@ def test_the_hook_writes_a_line_per_epoch(config, dataset, tmp_path):
     tool('train', path, '--data-root', dataset, '--work-dir', run)
     epochs = (run / 'accuracy.txt').read_text().split()[::2]
     assert epochs == ['1', '2']
+
+
+def test_the_check_finds_a_single_epoch(monkeypatch):
+    scope = {'_WARNING': Severity.WARNING}
+    exec(example("'LR011': ("), scope)
+    monkeypatch.setitem(CODES, 'LR011', scope['CODES']['LR011'])
+    exec(example('def check('), scope)
+
+    def found(epochs: int) -> list[str]:
+        cfg = ConfigDict({'train_cfg': {'max_epochs': epochs}})
+        return [str(f) for f in scope['check'](SimpleNamespace(cfg=cfg))]
+
+    assert found(2) == []
+    (finding,) = found(1)
+    assert finding.startswith('train_cfg.max_epochs: LR011 warning: ')
 
 
 def test_the_command_runs(dataset, tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.compared import compare
 from benchmarks.record import record
 from benchmarks.reports import REPORTS
-from flower_mm.report.curves import phases, read_scalars
+from flower_mm.report.learning_curves import phases, read_scalars
 
 CLASSES = ('red', 'green', 'blue')
 SIZE = (320, 256)

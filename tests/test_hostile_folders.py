@@ -16,7 +16,7 @@ from flower_mm.inference.photo_files import Found
 from flower_mm.inference.sort_into_folders import Sorter
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import LOCK, is_taken, only_run_in
-from flower_mm.report.read import read_run
+from flower_mm.report.run_folder import read_run
 
 pytestmark = pytest.mark.skipif(
     os.name == 'nt', reason='making links takes a privilege on Windows'

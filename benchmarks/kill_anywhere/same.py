@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flower_mm.report.curves import read_scalars
+from flower_mm.report.learning_curves import read_scalars
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # What may differ, and why. Everything else that a run leaves may not.

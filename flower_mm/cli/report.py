@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from flower_mm.report.run import write_comparison, write_report
+    from flower_mm.report.report_files import write_comparison, write_report
 
     options = (args.data_root, args.split, args.device)
     if len(args.runs) > 1:

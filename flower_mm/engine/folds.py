@@ -40,13 +40,13 @@ from flower_mm.layout import DatasetDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import Held, make_folds, read_list
-from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import (
     HELD_OUT,
     Predictions,
     read_predictions,
     write_predictions,
 )
+from flower_mm.report.predictor import Predictor
 from flower_mm.settings import data_root, settle
 
 SIDES = ('train', 'val')  # the test split stays out

@@ -22,8 +22,8 @@ from flower_mm.files import replacing
 from flower_mm.models.bfloat16 import speed_up
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
-from flower_mm.report.curves import draw_curves, read_scalars
-from flower_mm.report.metric import TOP1
+from flower_mm.report.formatting import TOP1
+from flower_mm.report.learning_curves import draw_curves, read_scalars
 from flower_mm.settings import data_root
 
 NAMED = 20  # skipped photos; the rest is counted

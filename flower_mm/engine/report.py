@@ -44,7 +44,7 @@ def report(
         cfg: The config of the run, which may name parts of the user's own.
     """
     # Half a second of imports that an interrupted run does not pay.
-    from flower_mm.report.run import write_report
+    from flower_mm.report.report_files import write_report
 
     try:
         write_report(folder, config=cfg)

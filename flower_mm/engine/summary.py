@@ -20,7 +20,7 @@ from flower_mm.report.baselines import (
     below_solved_head,
     solved_head,
 )
-from flower_mm.report.metric import TOP1, name_of, value_of
+from flower_mm.report.formatting import TOP1, name_of, value_of
 from flower_mm.user_modules import import_flags
 
 DEMO_PHOTOS = Path('data/demo_photos')

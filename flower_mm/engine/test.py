@@ -25,7 +25,7 @@ from flower_mm.image_size import image_size_settings
 from flower_mm.links import refuse_links_out
 from flower_mm.machine_failures import explained
 from flower_mm.report.baselines import below_largest_class
-from flower_mm.report.curves import draw_confusion
+from flower_mm.report.learning_curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.settings import fill_in, read_config, settle, use_data_root
 from flower_mm.weights.read_checkpoint import read_checkpoint

@@ -1,7 +1,7 @@
 """What fine-tuning has to exceed: the largest class and the solved head."""
 
-from flower_mm.report.metric import TOP1
-from flower_mm.report.numbers import wilson
+from flower_mm.report.formatting import TOP1
+from flower_mm.report.metrics import wilson
 
 
 def below_largest_class(correct: int, photos: dict[str, int]) -> str:

@@ -4,8 +4,8 @@ import shlex
 from datetime import datetime
 
 from flower_mm.report.baselines import below_solved_head
-from flower_mm.report.metric import TOP1, value_of
-from flower_mm.report.numbers import SHARES
+from flower_mm.report.confidence import SHARES
+from flower_mm.report.formatting import TOP1, value_of
 
 NBSP = '\u00a0'
 MOST_PAIRS = 12

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import flower_mm
 from flower_mm.report import words
-from flower_mm.report.page import clean
+from flower_mm.report.html import clean
 from flower_mm.share.weights_licence import licence_of
 from flower_mm.user_modules import FLAG
 from flower_mm.weights.file_hash import sha256_of

@@ -19,10 +19,10 @@ from flower_mm.files import (
 from flower_mm.inference.classifier import Classifier
 from flower_mm.layout import RunDir
 from flower_mm.lock import LOCK, only_run_in
-from flower_mm.report.facts import FORMAT
-from flower_mm.report.measure import PREDICTIONS
-from flower_mm.report.read import checked, read_json, read_run
-from flower_mm.report.run import write_report
+from flower_mm.report.evaluate import PREDICTIONS
+from flower_mm.report.report_data import FORMAT
+from flower_mm.report.report_files import write_report
+from flower_mm.report.run_folder import checked, read_json, read_run
 from flower_mm.report.words import one
 from flower_mm.share.example_photos import (
     Shareable,

@@ -12,7 +12,7 @@ from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.exit_codes import INTERRUPTED, TERMINATED
 from flower_mm.files import replacing
 from flower_mm.layout import RunDir
-from flower_mm.report.curves import phases, read_scalars
+from flower_mm.report.learning_curves import phases, read_scalars
 from flower_mm.sweep.trial import LOG, Trial
 
 CSV = 'compare.csv'

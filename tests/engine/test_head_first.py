@@ -12,7 +12,7 @@ from helpers import ROOT, tool
 
 from benchmarks.kill_anywhere.same import differences
 from flower_mm.inference.model import plain_weights
-from flower_mm.report.curves import read_scalars
+from flower_mm.report.learning_curves import read_scalars
 
 HEAD_FIRST = """
 default_hooks = dict(head_first=dict(type='HeadFirstHook'))

@@ -7,7 +7,7 @@ from pathlib import Path
 import forked
 import pytest
 
-from flower_mm.report.curves import read_scalars
+from flower_mm.report.learning_curves import read_scalars
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 SGD = ['optim_wrapper.optimizer.type=SGD', 'train_cfg.max_epochs=3']

@@ -14,7 +14,7 @@ from helpers import draw_photo, tool
 from mmengine.logging import HistoryBuffer
 
 from benchmarks.kill_anywhere.same import differences
-from flower_mm.report.curves import read_scalars
+from flower_mm.report.learning_curves import read_scalars
 
 EPOCHS = 3
 # Kills the run when the checkpoint of epoch STOP_AFTER stands.

@@ -13,7 +13,7 @@ from torch import nn
 from flower_mm.engine.pretrained import initial_weights
 from flower_mm.engine.record import best_top1
 from flower_mm.engine.summary import _shortfalls
-from flower_mm.report.curves import phases, read_scalars
+from flower_mm.report.learning_curves import phases, read_scalars
 
 F1 = 'single-label/f1-score'
 F1_CONFIG = """

@@ -18,7 +18,7 @@ from flower_mm.inference.heat_map import (
     thumbnail,
 )
 from flower_mm.registry import MODELS
-from flower_mm.report.predict import Predictor
+from flower_mm.report.predictor import Predictor
 from flower_mm.settings import read_config
 
 CONFIGS = sorted((ROOT / 'configs/flower').glob('*.py'))

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flower_mm.report.facts import facts_of
-from flower_mm.report.measure import Measured
-from flower_mm.report.page import Shown, report_page
+from flower_mm.report.evaluate import Measured
+from flower_mm.report.html import Shown, report_page
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.read import Run, read_run
+from flower_mm.report.report_data import facts_of
+from flower_mm.report.run_folder import Run, read_run
 
 FLOWERS = ['daisy', 'dandelion', 'rose', 'sunflower', 'tulip']
 RTL, BIDI = '\u202e', '\u2066'

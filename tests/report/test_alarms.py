@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 from made_up import HOW, Page, page, predictions, run
 
-from flower_mm.report import read, words
-from flower_mm.report.facts import facts_of
-from flower_mm.report.measure import Measured
-from flower_mm.report.page import report_page
+from flower_mm.report import run_folder, words
+from flower_mm.report.evaluate import Measured
+from flower_mm.report.html import report_page
+from flower_mm.report.report_data import facts_of
 
 DONE = {'epochs': 5, 'max_epochs': 5, 'best_epoch': 4, 'best_top1': 90.0}
 
 
-def text_of(made: read.Run, **how: object) -> str:
+def text_of(made: run_folder.Run, **how: object) -> str:
     return Page(page(made, predictions(100), HOW | how)[0]).text
 
 
-def alarms(made: read.Run, **how: object) -> list[list[str]]:
+def alarms(made: run_folder.Run, **how: object) -> list[list[str]]:
     return words.alarms(page(made, predictions(100), HOW | how)[1])
 
 
@@ -120,7 +120,7 @@ def test_what_folds_set_themselves_is_no_change_of_the_run(tmp_path):
     }
     fold = run(tmp_path / 'fold_1', changes=changes)
     folds = [{'run': 'fold_1', 'photos': 100, 'top1': 90.0, 'epochs': 5}]
-    made = read.Run(tmp_path, fold.record, [], [fold], folds)
+    made = run_folder.Run(tmp_path, fold.record, [], [fold], folds)
     found = predictions(100)
     how = HOW | {'folds': 2, 'split': 'train and val'}
     facts = facts_of(made, Measured(found, how), Path('x'))
@@ -129,7 +129,9 @@ def test_what_folds_set_themselves_is_no_change_of_the_run(tmp_path):
     # Of a run without folds nothing is left out.
     alone = facts_of(fold, Measured(found, HOW), None)
     assert alone['run']['changes'] == changes
-    nothing = read.Run(tmp_path, run(tmp_path / 'b').record, [], [fold], folds)
+    nothing = run_folder.Run(
+        tmp_path, run(tmp_path / 'b').record, [], [fold], folds
+    )
     shown = facts_of(nothing, Measured(found, how), None)
     assert 'did not note what' in Page(report_page(shown, nothing, {})).text
 

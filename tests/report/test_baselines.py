@@ -9,7 +9,7 @@ from flower_mm.report.baselines import (
     below_solved_head,
     solved_head,
 )
-from flower_mm.report.metric import name_of, value_of
+from flower_mm.report.formatting import name_of, value_of
 
 
 def validated(*top1: float) -> list[dict]:

@@ -11,10 +11,10 @@ import pytest
 from browser import Browser
 from made_up import HOW, NASTY, page, predictions, run
 
-from flower_mm.report.facts import comparison_of
-from flower_mm.report.measure import Measured
-from flower_mm.report.page import comparison_page
+from flower_mm.report.evaluate import Measured
+from flower_mm.report.html import comparison_page
 from flower_mm.report.predictions import Predictions
+from flower_mm.report.report_data import comparison_of
 
 pytestmark = [
     pytest.mark.skipif(

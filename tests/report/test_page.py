@@ -21,11 +21,11 @@ from made_up import (
 )
 
 from flower_mm.prepare.summary import Report
-from flower_mm.report import changes, read, words
-from flower_mm.report.facts import comparison_of, facts_of
-from flower_mm.report.measure import Measured
-from flower_mm.report.page import comparison_page, matrix, report_page
+from flower_mm.report import run_folder, settings_diff, words
+from flower_mm.report.evaluate import Measured
+from flower_mm.report.html import comparison_page, matrix, report_page
 from flower_mm.report.predictions import Predictions
+from flower_mm.report.report_data import comparison_of, facts_of
 
 
 def nasty() -> Predictions:
@@ -199,7 +199,9 @@ def sentences(how: dict, found: Predictions, **record) -> str:
 
 
 def run_like():
-    return read.Run(Path('a'), read._known({}, read.KINDS), [])
+    return run_folder.Run(
+        Path('a'), run_folder._known({}, run_folder.KINDS), []
+    )
 
 
 def test_the_result_is_told_with_what_limits_it():
@@ -308,21 +310,21 @@ def test_the_findings_of_prepare_are_read_from_its_report():
         conflicts=[['a/3.jpg', 'b/3.jpg']],
         bad={'a/4.jpg': 'is no photo'},
     )
-    parts = read.sections(report.text())
-    assert read._of(parts, read.DUPLICATES) == [
+    parts = run_folder.sections(report.text())
+    assert run_folder._of(parts, run_folder.DUPLICATES) == [
         'a/1.jpg = a/2.jpg',
         'b/1.jpg = b/2.jpg',
     ]
-    assert read._of(parts, read.CONFLICTS) == ['a/3.jpg = b/3.jpg']
+    assert run_folder._of(parts, run_folder.CONFLICTS) == ['a/3.jpg = b/3.jpg']
 
 
 def test_a_dataset_made_by_hand_says_that_nobody_looked(tmp_path):
-    found = words.data(read.read_data(tmp_path), None)
+    found = words.data(run_folder.read_data(tmp_path), None)
     assert found['sentences'][0].startswith('Nobody looked')
 
 
 def test_changes_are_shown_line_by_line():
-    made = changes.listed(
+    made = settings_diff.listed(
         ['base.py'],
         [
             {'key': 'lr', 'base': 0.1, 'run': 0.01},
@@ -350,11 +352,11 @@ def test_settings_that_differ_between_runs():
 
     rate = {'key': 'lr', 'base': 0.1, 'run': 0.01}
     size = {'key': 'size', 'base': 224, 'run': 96}
-    made = changes.differing([noted(rate, size), noted(size)])
+    made = settings_diff.differing([noted(rate, size), noted(size)])
     assert made == [{'key': 'lr', 'values': ['0.01', '0.1']}]
-    assert changes.differing([noted(rate), noted()]) == made
+    assert settings_diff.differing([noted(rate), noted()]) == made
     unknown = {'run': {'changes': {'settings': None}}}
-    assert changes.differing([noted(rate), unknown]) == []
+    assert settings_diff.differing([noted(rate), unknown]) == []
 
 
 @pytest.mark.parametrize(
@@ -381,7 +383,7 @@ def test_settings_that_differ_between_runs():
 )
 def test_any_run_json_makes_a_page(tmp_path, text):
     (tmp_path / 'run.json').write_text(text)
-    made = read.read_run(tmp_path)
+    made = run_folder.read_run(tmp_path)
     shown, facts = page(made, predictions(30))
     Page(shown)
     json.dumps(facts, allow_nan=False)
@@ -412,7 +414,7 @@ def test_any_run_json_makes_a_page(tmp_path, text):
 def test_any_scalars_make_a_page(tmp_path, text):
     made = run(tmp_path / 'a')
     (tmp_path / 'a' / 'scalars.json').write_text(text)
-    Page(page(read.read_run(made.folder), predictions(30))[0])
+    Page(page(run_folder.read_run(made.folder), predictions(30))[0])
 
 
 def test_every_key_of_the_figures_is_described(tmp_path):
@@ -482,19 +484,19 @@ def test_folds_differ_by_no_setting_of_their_own(tmp_path):
             ],
         }
         fold = run(tmp_path / name / 'fold_1', changes=changes)
-        runs.append(read.Run(tmp_path / name, fold.record, [], [fold]))
+        runs.append(run_folder.Run(tmp_path / name, fold.record, [], [fold]))
     measured = [Measured(predictions(30), HOW | {'folds': 2})] * 2
     facts = comparison_of(runs, measured)
     assert changes_of(facts) == ['lr']
 
 
 def changes_of(facts: dict) -> list[str]:
-    return [row['key'] for row in changes.differing(facts['runs'])]
+    return [row['key'] for row in settings_diff.differing(facts['runs'])]
 
 
 def test_very_long_lists_are_not_matched():
     base, now = list(range(3000)), list(range(1, 3001))
-    (row,) = changes.listed(
+    (row,) = settings_diff.listed(
         ['base.py'], [{'key': 'x', 'base': base, 'run': now}]
     )['rows']
-    assert len(row['minus']) == len(row['plus']) == changes.LONG
+    assert len(row['minus']) == len(row['plus']) == settings_diff.LONG

@@ -14,13 +14,13 @@ from made_up import Page
 
 import flower_mm.engine  # noqa: F401
 from flower_mm.errors import UserError
-from flower_mm.report.measure import equal_places
+from flower_mm.report.evaluate import equal_places
 from flower_mm.report.predictions import (
     Predictions,
     read_predictions,
     write_predictions,
 )
-from flower_mm.report.run import write_comparison, write_report
+from flower_mm.report.report_files import write_comparison, write_report
 from flower_mm.report.words import one
 from flower_mm.weights.best_checkpoint import write_best
 from flower_mm.weights.read_checkpoint import read_checkpoint

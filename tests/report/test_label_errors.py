@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from flower_mm.report.label_errors import suspects
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.suspects import suspects
 
 
 def predicted(

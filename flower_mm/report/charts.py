@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 
-from flower_mm.report.curves import (
+from flower_mm.report.learning_curves import (
     BLUE,
     ORANGE,
     draw_accuracy,

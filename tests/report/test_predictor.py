@@ -13,8 +13,8 @@ from helpers import CLASSES
 from flower_mm.datasets.annotations import read_annotations
 from flower_mm.errors import UserError
 from flower_mm.inference.model import plain_weights
-from flower_mm.report.predict import Predictor
 from flower_mm.report.predictions import read_predictions
+from flower_mm.report.predictor import Predictor
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 import flower_mm
-from flower_mm.report import numbers
+from flower_mm.report import confidence, metrics
 from flower_mm.report.baselines import solved_head
-from flower_mm.report.compare import difference, names, pair
-from flower_mm.report.curves import phases
-from flower_mm.report.measure import Measured
+from flower_mm.report.evaluate import Measured
+from flower_mm.report.label_errors import suspects
+from flower_mm.report.learning_curves import phases
+from flower_mm.report.paired_tests import difference, names, pair
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.read import Run, read_data
-from flower_mm.report.suspects import suspects
+from flower_mm.report.run_folder import Run, read_data
 
 FORMAT = 1
 
@@ -83,6 +83,40 @@ def written() -> dict:
     }
 
 
+def figures(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    classes: list[str],
+    seed: int = 0,
+    same: np.ndarray | None = None,
+) -> dict:
+    """All that follows from labels (n,) and scores (n, classes).
+
+    Photos with the same number in `same` (n,) are equal or nearly so, and
+    are no more than one photo as evidence.
+    """
+    # Draws and sums go by the photos' order: here by what is said of them,
+    # so that the order that they came in changes nothing.
+    order = np.lexsort((labels, *scores.T))
+    labels, scores = labels[order], scores[order]
+    predicted = scores.argmax(axis=1)
+    matrix = metrics.confusion(labels, predicted, len(classes))
+    units = None
+    if same is not None and len(np.unique(same)) < len(same):
+        units = metrics.units_of(labels, predicted, same[order], len(classes))
+    found = {
+        'result': metrics.result(matrix, classes, seed, units),
+        'per_class': metrics.per_class(matrix, classes),
+        'confusion': matrix.tolist(),
+        'confused_pairs': metrics.confused_pairs(matrix, classes),
+        'calibration': confidence.calibration(labels, scores, seed),
+        'handed_over': confidence.handed_over(labels, scores),
+    }
+    if len(classes) > 5:
+        found['result']['top5'] = 100 * metrics.top_k(labels, scores, 5)
+    return found
+
+
 def _figures(measured: Measured) -> dict:
     found = measured.predictions
     if found is None:
@@ -99,7 +133,7 @@ def _figures(measured: Measured) -> dict:
     doubtful, shown = suspects(found), names(found.photos)
     return {
         'classes': found.classes,
-        **numbers.figures(
+        **figures(
             found.labels, found.scores, found.classes, same=_same(measured)
         ),
         'wrong': _wrong(found, shown, {one.index for one in doubtful}),
@@ -134,7 +168,7 @@ def _wrong(
             'label_score': _score(found.scores[i, found.labels[i]]),
             'label_doubtful': i in doubtful,
         }
-        for i in numbers.most_wrong(found.labels, found.scores).tolist()
+        for i in confidence.most_wrong(found.labels, found.scores).tolist()
     ]
 
 

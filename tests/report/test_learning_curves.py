@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from flower_mm.report.curves import (
+from flower_mm.report.learning_curves import (
     draw_confusion,
     draw_curves,
     draw_rate,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made_up import predictions
 
-from flower_mm.report import compare
+from flower_mm.report import paired_tests
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.verdict import compared, signed
 from flower_mm.report.words import NBSP
@@ -22,12 +22,12 @@ def by_counting(worse: int, better: int) -> float:
     'pair', [(0, 0), (0, 1), (5, 5), (1, 9), (9, 1), (0, 20), (30, 61)]
 )
 def test_mcnemar_counts_exactly(pair):
-    assert compare.mcnemar(*pair) == pytest.approx(by_counting(*pair))
+    assert paired_tests.mcnemar(*pair) == pytest.approx(by_counting(*pair))
 
 
 def test_mcnemar_of_thousands():
-    assert 0 < compare.mcnemar(4000, 4400) < 1e-4
-    assert compare.mcnemar(4000, 4000) == 1
+    assert 0 < paired_tests.mcnemar(4000, 4400) < 1e-4
+    assert paired_tests.mcnemar(4000, 4000) == 1
 
 
 def moved(found: Predictions, old: str, new: str) -> Predictions:
@@ -48,7 +48,7 @@ def shuffled(found: Predictions) -> Predictions:
 def test_photos_are_matched_in_any_folder_and_order():
     found = predictions(30)
     there = moved(shuffled(found), '/photos/val/', 'C:\\mine\\val\\')
-    made = compare.pair(found, moved(there, '/', '\\'))
+    made = paired_tests.pair(found, moved(there, '/', '\\'))
     assert made is not None
     assert not made.worse.size
     assert not made.better.size
@@ -59,10 +59,10 @@ def test_what_changed_is_found_by_photo():
     scores = found.scores.copy()
     scores[4] = np.roll(scores[4], 1)
     other = Predictions(found.photos, found.labels, scores, found.classes)
-    made = compare.pair(found, shuffled(other))
+    made = paired_tests.pair(found, shuffled(other))
     assert made.worse.tolist() == [4]
     assert made.better.tolist() == []
-    back = compare.pair(shuffled(other), found)
+    back = paired_tests.pair(shuffled(other), found)
     assert len(back.better) == 1
 
 
@@ -94,36 +94,36 @@ def test_what_changed_is_found_by_photo():
     ids=['more', 'others', 'renamed', 'relabelled', 'classes', 'one'],
 )
 def test_other_photos_are_not_compared(other):
-    assert compare.pair(predictions(30), other) is None
+    assert paired_tests.pair(predictions(30), other) is None
 
 
 def test_names_are_without_what_all_share():
-    assert compare.names(['/a/b/rose/1.jpg', '/a/b/tulip/1.jpg']) == [
+    assert paired_tests.names(['/a/b/rose/1.jpg', '/a/b/tulip/1.jpg']) == [
         'rose/1.jpg',
         'tulip/1.jpg',
     ]
-    assert compare.names(['/a/b/rose/1.jpg']) == ['1.jpg']
-    assert compare.names(['C:\\a\\1.jpg', 'C:\\a\\2.jpg']) == [
+    assert paired_tests.names(['/a/b/rose/1.jpg']) == ['1.jpg']
+    assert paired_tests.names(['C:\\a\\1.jpg', 'C:\\a\\2.jpg']) == [
         '1.jpg',
         '2.jpg',
     ]
 
 
 def test_a_difference_is_told_with_what_chance_does():
-    made = compare.difference(2, 10, 200)
+    made = paired_tests.difference(2, 10, 200)
     assert made['difference'] == 4
     low, high = made['difference_interval']
     assert low < 4 < high
     assert made['more_than_chance']
-    assert not compare.difference(2, 10, 200, tests=3)['more_than_chance']
+    assert not paired_tests.difference(2, 10, 200, tests=3)['more_than_chance']
     words = compared({'first': 'A', 'second': 'B', 'why': None, **made})
     assert words[0].startswith('B is right on 10 photos that A got wrong')
     assert 'hardly chance' in words[1]
     assert f'95{NBSP}% interval {signed(low)} to {signed(high)}' in words[0]
-    three = compare.difference(2, 10, 200, tests=3)
+    three = paired_tests.difference(2, 10, 200, tests=3)
     words = compared({'first': 'A', 'second': 'B', 'why': None, **three})
     assert f'98.3{NBSP}% interval' in words[0]
-    same = compare.difference(0, 0, 200)
+    same = paired_tests.difference(0, 0, 200)
     # z^2 / (n + z^2), as Wilson's for none of 200.
     assert same['difference_interval'] == pytest.approx(
         [-1.885, 1.885], abs=0.001
@@ -148,7 +148,7 @@ def likelihood(shift: float, worse: int, better: int, photos: int) -> float:
 @pytest.mark.parametrize('pair', [(2, 10, 200), (9, 3, 97), (20, 21, 60)])
 def test_the_ends_are_where_a_score_test_just_refuses(pair):
     worse, better, photos = pair
-    for end in compare.tango(*pair, 0.05):
+    for end in paired_tests.tango(*pair, 0.05):
         share = likelihood(end, *pair)
         off = better - worse - photos * end
         deviation = math.sqrt(photos * (2 * share + end * (1 - end)))
@@ -159,11 +159,11 @@ def test_the_ends_are_where_a_score_test_just_refuses(pair):
 def test_an_interval_is_around_its_difference_and_turns_with_it(tests):
     for worse in range(12):
         for better in range(1, 12):
-            made = compare.difference(worse, better, 30, tests)
+            made = paired_tests.difference(worse, better, 30, tests)
             low, high = made['difference_interval']
             assert -100 <= low < made['difference'] - 0.1
             assert made['difference'] + 0.1 < high <= 100
-            other = compare.difference(better, worse, 30, tests)
+            other = paired_tests.difference(better, worse, 30, tests)
             back = [-v for v in other['difference_interval'][::-1]]
             assert [low, high] == pytest.approx(back)
 
@@ -187,7 +187,9 @@ def test_an_interval_holds_the_truth_in_19_of_20(photos, lost, won):
         photos, [lost, won, 1 - lost - won], 1000
     ).tolist():
         if (worse, better) not in known:
-            known[worse, better] = compare.difference(worse, better, photos)
+            known[worse, better] = paired_tests.difference(
+                worse, better, photos
+            )
         low, high = known[worse, better]['difference_interval']
         held += low <= truth <= high
     # 950 with a deviation of 7; intervals of counts are a little off.
@@ -195,12 +197,12 @@ def test_an_interval_holds_the_truth_in_19_of_20(photos, lost, won):
 
 
 def test_interval_and_test_may_not_agree_and_that_is_said():
-    made = compare.difference(0, 5, 153)
+    made = paired_tests.difference(0, 5, 153)
     assert made['difference_interval'][0] > 0
     assert not made['more_than_chance']
     told = {'first': 'A', 'second': 'B', 'why': None}
     assert 'a close call' in compared(told | made)[-1]
-    clear = told | compare.difference(0, 12, 153)
+    clear = told | paired_tests.difference(0, 12, 153)
     assert 'a close call' not in compared(clear)[-1]
 
 

@@ -15,8 +15,8 @@ from math import sqrt
 import numpy as np
 
 from flower_mm.errors import printable
-from flower_mm.report import changes, pictures, verdict, words
-from flower_mm.report.read import Run
+from flower_mm.report import charts, settings_diff, verdict, words
+from flower_mm.report.run_folder import Run
 
 LONGEST = 2000  # characters of a line from a file
 MOST_WRONG = 24  # photos shown
@@ -78,19 +78,19 @@ def report_page(facts: dict, run: Run, photos: Mapping[str, Shown]) -> str:
         'result': result,
         'tiles': words.tiles(facts),
         'folds': words.folds(facts['folds']),
-        'curves': pictures.compared(
+        'curves': charts.compared(
             [(fold.name, fold.scalars) for fold in run.folds]
         )
         if run.folds
-        else pictures.curves(run.scalars),
+        else charts.curves(run.scalars),
         'curve_keys': [
-            (fold.name, pictures.colour(i)) for i, fold in enumerate(run.folds)
+            (fold.name, charts.colour(i)) for i, fold in enumerate(run.folds)
         ],
         'speed': words.speed(facts['speed']),
         'data': words.data(facts['data'], record['dataset_sha256']),
         'changes': None
         if made_by['settings'] is None
-        else changes.listed(made_by['bases'] or [], made_by['settings']),
+        else settings_diff.listed(made_by['bases'] or [], made_by['settings']),
         'command': words.command(record['command']),
         'command_caution': words.command_caution(record),
         'environment': words.environment(facts),
@@ -116,11 +116,11 @@ def _of_the_result(facts: dict, cards: dict) -> dict:
         'suspects_sentence': words.suspects(facts),
         'more_suspects': facts['suspects'][MOST_SUSPECTS:],
         'calibration': {
-            'picture': pictures.reliability(calibration),
+            'picture': charts.reliability(calibration),
             'sentences': words.calibration(calibration, result['top1']),
         },
         'handed_over': {
-            'picture': pictures.handed_over(handed),
+            'picture': charts.handed_over(handed),
             'sentence': words.handed_over(handed, result),
             'table': handed['table'],
         },
@@ -145,7 +145,7 @@ def comparison_page(
         'title': f'Comparison: {", ".join(names)}',
         'names': names,
         'runs': facts['runs'],
-        'colours': [pictures.colour(i) for i in range(len(names))],
+        'colours': [charts.colour(i) for i in range(len(names))],
         'scale': _scale(facts['runs']),
         'alarms': [words.alarms(run) for run in facts['runs']],
         'pairs': [
@@ -162,13 +162,13 @@ def comparison_page(
         ],
         'asked': verdict.asked(facts),
         'caution': verdict.caution(facts),
-        'curves': pictures.compared(
+        'curves': charts.compared(
             [
                 (name, run.scalars)
                 for name, run in zip(names, runs, strict=True)
             ]
         ),
-        'settings': changes.differing(facts['runs'])
+        'settings': settings_diff.differing(facts['runs'])
         if all(base == bases[0] for base in bases)
         else [],
         'written': verdict.footer(facts),

@@ -3,12 +3,13 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import FLOWERS, predictions
-from sklearn import metrics
 
-from flower_mm.report import numbers
+from flower_mm.report import confidence, metrics
+from flower_mm.report.report_data import figures
 
 
 @pytest.mark.parametrize('classes', [2, 5, 40])
@@ -16,23 +17,27 @@ def test_figures_are_those_of_scikit_learn(classes):
     found = predictions(
         300, [f'class {i}' for i in range(classes)], surety=1.5
     )
-    made = numbers.figures(found.labels, found.scores, found.classes)
+    made = figures(found.labels, found.scores, found.classes)
     labels, said = found.labels, found.predicted
     here = np.unique(labels)
     assert made['result']['top1'] == pytest.approx(
-        100 * metrics.accuracy_score(labels, said)
+        100 * sklearn.metrics.accuracy_score(labels, said)
     )
     assert made['result']['balanced_accuracy'] == pytest.approx(
-        100 * metrics.balanced_accuracy_score(labels, said)
+        100 * sklearn.metrics.balanced_accuracy_score(labels, said)
     )
     assert made['result']['macro_f1'] == pytest.approx(
-        100 * metrics.f1_score(labels, said, average='macro', labels=here)
+        100
+        * sklearn.metrics.f1_score(labels, said, average='macro', labels=here)
     )
-    assert made['confusion'] == metrics.confusion_matrix(labels, said).tolist()
+    assert (
+        made['confusion']
+        == sklearn.metrics.confusion_matrix(labels, said).tolist()
+    )
     rows = [made['per_class'][i] for i in here]
     for name, theirs in zip(
         ('precision', 'recall', 'f1'),
-        metrics.precision_recall_fscore_support(
+        sklearn.metrics.precision_recall_fscore_support(
             labels, said, labels=here, zero_division=0
         ),
         strict=False,
@@ -41,7 +46,8 @@ def test_figures_are_those_of_scikit_learn(classes):
         assert ours == pytest.approx((100 * theirs).tolist())
     if classes > 5:
         assert made['result']['top5'] == pytest.approx(
-            100 * metrics.top_k_accuracy_score(labels, found.scores, k=5)
+            100
+            * sklearn.metrics.top_k_accuracy_score(labels, found.scores, k=5)
         )
 
 
@@ -54,7 +60,7 @@ def test_drawing_cells_is_drawing_photos():
     top1 = 100 * (labels == said)[drawn].mean(axis=1)
     macro = [
         100
-        * metrics.f1_score(
+        * sklearn.metrics.f1_score(
             labels[row],
             said[row],
             average='macro',
@@ -62,8 +68,8 @@ def test_drawing_cells_is_drawing_photos():
         )
         for row in drawn[:800]
     ]
-    matrix = numbers.confusion(labels, said, 5)
-    ours = numbers.result(matrix, FLOWERS, seed=0)
+    matrix = metrics.confusion(labels, said, 5)
+    ours = metrics.result(matrix, FLOWERS, seed=0)
     for interval, theirs in (
         (ours['top1_bootstrap'], top1),
         (ours['macro_f1_interval'], macro),
@@ -75,24 +81,24 @@ def test_drawing_cells_is_drawing_photos():
 
 def test_the_same_seed_gives_the_same_interval():
     matrix = np.array([[20, 5], [3, 22]])
-    one, two = (numbers.result(matrix, ['a', 'b'], 0) for _ in range(2))
+    one, two = (metrics.result(matrix, ['a', 'b'], 0) for _ in range(2))
     assert one == two
 
 
 def test_all_right_is_not_a_hundred_per_cent_for_certain():
-    made = numbers.result(np.diag([10, 15]), ['a', 'b'], seed=0)
+    made = metrics.result(np.diag([10, 15]), ['a', 'b'], seed=0)
     # Wilson's by hand: 25 / (25 + 1.96 ** 2).
     assert made['top1_interval'] == pytest.approx([86.68, 100], abs=0.01)
     assert made['top1_interval_by'] == 'Wilson'
-    none = numbers.result(np.array([[0, 10], [15, 0]]), ['a', 'b'], seed=0)
+    none = metrics.result(np.array([[0, 10], [15, 0]]), ['a', 'b'], seed=0)
     assert none['top1_interval'] == pytest.approx([0, 13.32], abs=0.01)
 
 
 @pytest.mark.parametrize('photos', [20, 50, 153, 569])
 def test_one_more_wrong_never_looks_better(photos, monkeypatch):
-    monkeypatch.setattr(numbers, 'RESAMPLES', 10)  # not what is asked here
+    monkeypatch.setattr(metrics, 'RESAMPLES', 10)  # not what is asked here
     made = [
-        numbers.result(
+        metrics.result(
             np.array([[photos - wrong, wrong], [0, 0]]), ['a', 'b'], seed=0
         )['top1_interval']
         for wrong in range(photos + 1)
@@ -110,7 +116,7 @@ def test_one_more_wrong_never_looks_better(photos, monkeypatch):
 def test_averages_have_an_interval_that_ends_below_100_or_none(wrong):
     matrix = np.array([[40 - wrong, wrong], [0, 40]])
     for cells in (matrix, matrix[::-1]):  # and as few right
-        made = numbers.result(cells, ['a', 'b'], seed=0)
+        made = metrics.result(cells, ['a', 'b'], seed=0)
         for name in ('macro_f1', 'balanced_accuracy'):
             found = made[f'{name}_interval']
             if wrong < 5:
@@ -121,18 +127,18 @@ def test_averages_have_an_interval_that_ends_below_100_or_none(wrong):
 
 def test_wilson_interval():
     # Newcombe 1998, table I: 81 of 263, and 0 of 20.
-    assert numbers.wilson(81, 263) == pytest.approx([25.53, 36.62], abs=0.01)
-    assert numbers.wilson(0, 20) == pytest.approx([0, 16.11], abs=0.01)
-    assert numbers.wilson(0, 0) is None
+    assert metrics.wilson(81, 263) == pytest.approx([25.53, 36.62], abs=0.01)
+    assert metrics.wilson(0, 20) == pytest.approx([0, 16.11], abs=0.01)
+    assert metrics.wilson(0, 0) is None
 
 
 def test_a_class_without_photos_is_in_no_average():
     labels, said = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
-    matrix = numbers.confusion(labels, said, 4)
-    made = numbers.result(matrix, list('abcd'), seed=0)
+    matrix = metrics.confusion(labels, said, 4)
+    made = metrics.result(matrix, list('abcd'), seed=0)
     assert made['balanced_accuracy'] == 75
     assert made['macro_f1'] == pytest.approx(100 * (2 / 3 + 1) / 2)
-    rows = numbers.per_class(matrix, list('abcd'))
+    rows = metrics.per_class(matrix, list('abcd'))
     assert rows[2]['recall'] is None
     assert rows[2]['precision'] == 0
     assert rows[3]['precision'] is None
@@ -140,14 +146,14 @@ def test_a_class_without_photos_is_in_no_average():
 
 def test_always_the_largest_class():
     matrix = np.array([[3, 1], [0, 2]])
-    made = numbers.result(matrix, ['many', 'few'], seed=0)
+    made = metrics.result(matrix, ['many', 'few'], seed=0)
     assert made['always_largest']['class'] == 'many'
     assert made['always_largest']['top1'] == pytest.approx(100 * 4 / 6)
 
 
 def test_pairs_are_counted_both_ways():
     matrix = np.array([[5, 1, 0], [3, 5, 0], [2, 0, 5]])
-    first, second = numbers.confused_pairs(matrix, ['a', 'b', 'c'])
+    first, second = metrics.confused_pairs(matrix, ['a', 'b', 'c'])
     assert first == {
         'class': 'b',
         'taken_for': 'a',
@@ -174,7 +180,7 @@ def sure(temperature: float, photos: int = 4000, seed: int = 0):
 @pytest.mark.parametrize('true', [0.5, 2.0])
 def test_the_temperature_that_was_taken_away_is_found(true):
     labels, scores = sure(true)
-    made = numbers.calibration(labels, scores, seed=0)
+    made = confidence.calibration(labels, scores, seed=0)
     assert made['temperature'] == pytest.approx(true, rel=0.08)
     assert made['ece'] > made['ece_by_chance_95']
     # Measured on the other half each, so not below what chance gives.
@@ -184,10 +190,10 @@ def test_the_temperature_that_was_taken_away_is_found(true):
 
 def test_the_temperature_is_the_best_one():
     labels, scores = sure(1.7, 500)
-    best = numbers.temperature(labels, scores)
-    least = numbers.nll(labels, scores, best)
+    best = confidence.temperature(labels, scores)
+    least = confidence.nll(labels, scores, best)
     for other in (0.8 * best, 0.97 * best, 1.03 * best, 1.25 * best):
-        assert numbers.nll(labels, scores, other) > least
+        assert confidence.nll(labels, scores, other) > least
 
 
 def test_a_calibrated_model_is_within_chance():
@@ -195,17 +201,17 @@ def test_a_calibrated_model_is_within_chance():
     beyond = 0
     for seed in range(40):
         labels, scores = sure(1.0, 200, seed)
-        made = numbers.calibration(labels, scores, seed=0)
+        made = confidence.calibration(labels, scores, seed=0)
         beyond += made['ece'] > made['ece_by_chance_95']
     assert beyond <= 7  # 8 or more: once in 2,000 runs of 40
 
 
 def test_ece_by_hand():
     correct = np.array([True, True, False, True])
-    confidence = np.array([0.6, 0.8, 0.9, 0.7])
+    stated = np.array([0.6, 0.8, 0.9, 0.7])
     # One bin: 3 of 4 right, 0.75 stated.
-    assert numbers.ece(correct, confidence) == pytest.approx(0)
-    assert numbers.ece(correct[:3], confidence[:3]) == pytest.approx(10)
+    assert confidence.ece(correct, stated) == pytest.approx(0)
+    assert confidence.ece(correct[:3], stated[:3]) == pytest.approx(10)
 
 
 def test_no_temperature_from_a_handful_of_mistakes():
@@ -217,16 +223,16 @@ def test_no_temperature_from_a_handful_of_mistakes():
         found = predictions(50, surety=12)
         labels = found.predicted.copy()
         labels[:wrong] = (labels[:wrong] + 1) % 5
-        made = numbers.calibration(labels, found.scores, seed=0)
+        made = confidence.calibration(labels, found.scores, seed=0)
         assert made['temperature'] is None
         assert made['why_no_temperature'] == why
 
 
 def test_the_least_sure_are_handed_over():
-    confidence = np.array([0.9, 0.6, 0.8, 0.7, 0.95] * 4)
-    scores = np.stack([confidence, 1 - confidence], axis=1)
-    labels = np.where(confidence < 0.75, 1, 0)  # wrong where unsure
-    made = numbers.handed_over(labels, scores)
+    stated = np.array([0.9, 0.6, 0.8, 0.7, 0.95] * 4)
+    scores = np.stack([stated, 1 - stated], axis=1)
+    labels = np.where(stated < 0.75, 1, 0)  # wrong where unsure
+    made = confidence.handed_over(labels, scores)
     five, _, twenty = made['table']
     assert [row['photos'] for row in made['table']] == [1, 2, 4]
     assert five['top1_of_the_rest'] == pytest.approx(100 * 12 / 19)
@@ -240,7 +246,7 @@ def test_the_least_sure_are_handed_over():
 def test_no_row_hands_over_no_photo():
     for photos, rows in ((2, []), (4, [20]), (12, [5, 10, 20])):
         scores = np.full((photos, 2), 0.5)
-        made = numbers.handed_over(np.zeros(photos, int), scores)
+        made = confidence.handed_over(np.zeros(photos, int), scores)
         assert [row['share'] for row in made['table']] == rows
         assert all(row['photos'] for row in made['table'])
 
@@ -252,13 +258,13 @@ def test_no_row_hands_over_no_photo():
 def test_few_photos_or_few_mistakes_say_little(photos, wrong, little):
     scores = np.tile([0.9, 0.1], (photos, 1))
     labels = (np.arange(photos) < wrong).astype(int)
-    assert numbers.handed_over(labels, scores)['says_little'] is little
+    assert confidence.handed_over(labels, scores)['says_little'] is little
 
 
 def test_the_surest_mistakes_come_first():
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
     labels = np.array([0, 0, 0, 0])
-    assert numbers.most_wrong(labels, scores).tolist() == [1, 3, 2]
+    assert confidence.most_wrong(labels, scores).tolist() == [1, 3, 2]
 
 
 @given(st.integers(1, 40), st.integers(2, 7), st.integers(0, 2**32 - 1))
@@ -270,7 +276,7 @@ def test_whatever_is_predicted_the_figures_are_numbers(photos, classes, seed):
     scores[scores.sum(1) == 0, 0] = 1
     scores = (scores / scores.sum(1, keepdims=True)).astype(np.float32)
     names = [f'class {i}' for i in range(classes)]
-    made = numbers.figures(labels, scores, names)
+    made = figures(labels, scores, names)
     json.dumps(made, allow_nan=False)
     low, high = made['result']['top1_interval']
     assert 0 <= low <= made['result']['top1'] <= high <= 100
@@ -291,7 +297,7 @@ def test_whatever_is_predicted_the_figures_are_numbers(photos, classes, seed):
 )
 def test_averages_without_an_interval_say_why(wrong, why):
     right = 60 - wrong
-    made = numbers.result(np.array([[right, wrong], [0, 0]]), ['a', 'b'], 0)
+    made = metrics.result(np.array([[right, wrong], [0, 0]]), ['a', 'b'], 0)
     assert made['why_no_averages_interval'] == why
     for name in ('macro_f1', 'balanced_accuracy'):
         assert (made[f'{name}_interval'] is None) == (why is not None)
@@ -301,11 +307,11 @@ def test_of_equal_scores_the_earlier_classes_are_said():
     labels = np.arange(6).repeat(4)
     scores = np.full((24, 6), 1 / 6, np.float32)
     names = [f'class {i}' for i in range(6)]
-    made = numbers.figures(labels, scores, names)['result']
+    made = figures(labels, scores, names)['result']
     assert made['top1'] == pytest.approx(100 / 6)
     assert made['top5'] == pytest.approx(100 * 5 / 6)
     for k in range(1, 7):
-        assert numbers.top_k(labels, scores, k) == pytest.approx(k / 6)
+        assert metrics.top_k(labels, scores, k) == pytest.approx(k / 6)
 
 
 @given(st.integers(30, 90), st.integers(0, 2**32 - 1))
@@ -317,7 +323,7 @@ def test_the_order_of_the_photos_changes_nothing(photos, seed):
     same = rng.integers(0, photos, photos)
     order = rng.permutation(photos)
     one, other = (
-        numbers.figures(labels[i], scores[i], list('abc'), same=same[i])
+        figures(labels[i], scores[i], list('abc'), same=same[i])
         for i in (np.arange(photos), order)
     )
     assert one == other
@@ -326,12 +332,12 @@ def test_the_order_of_the_photos_changes_nothing(photos, seed):
 def test_a_confidence_that_is_always_the_same_sorts_out_nothing():
     labels = np.repeat([0, 1], [60, 40])
     scores = np.tile(np.float32([0.75, 0.25]), (100, 1))
-    handed = numbers.handed_over(labels, scores)
+    handed = confidence.handed_over(labels, scores)
     for row in handed['table']:
         assert row['top1_of_the_rest'] == pytest.approx(60)
         assert row['wrong_among_them'] == pytest.approx(0.4 * row['photos'])
     assert {round(right, 6) for _, right in handed['curve']} == {60}
-    found = numbers.calibration(labels, scores, 0)
+    found = confidence.calibration(labels, scores, 0)
     assert found['ece'] == pytest.approx(15)
     assert all(row['accuracy'] == pytest.approx(60) for row in found['bins'])
     # Of 100 of confidence 0.75 right: deviation 4.3, mean deviation 3.5.
@@ -350,7 +356,7 @@ def test_a_temperature_where_the_search_ends_is_none(surety, end):
         said[:6] = 1 - said[:6]
     scores = np.full((200, 2), 1 - own, np.float32)
     scores[np.arange(200), said] = own
-    found = numbers.calibration(labels, scores, 0)
+    found = confidence.calibration(labels, scores, 0)
     assert found['temperature'] is None
     assert end in found['why_no_temperature']
     assert 'where the search ends' in found['why_no_temperature']
@@ -359,20 +365,20 @@ def test_a_temperature_where_the_search_ends_is_none(surety, end):
 
 def test_equal_photos_prove_no_more_than_one():
     found = predictions(40, surety=1.5)
-    alone = numbers.figures(found.labels, found.scores, FLOWERS)['result']
+    alone = figures(found.labels, found.scores, FLOWERS)['result']
     labels, scores = found.labels.repeat(5), found.scores.repeat(5, axis=0)
-    five = numbers.figures(
-        labels, scores, FLOWERS, same=np.arange(40).repeat(5)
-    )['result']
+    five = figures(labels, scores, FLOWERS, same=np.arange(40).repeat(5))[
+        'result'
+    ]
     assert (five['photos'], five['different']) == (200, 40)
     assert five['top1_interval_photos'] == pytest.approx(40)
     assert five['top1_interval'] == pytest.approx(alone['top1_interval'])
     for name in ('macro_f1_interval', 'top1_bootstrap'):
         assert five[name] == pytest.approx(alone[name], abs=1.5)
-    plain = numbers.figures(labels, scores, FLOWERS)['result']
+    plain = figures(labels, scores, FLOWERS)['result']
     low, high = plain['top1_interval']
     assert five['top1_interval'][0] < low < high < five['top1_interval'][1]
-    nobody = numbers.figures(labels, scores, FLOWERS, same=np.arange(200))
+    nobody = figures(labels, scores, FLOWERS, same=np.arange(200))
     assert nobody['result'] == plain
 
 
@@ -382,7 +388,7 @@ def test_equal_wrong_photos_are_few():
     scores[:10] = scores[:10, ::-1]
     same = np.arange(60)
     same[:10] = same[:10] // 5
-    made = numbers.figures(labels, scores, ['a', 'b'], same=same)['result']
+    made = figures(labels, scores, ['a', 'b'], same=same)['result']
     assert made['why_no_averages_interval'] == (
         'only 2 different photos are wrong'
     )
@@ -401,6 +407,6 @@ def test_the_interval_of_equal_photos_holds_the_truth(sizes, rate):
     right = (rng.random((2000, len(sizes))) < rate) @ sizes / sizes.sum()
     held = [
         low <= 100 * rate <= high
-        for low, high in (numbers.wilson(v * worth, worth) for v in right)
+        for low, high in (metrics.wilson(v * worth, worth) for v in right)
     ]
     assert 0.93 <= np.mean(held) <= 0.985

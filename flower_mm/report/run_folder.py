@@ -12,7 +12,7 @@ from pathlib import Path
 from flower_mm.errors import UserError
 from flower_mm.links import refuse_links_out
 from flower_mm.prepare import dataset_json, summary
-from flower_mm.report.curves import read_scalars
+from flower_mm.report.learning_curves import read_scalars
 
 # How the parts of prepare's report.txt begin that we show.
 # (The second ones are those of version 1.)

@@ -11,7 +11,7 @@ from flower_mm.datasets.flower_dataset import read_photo
 from flower_mm.errors import UserError
 from flower_mm.inference.model import TrainedModel
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.read import checked
+from flower_mm.report.run_folder import checked
 
 BATCH = 64  # photos, as in our configs' test_dataloader
 

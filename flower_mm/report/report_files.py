@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
-from flower_mm.report import page
-from flower_mm.report.facts import comparison_of, facts_of
-from flower_mm.report.measure import Measured, measure
-from flower_mm.report.page import Shown
-from flower_mm.report.read import Run, read_json, read_run
+from flower_mm.report import html
+from flower_mm.report.evaluate import Measured, measure
+from flower_mm.report.html import Shown
+from flower_mm.report.report_data import comparison_of, facts_of
+from flower_mm.report.run_folder import Run, read_json, read_run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -48,12 +48,12 @@ def _write_report(
     facts = facts_of(run, measured, data_root)
     photos = photograph(
         measured,
-        {row['photo'] for row in facts['wrong'][: page.MOST_WRONG]},
-        {row['photo'] for row in facts['suspects'][: page.MOST_SUSPECTS]},
+        {row['photo'] for row in facts['wrong'][: html.MOST_WRONG]},
+        {row['photo'] for row in facts['suspects'][: html.MOST_SUSPECTS]},
     )
     if measured.why:
         print(f'not in the report: {measured.why}', file=sys.stderr)
-    _write(out, page.report_page(facts, run, photos), facts)
+    _write(out, html.report_page(facts, run, photos), facts)
     return out
 
 
@@ -91,10 +91,10 @@ def write_comparison(
         row['photo']
         for pair in facts['pairs']
         for kind in ('right_then_wrong_photos', 'wrong_then_right_photos')
-        for row in pair.get(kind, [])[: page.MOST_CHANGED]
+        for row in pair.get(kind, [])[: html.MOST_CHANGED]
     }
     photos = photograph(measured[0], set(), changed)
-    _write(out, page.comparison_page(facts, runs, photos), facts)
+    _write(out, html.comparison_page(facts, runs, photos), facts)
     return out
 
 

@@ -29,7 +29,7 @@ from flower_mm.report.predictions import (
     read_predictions,
     write_predictions,
 )
-from flower_mm.report.read import (
+from flower_mm.report.run_folder import (
     NUMBER,
     Run,
     checked,
@@ -39,7 +39,7 @@ from flower_mm.report.read import (
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from flower_mm.report.predict import Predictor
+    from flower_mm.report.predictor import Predictor
 
 # Of report.json's `measured`, what is taken up with predictions.csv.
 NOTED = {
@@ -199,7 +199,7 @@ def _loader(checkpoint: Path, device: str, **kwargs) -> Load:
     @functools.cache
     def load() -> 'Predictor':
         # Seconds of imports that a report without photos does not pay.
-        from flower_mm.report.predict import Predictor
+        from flower_mm.report.predictor import Predictor
 
         return Predictor(checkpoint, device, **kwargs)
 

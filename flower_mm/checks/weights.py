@@ -11,7 +11,7 @@ from flower_mm.engine.checkpoint import checkpoints
 from flower_mm.engine.pretrained import find_weights, initial_weights
 from flower_mm.engine.resume import read_run
 from flower_mm.errors import UserError
-from flower_mm.report.words import RANDOM
+from flower_mm.report.result_warnings import RANDOM
 from flower_mm.weights import file_hash, pretrained_table
 from flower_mm.weights.load_into_model import (
     architecture_of,

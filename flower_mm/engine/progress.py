@@ -10,7 +10,7 @@ from flower_mm.console import duration, rich_console, start_bar
 from flower_mm.engine.header import header
 from flower_mm.errors import UserError
 from flower_mm.registry import HOOKS
-from flower_mm.report.formatting import TOP1, value_of
+from flower_mm.report.formatting import TOP1, name_of, value_of
 
 LINE_EVERY = 30.0  # seconds between two plain lines inside an epoch
 EPOCH_WIDTH = len('epoch 12/100')

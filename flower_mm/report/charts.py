@@ -1,7 +1,7 @@
-"""The report's drawings: SVG that takes its colours from the page.
+"""Charts as inline SVG with the colours of the page.
 
-Inline, so that one copy serves light, dark and paper: what matplotlib draws
-in the colours below becomes `var(--…)` of the page's style.
+What matplotlib draws in the colours below becomes `var(--…)` of page.css, so
+that one copy serves light, dark and print.
 """
 
 import html
@@ -11,22 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 
+from flower_mm.report.formatting import TOP1
 from flower_mm.report.learning_curves import (
     BLUE,
     ORANGE,
-    draw_accuracy,
-    draw_loss,
-    draw_rate,
+    PANELS,
     epochs,
     phases,
     running_mean,
     whole_epochs,
 )
 
-INK, GREY = '#101112', '#808182'  # stand for the page's own
+INK, GREY = '#101112', '#808182'
 GREEN, PURPLE, RED = '#2b8a3e', '#7b4bb3', '#b3364a'
-RUNS = (BLUE, ORANGE, GREEN, PURPLE, RED)  # of runs that are compared
-LINES = ('-', '--', ':')  # when the colours are used up
+RUNS = (BLUE, ORANGE, GREEN, PURPLE, RED)  # of compared runs
+LINES = ('-', '--', ':')  # for more runs than colours
 VARIABLES = {
     INK: 'var(--ink)',
     GREY: 'var(--grey)',
@@ -36,13 +35,13 @@ VARIABLES = {
     PURPLE: 'var(--purple)',
     RED: 'var(--red)',
 }
-POINTS = 400  # of a training curve; more are not to be seen
+MAX_POINTS = 400  # of a training curve; more are invisible
 STYLE = {
-    'svg.fonttype': 'none',  # text stays text, in the page's font
+    'svg.fonttype': 'none',  # in the page's font
     'font.family': 'sans-serif',
     'font.sans-serif': ['DejaVu Sans'],
     'font.size': 9,
-    'text.parse_math': False,  # the name of a run is no formula
+    'text.parse_math': False,  # a run may be called $x$
     'text.color': INK,
     'axes.labelcolor': INK,
     'axes.edgecolor': GREY,
@@ -62,54 +61,58 @@ NO_METADATA = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
 
 
 @dataclass(frozen=True)
-class Picture:
+class Chart:
     title: str
     svg: str
 
     def __html__(self) -> str:
-        """For Jinja2: all text in there is escaped already."""
+        """Mark the SVG as escaped for Jinja2."""
         return self.svg
 
 
-def curves(records: list[dict]) -> list[Picture]:
-    """Loss, accuracy and rate over the epochs of a run."""
+def curves(records: list[dict]) -> list[Chart]:
+    """Losses, accuracy and learning rate over the epochs of a run."""
     train, val = phases(records)
     if not train:
         return []
-    train = train[:: 1 + len(train) // POINTS]
-    end = f'after {val[-1]["step"]} epochs' if val else 'of the training'
-    loss = f'Loss of training, {train[0]["loss"]:.2f} at first and '
-    loss += f'{train[-1]["loss"]:.2f} {end}'
-    accuracy = 'Accuracy over the epochs'
-    if val:
-        tops = [record['accuracy/top1'] for record in val]
-        accuracy += (
-            f': validation {tops[0]:.1f} % in the first, {max(tops):.1f} % '
-            f'at best, {tops[-1]:.1f} % in the last'
-        )
+    train = train[:: 1 + len(train) // MAX_POINTS]
+    losses = [record['loss'] for record in train]
     rates = [record['lr'] for record in train]
-    rate = (
-        f'Learning rate: {max(rates):.2g} at most, {rates[-1]:.2g} at the end'
-    )
-    return [
-        _draw(title, alt, draw, train, val)
-        for title, alt, draw in (
-            ('Loss', loss, draw_loss),
-            ('Accuracy, %', accuracy, draw_accuracy),
-            ('Learning rate', rate, draw_rate),
+    values = {
+        'Training loss': f'from {losses[0]:.2f} to {losses[-1]:.2f}',
+        'Learning rate': f'maximum {max(rates):.2g}, last {rates[-1]:.2g}',
+    }
+    if entropies := [r['cross_entropy'] for r in val if 'cross_entropy' in r]:
+        first, last = entropies[0], entropies[-1]
+        values['Validation loss'] = f'from {first:.2f} to {last:.2f}'
+    tops = [record[TOP1] for record in val]
+    values['Accuracy, %'] = 'of training'
+    if tops:
+        values['Accuracy, %'] = (
+            f'validation from {tops[0]:.1f} % to {tops[-1]:.1f} %, best '
+            f'{max(tops):.1f} %'
         )
+    return [
+        _draw(
+            title,
+            f'{title} over the epochs: {values[title]}',
+            draw,
+            train,
+            val,
+        )
+        for title, draw in PANELS.items()
+        if title in values
     ]
 
 
-def reliability(calibration: dict) -> Picture:
-    """Accuracy by stated confidence."""
-    alt = 'Accuracy by stated confidence: ' + '; '.join(
-        f'said {row["confidence"]:.0f} %, right {row["accuracy"]:.0f} %'
+def reliability(calibration: dict) -> Chart:
+    """Accuracy by confidence."""
+    alt = 'Accuracy by confidence: ' + '; '.join(
+        f'confidence {row["confidence"]:.0f} %, accuracy '
+        f'{row["accuracy"]:.0f} %'
         for row in calibration['bins']
     )
-    return _draw(
-        'Stated confidence and accuracy, %', alt, _reliability, calibration
-    )
+    return _draw('Reliability diagram', alt, _reliability, calibration)
 
 
 def _reliability(axis, found: dict) -> None:
@@ -131,22 +134,22 @@ def _reliability(axis, found: dict) -> None:
     )
     axis.set_xlim(min(*x, 50) - 4, 102)
     axis.set_ylim(min(50, *(row['interval'][0] for row in rows)) - 2, 102)
-    axis.set_xlabel('stated confidence, %')
-    axis.set_ylabel('right, %')
+    axis.set_xlabel('confidence, %')
+    axis.set_ylabel('accuracy, %')
     axis.grid()
 
 
-def handed_over(found: dict) -> Picture:
-    """Accuracy on the rest by the share that a person takes."""
-    alt = 'Accuracy on the rest when a person takes ' + '; '.join(
+def selective_prediction(found: dict) -> Chart:
+    """Accuracy on the rest by the share that a person classifies."""
+    alt = 'Accuracy on the rest when a person classifies ' + '; '.join(
         f'{row["share"]} %: {row["top1_of_the_rest"]:.1f} %'
         for row in found['table']
     )
-    return _draw('Accuracy on the rest, %', alt, _handed_over, found)
+    return _draw('Selective prediction', alt, _selective_prediction, found)
 
 
-def _handed_over(axis, found: dict) -> None:
-    # The last few photos' accuracy jumps between 0 and 100.
+def _selective_prediction(axis, found: dict) -> None:
+    # Beyond 60 % the accuracy of the few remaining photos is noise.
     shown = [point for point in found['curve'] if point[0] <= 60]
     axis.plot(*zip(*shown, strict=True), color=BLUE)
     axis.plot(
@@ -157,25 +160,23 @@ def _handed_over(axis, found: dict) -> None:
         markersize=5,
         linestyle='none',
     )
-    axis.set_xlabel('handed to a person, % of the photos')
-    axis.set_ylabel('right on the rest, %')
+    axis.set_xlabel('left to a person, % of the photos')
+    axis.set_ylabel('accuracy on the rest, %')
     axis.grid()
 
 
-def compared(runs: list[tuple[str, list[dict]]]) -> list[Picture]:
+def compared_curves(runs: list[tuple[str, list[dict]]]) -> list[Chart]:
     """Validation accuracy and training loss of several runs."""
     found = [(name, *phases(records)) for name, records in runs]
     names = ', '.join(name for name, _ in runs)
-    pictures = []
+    charts = []
     if any(val for _, _, val in found):
         alt = f'Validation accuracy over the epochs of {names}'
-        pictures.append(
-            _draw('Validation accuracy, %', alt, _accuracies, found)
-        )
+        charts.append(_draw('Validation accuracy, %', alt, _accuracies, found))
     if any(train for _, train, _ in found):
         alt = f'Training loss over the epochs of {names}'
-        pictures.append(_draw('Training loss', alt, _losses, found))
-    return pictures
+        charts.append(_draw('Training loss', alt, _losses, found))
+    return charts
 
 
 def _accuracies(axis, runs: list) -> None:
@@ -183,7 +184,7 @@ def _accuracies(axis, runs: list) -> None:
         if val:
             axis.plot(
                 [r['step'] for r in val],
-                [r['accuracy/top1'] for r in val],
+                [r[TOP1] for r in val],
                 marker='o',
                 markersize=3,
                 **_pen(number),
@@ -195,7 +196,7 @@ def _losses(axis, runs: list) -> None:
     for number, (_, train, _) in enumerate(runs):
         if train:
             loss = running_mean([r['loss'] for r in train])
-            step = 1 + len(train) // POINTS
+            step = 1 + len(train) // MAX_POINTS
             axis.plot(epochs(train)[::step], loss[::step], **_pen(number))
     _finish(axis)
 
@@ -207,8 +208,8 @@ def _pen(number: int) -> dict:
     }
 
 
-def colour(number: int) -> tuple[str, str]:
-    """Colour and dashes of a run's line, for the page's own key."""
+def line_style(number: int) -> tuple[str, str]:
+    """Colour and dashes of a run's line, for the legend in HTML."""
     pen = _pen(number)
     dashes = {'-': 'none', '--': '6 4', ':': '2 4'}[pen['linestyle']]
     return VARIABLES[pen['color']], dashes
@@ -219,25 +220,25 @@ def _finish(axis) -> None:
     axis.grid()
 
 
-def _draw(title: str, alt: str, draw: Callable, *facts: object) -> Picture:
+def _draw(title: str, alt: str, draw: Callable, *facts: object) -> Chart:
     import matplotlib
     from matplotlib.figure import Figure
 
     text = StringIO()
-    # Ids that come from the content would be the same in two pictures.
+    # With a salt of its own no id of a chart is in another one.
     with (
         matplotlib.rc_context(STYLE | {'svg.hashsalt': title}),
         warnings.catch_warnings(),
     ):
-        # It measures with its own font; the page's has what that lacks.
+        # matplotlib measures with its own font, which lacks some glyphs.
         warnings.filterwarnings('ignore', 'Glyph .* missing')
         figure = Figure(figsize=(3.6, 2.5), layout='constrained')
         draw(figure.subplots(), *facts)
         figure.savefig(text, format='svg', metadata=NO_METADATA)
-    return Picture(title, _for_the_page(text.getvalue(), alt))
+    return Chart(title, _with_page_style(text.getvalue(), alt))
 
 
-def _for_the_page(svg: str, alt: str) -> str:
+def _with_page_style(svg: str, alt: str) -> str:
     svg = svg[svg.index('<svg ') :]
     svg = re.sub(r'<defs>\s*<style.*?</style>\s*</defs>', '', svg, count=1)
     view = re.search(r'viewBox="([\d. ]+)"', svg).group(1)
@@ -248,7 +249,7 @@ def _for_the_page(svg: str, alt: str) -> str:
         svg,
         count=1,
     )
-    # Names of groups; what is referred to has another form.
+    # Ids of groups, which nothing refers to.
     svg = re.sub(r' id="[a-z0-9.]+_\d+"', '', svg)
     svg = re.sub(r"font-family: 'DejaVu Sans', sans-serif;? ?", '', svg)
     svg = svg.replace('xlink:href', 'href')

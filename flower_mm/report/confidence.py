@@ -172,7 +172,7 @@ def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
     return math.exp((low + high) / 2)
 
 
-def handed_over(labels: np.ndarray, scores: np.ndarray) -> dict:
+def selective_prediction(labels: np.ndarray, scores: np.ndarray) -> dict:
     """Accuracy on the rest when a person takes the least confident."""
     correct = scores.argmax(axis=1) == labels
     confidence = scores.max(axis=1).astype(float)

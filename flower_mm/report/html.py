@@ -1,210 +1,242 @@
-"""The report as one HTML file that asks nothing of anybody.
+"""report.html and comparison.html: single files that load nothing.
 
-Every text that comes from a run, a dataset or a photo's name is made
-printable first and escaped by Jinja2 then; beyond that the page's own policy
-lets no script run but the one that sorts tables, and fetches nothing.
+Text from a run, a dataset or a file name is made printable and then escaped
+by Jinja2. The page's content security policy allows no script but page.js and
+no request.
 """
 
 import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from math import sqrt
-
-import numpy as np
 
 from flower_mm.errors import printable
-from flower_mm.report import charts, settings_diff, verdict, words
+from flower_mm.report import charts
+from flower_mm.report.confusion_table import MANY_CLASSES, confusion_table
+from flower_mm.report.formatting import best_metric, command_lines
+from flower_mm.report.result_warnings import warnings_of
 from flower_mm.report.run_folder import Run
+from flower_mm.report.settings_diff import changed_lines, differing_settings
+from flower_mm.report.templating import TEMPLATES, environment
 
-LONGEST = 2000  # characters of a line from a file
-MOST_WRONG = 24  # photos shown
-MOST_SUSPECTS = 24
-MOST_CHANGED = 18
-MOST_CLASSES = 60  # in a confusion matrix
-SOME_CLASSES = 40  # where there are more
-PARTS = [
-    ('result', 'Result'),
-    ('curves', 'How it learned'),
-    ('confusion', 'What for what'),
-    ('classes', 'Classes'),
-    ('wrong', 'Most wrong'),
-    ('labels', 'Labels to check'),
-    ('equal', 'Equal photos'),
-    ('confidence', 'Confidence'),
-    ('doubtful', 'Doubtful ones'),
-    ('speed', 'Speed'),
-    ('changes', 'Changes'),
-    ('repeat', 'Repeat'),
-]
+MAX_LINE = 2000  # characters of a line of text
+MAX_ERRORS = 24  # misclassified photos on the page
+MAX_LABEL_ERRORS = 24
+MAX_CHANGED = 18  # photos per direction of a comparison
+MIN_ACCURACY = 60  # percent; below, a model does not judge labels
+MAX_DOUBTED = 0.2  # of all labels
+CONFLICT = 'conflict'  # beginning of a reason in dataset.json
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A photo as JPEG: what the model saw, and where it looked."""
+class Photo:
+    """JPEGs of a photo as the model got it, and its heat map."""
 
-    seen: bytes
+    large: bytes | None = None
     heat: bytes | None = None
+    small: bytes | None = None
 
 
-def report_page(facts: dict, run: Run, photos: Mapping[str, Shown]) -> str:
-    """Put report.json's `facts` and the pictures into a page.
+def render_report(
+    report: dict,
+    run: Run,
+    photos: Mapping[str, Photo],
+    cells: Mapping[tuple[int, int], list[dict]] | None = None,
+    train_batch: bytes | None = None,
+) -> str:
+    """Render report.html.
 
-    `photos` has what could be read, by the photo's path in `facts`.
+    Args:
+        report: The content of report.json.
+        run: The run, for its curves.
+        photos: Pictures by the path of a photo in `report` and `cells`.
+        cells: Photos of each (label, predicted class).
+        train_batch: A JPEG of augmented training photos.
     """
-    # By the photos' paths as they are, before they are made printable.
+    # By path, before the paths are made printable.
     cards = {
-        'wrong': _cards(facts['wrong'][:MOST_WRONG], photos),
-        'suspects': _cards(facts['suspects'][:MOST_SUSPECTS], photos),
+        'errors': _cards(report['wrong'][:MAX_ERRORS], photos),
+        'label_errors': _cards(report['suspects'][:MAX_LABEL_ERRORS], photos),
     }
-    facts = clean(facts)
-    record, result = facts['run'], facts['result']
-    no_judge = words.cannot_judge(facts) if result else None
-    if no_judge and cards['suspects']:
-        facts['why']['suspects'] = no_judge
-        cards['suspects'] = []
-        cards['wrong'] = [
-            card | {'label_doubtful': False} for card in cards['wrong']
+    cell_cards = {
+        f'cell-{label}-{predicted}': [
+            card for card in _cards(rows, photos) if card['small']
         ]
-    made_by = record['changes']
-    view = {
-        'title': f'{record["name"]}: report',
-        'name': record['name'],
-        'headline': words.headline(facts),
-        'alarms': words.alarms(facts),
-        'parts_of_page': PARTS,
-        'why': facts['why'],
-        'result': result,
-        'tiles': words.tiles(facts),
-        'folds': words.folds(facts['folds']),
-        'curves': charts.compared(
-            [(fold.name, fold.scalars) for fold in run.folds]
-        )
-        if run.folds
-        else charts.curves(run.scalars),
-        'curve_keys': [
-            (fold.name, charts.colour(i)) for i, fold in enumerate(run.folds)
-        ],
-        'speed': words.speed(facts['speed']),
-        'data': words.data(facts['data'], record['dataset_sha256']),
-        'changes': None
-        if made_by['settings'] is None
-        else settings_diff.listed(made_by['bases'] or [], made_by['settings']),
-        'command': words.command(record['command']),
-        'command_caution': words.command_caution(record),
-        'environment': words.environment(facts),
-        'written': words.footer(facts),
-        **cards,
-        **_of_the_result(facts, cards),
+        for (label, predicted), rows in (cells or {}).items()
     }
+    report = clean(report)
+    result = report['result']
+    settings = report['run']['changes']['settings']
+    folds = [(fold.name, fold.scalars) for fold in run.folds]
+    view = {
+        'title': f'{report["run"]["name"]}: report',
+        'report': report,
+        'warnings': warnings_of(report),
+        'best_metric': best_metric(report['run']),
+        'curves': charts.compared_curves(folds)
+        if folds
+        else charts.curves(run.scalars),
+        'legend': [
+            (name, charts.line_style(i)) for i, (name, _) in enumerate(folds)
+        ],
+        'train_batch': _uri(train_batch),
+        'dataset_lists': _dataset_lists(report['data'] or {}),
+        'changes': None if settings is None else changed_lines(settings),
+        'command': command_lines(report['run']['command'] or ''),
+        'environment': _environment(report),
+        'cells': {key: rows for key, rows in cell_cards.items() if rows},
+        'distrust': _why_labels_are_not_judged(report) if result else None,
+        **cards,
+    }
+    if result:
+        view |= {
+            'matrix': confusion_table(report['confusion'], report['classes']),
+            'per_class': _worst_first(report['per_class']),
+            'reliability': charts.reliability(report['calibration']),
+            'selective': charts.selective_prediction(report['handed_over']),
+            'more_label_errors': report['suspects'][MAX_LABEL_ERRORS:],
+        }
     return _render('report.html.j2', view)
 
 
-def _of_the_result(facts: dict, cards: dict) -> dict:
-    result, calibration = facts['result'], facts['calibration']
-    if not result:
-        return {'calibration': None, 'handed_over': None}
-    handed = facts['handed_over']
-    return {
-        'measured_on': words.measured_on(facts['measured']),
-        'sentences': words.result_sentences(facts),
-        'matrix': matrix(facts['confusion'], facts['classes']),
-        'confused_pairs': words.pairs(facts['confused_pairs']),
-        'per_class': facts['per_class'],
-        'wrong_sentence': words.wrong(facts, cards['wrong']),
-        'suspects_sentence': words.suspects(facts),
-        'more_suspects': facts['suspects'][MOST_SUSPECTS:],
-        'calibration': {
-            'picture': charts.reliability(calibration),
-            'sentences': words.calibration(calibration, result['top1']),
-        },
-        'handed_over': {
-            'picture': charts.handed_over(handed),
-            'sentence': words.handed_over(handed, result),
-            'table': handed['table'],
-        },
-    }
+def _why_labels_are_not_judged(report: dict) -> str | None:
+    """A code if the possible label errors should not be shown."""
+    result = report['result']
+    if result['top1'] < MIN_ACCURACY:
+        return 'low-accuracy'
+    if len(report['suspects']) > MAX_DOUBTED * result['photos']:
+        return 'many-labels'
+    return None
 
 
-def comparison_page(
-    facts: dict, runs: list[Run], photos: Mapping[str, Shown]
-) -> str:
-    """Put runs side by side; `facts` are comparison.json's."""
-    changed = [
-        {
-            kind: _cards(pair.get(kind, [])[:MOST_CHANGED], photos)
-            for kind in ('right_then_wrong_photos', 'wrong_then_right_photos')
-        }
-        for pair in facts['pairs']
+def _worst_first(rows: list[dict]) -> list[dict]:
+    """Of many classes the ones with the lowest F1 first."""
+    if len(rows) <= MANY_CLASSES:
+        return rows
+    return sorted(
+        rows, key=lambda row: 101.0 if row['f1'] is None else row['f1']
+    )
+
+
+def _dataset_lists(data: dict) -> list[tuple[str, list[str]]]:
+    """Titles and lines of what prepare_dataset.py found."""
+    if not data.get('prepared'):
+        return []
+    kept = 'kept' if data['conflicts_kept'] else 'left out'
+    unused = [
+        f'{path}: {reason}'
+        for path, reason in data['left_out'].items()
+        if not reason.startswith(CONFLICT)
     ]
-    facts = clean(facts)
-    names = [run['name'] for run in facts['runs']]
-    bases = [run['run']['changes']['bases'] for run in facts['runs']]
+    lists = [
+        ('Near-duplicates', data['duplicates']),
+        ('Possible label errors', data['label_errors']),
+        (f'Photos in two classes, {kept}', data['conflicts']),
+        ('Unused photos', unused),
+    ]
+    return [(title, lines) for title, lines in lists if lines]
+
+
+def _environment(report: dict) -> list[tuple[str, object]]:
+    run, measured = report['run'], report['measured']
+    versions = (run['versions'] or {}).items()
+    processes = run['processes'] or 1
+    rows = [
+        ('Seed', run['seed']),
+        ('Device', run['device']),
+        ('Processes', processes if processes > 1 else None),
+        ('Versions', ', '.join(f'{name} {v}' for name, v in versions)),
+        ('Commit of flower_mm', run['git_commit']),
+        ('Dataset', run['data_root']),
+        ('Dataset sha256', run['dataset_sha256']),
+        ('best.pth sha256', measured['best_sha256'] if measured else None),
+    ]
+    return [(name, value) for name, value in rows if value not in (None, '')]
+
+
+def render_comparison(
+    comparison: dict,
+    runs: list[Run],
+    photos: Mapping[str, Photo],
+    configs: list[dict | None],
+) -> str:
+    """Render comparison.html.
+
+    Args:
+        comparison: The content of comparison.json.
+        runs: The runs, for their curves.
+        photos: Pictures by the path of a photo in `comparison`.
+        configs: The resolved config of each run, None where it is unknown.
+    """
+    kinds = ('right_then_wrong_photos', 'wrong_then_right_photos')
+    changed = [
+        {kind: _cards(pair.get(kind, [])[:MAX_CHANGED], photos)
+         for kind in kinds}
+        for pair in comparison['pairs']
+    ]  # fmt: skip
+    comparison = clean(comparison)
+    names = [run['name'] for run in comparison['runs']]
+    styles = [charts.line_style(i) for i in range(len(names))]
+    settings = None
+    if None not in configs:
+        settings = differing_settings([clean(config) for config in configs])
     view = {
         'title': f'Comparison: {", ".join(names)}',
+        'comparison': comparison,
         'names': names,
-        'runs': facts['runs'],
-        'colours': [charts.colour(i) for i in range(len(names))],
-        'scale': _scale(facts['runs']),
-        'alarms': [words.alarms(run) for run in facts['runs']],
-        'pairs': [
-            {
-                'first': pair['first'],
-                'second': pair['second'],
-                'sentences': verdict.compared(pair),
-                'worse': cards['right_then_wrong_photos'],
-                'better': cards['wrong_then_right_photos'],
-                'worse_count': pair.get('right_then_wrong', 0),
-                'better_count': pair.get('wrong_then_right', 0),
-            }
-            for pair, cards in zip(facts['pairs'], changed, strict=True)
-        ],
-        'asked': verdict.asked(facts),
-        'caution': verdict.caution(facts),
-        'curves': charts.compared(
+        'styles': styles,
+        'legend': list(zip(names, styles, strict=True)),
+        'scale': _scale(comparison['runs']),
+        'warnings': [warnings_of(run) for run in comparison['runs']],
+        'changed': changed,
+        'curves': charts.compared_curves(
             [
                 (name, run.scalars)
                 for name, run in zip(names, runs, strict=True)
             ]
         ),
-        'settings': settings_diff.differing(facts['runs'])
-        if all(base == bases[0] for base in bases)
-        else [],
-        'written': verdict.footer(facts),
+        'settings': settings,
+        'without_config': [
+            name
+            for name, config in zip(names, configs, strict=True)
+            if config is None
+        ],
     }
     return _render('comparison.html.j2', view)
 
 
 def _scale(runs: list[dict]) -> int:
-    """Where a scale to 100 % begins that shows the intervals apart."""
+    """The lower end of a scale to 100 % that separates the intervals."""
     lows = [run['result']['top1_interval'][0] for run in runs if run['result']]
     return min(90, int(min(lows, default=0)) // 10 * 10)
 
 
-def _cards(rows: list[dict], photos: Mapping[str, Shown]) -> list[dict]:
-    """The rows, printable, with their pictures."""
+def _cards(rows: list[dict], photos: Mapping[str, Photo]) -> list[dict]:
+    """The rows, printable, with their pictures as data URIs."""
     cards = []
     for row in rows:
-        found = photos.get(row['photo'])
+        photo = photos.get(row['photo'], Photo())
         cards.append(
             clean(row)
             | {
-                'seen': found and _uri(found.seen),
-                'heat': found and found.heat and _uri(found.heat),
+                'large': _uri(photo.large),
+                'heat': _uri(photo.heat),
+                'small': _uri(photo.small),
             }
         )
     return cards
 
 
-def _uri(jpeg: bytes) -> str:
+def _uri(jpeg: bytes | None) -> str | None:
+    if jpeg is None:
+        return None
     return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
 
 
 def clean(value: object) -> object:
-    """The same with all text printable, line by line."""
+    """The value with all text in it printable, line by line."""
     if isinstance(value, str):
-        return '\n'.join(printable(x, LONGEST) for x in value.split('\n'))
+        return '\n'.join(printable(x, MAX_LINE) for x in value.split('\n'))
     if isinstance(value, dict):
         return {clean(k): clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -212,76 +244,27 @@ def clean(value: object) -> object:
     return value
 
 
-def matrix(counts: list[list[int]], classes: list[str]) -> dict:
-    """The confusion matrix as cells; of many classes the worst."""
-    cells = np.array(counts)
-    chosen = np.arange(len(classes))
-    if len(classes) > MOST_CLASSES:
-        mistakes = cells.sum(0) + cells.sum(1) - 2 * cells.diagonal()
-        chosen = np.sort(np.argsort(-mistakes, kind='stable')[:SOME_CLASSES])
-    return {
-        'classes': [classes[i] for i in chosen],
-        'left_out': len(classes) - len(chosen),
-        'rows': [
-            {
-                'class': classes[i],
-                'cells': [
-                    _cell(cells[i], i, j, classes) for j in chosen.tolist()
-                ],
-            }
-            for i in chosen.tolist()
-        ],
-    }
-
-
-def _cell(row: np.ndarray, i: int, j: int, classes: list[str]) -> dict:
-    count, photos = int(row[j]), int(row.sum())
-    share = count / max(1, photos)
-    # A few mistakes are what one looks for: the root lifts them. At most as
-    # dark as text on it stays readable.
-    strength = 0.15 + 0.4 * share if i == j else 0.15 + 0.55 * sqrt(share)
-    what = 'named right' if i == j else f'taken for {classes[j]}'
-    return {
-        'count': count,
-        'kind': 'right' if i == j else 'wrong',
-        'strength': f'{strength:.2f}',
-        'words': f'{classes[i]} {what}: {count} of {photos}',
-    }
-
-
 def _render(name: str, view: dict) -> str:
-    import jinja2
     import markupsafe
 
-    folder = resources.files('flower_mm.report') / 'templates'
-    script = (folder / 'sort.js').read_text(encoding='utf-8')
-    digest = hashlib.sha256(script.encode()).digest()
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(
-            lambda name: (folder / name).read_text(encoding='utf-8')
-        ),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+    style, script = (
+        (TEMPLATES / file).read_text(encoding='utf-8')
+        for file in ('page.css', 'page.js')
     )
-    environment.filters |= {
-        'one': words.one,
-        # As with one: what is less than 100 does not look like it.
-        'whole': lambda value: f'{99 if 99 < value < 100 else value:.0f}',
-        'average': words.average,
-        'photos': lambda count: words.plural(count, 'photo'),
-        'css': lambda value: f'{value:.2f}',
-    }
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest())
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{base64.b64encode(digest).decode()}'; "
+        f"script-src 'sha256-{digest.decode()}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template(name).render(
-        **view,
-        policy=policy,
-        # Our own, besides matplotlib's pictures the only text not escaped.
-        style=markupsafe.Markup((folder / 'page.css').read_text('utf-8')),
-        script=markupsafe.Markup(script),
+    # Besides charts, our own style and script are the only unescaped text.
+    return (
+        environment(autoescape=True)
+        .get_template(name)
+        .render(
+            **view,
+            policy=policy,
+            style=markupsafe.Markup(style),
+            script=markupsafe.Markup(script),
+        )
     )

@@ -1,12 +1,12 @@
-"""Photos whose label is probably wrong, from what a model says of them.
+"""Possible label errors, by confident learning.
 
-Confident learning (Northcutt, Jiang and Chuang, 2021): a photo is confidently
-of a class where its probability reaches the mean that the photos labelled so
-have. One that is confidently of another class than its label says is a
-suspect. The thresholds make up for a model that is surer of some classes.
+Northcutt, Jiang and Chuang, 2021: a photo confidently belongs to a class if
+its probability reaches the mean over the photos with that label. A photo that
+confidently belongs to another class than its label is a possible label error.
+These thresholds per class make up for classes with higher confidence.
 
-The predictions have to be of a model that did not learn from these labels:
-of val photos, or out-of-fold.
+The model must not have been trained on these photos: val, test or out-of-fold
+predictions.
 """
 
 from dataclasses import dataclass
@@ -17,29 +17,31 @@ from flower_mm.report.predictions import Predictions
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LabelError:
     index: int  # of the photo in the predictions
-    given: int  # the class that its label says
+    given: int  # the class of the label
     suggested: int
-    sureness: float  # p(suggested) - p(given), from 0 to 1
+    margin: float  # p(suggested) - p(given), from 0 to 1
 
 
-def suspects(predictions: Predictions) -> list[Suspect]:
-    """The suspects, the most probable first."""
+def find_label_errors(predictions: Predictions) -> list[LabelError]:
+    """The possible label errors, the most likely first."""
     labels, scores = predictions.labels, predictions.scores
     rows = np.arange(len(labels))
     own = scores[rows, labels]
     counts = np.bincount(labels, minlength=scores.shape[1])
     sums = np.bincount(labels, weights=own, minlength=scores.shape[1])
-    # A class that no photo is labelled with is suggested for none.
-    typical = np.where(counts, sums / np.maximum(counts, 1), np.inf)
-    confident = np.where(scores >= typical, scores, -1.0)
+    # A class without photos is never suggested.
+    thresholds = np.where(counts, sums / np.maximum(counts, 1), np.inf)
+    confident = np.where(scores >= thresholds, scores, -1.0)
     suggested = confident.argmax(axis=1)
     margins = scores[rows, suggested] - own
-    # Below its threshold a label may still have the highest probability.
-    wrong = (confident[rows, suggested] >= 0) & (margins > 0)
-    found = np.flatnonzero(wrong)
+    # The label itself may have the highest probability below its threshold.
+    is_error = (confident[rows, suggested] >= 0) & (margins > 0)
+    found = np.flatnonzero(is_error)
     return [
-        Suspect(int(i), int(labels[i]), int(suggested[i]), float(margins[i]))
+        LabelError(
+            int(i), int(labels[i]), int(suggested[i]), float(margins[i])
+        )
         for i in found[np.argsort(-margins[found], kind='stable')]
     ]

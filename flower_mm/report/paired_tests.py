@@ -20,7 +20,7 @@ class Paired:
     order: np.ndarray  # [place in the first] = place in the second
 
 
-def names(photos: list[str]) -> list[str]:
+def short_names(photos: list[str]) -> list[str]:
     """The photos without the folder that they all share.
 
     Two copies of a dataset lie in two places, on two systems perhaps.
@@ -37,8 +37,8 @@ def pair(first: Predictions, second: Predictions) -> Paired | None:
     """Match the photos of two runs; None where they are not the same."""
     if first.classes != second.classes:
         return None
-    place = {name: i for i, name in enumerate(names(second.photos))}
-    wanted = names(first.photos)
+    place = {name: i for i, name in enumerate(short_names(second.photos))}
+    wanted = short_names(first.photos)
     if len(place) != len(second.photos) or set(wanted) != place.keys():
         return None
     order = np.array([place[name] for name in wanted])

@@ -1,4 +1,4 @@
-"""What a checkpoint says of a dataset's photos."""
+"""A trained model that predicts the photos of a dataset."""
 
 import time
 from pathlib import Path
@@ -13,53 +13,52 @@ from flower_mm.inference.model import TrainedModel
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.run_folder import checked
 
-BATCH = 64  # photos, as in our configs' test_dataloader
+BATCH_SIZE = 64  # as in test_dataloader of our configs
 
 
 class Predictor(TrainedModel):
-    """A trained model that is asked about photos of a dataset.
+    """A model from a checkpoint, for batches of photos.
 
     Args:
-        checkpoint: As of TrainedModel, like what follows it.
-        batch_size: Photos at a time.
+        checkpoint: As for TrainedModel, like the other arguments.
+        batch_size: Photos per batch.
     """
 
     def __init__(
         self,
         checkpoint: str | Path,
         device: str = 'auto',
-        batch_size: int = BATCH,
+        batch_size: int = BATCH_SIZE,
         config: Config | None = None,
         plain: bool = False,
     ) -> None:
         super().__init__(checkpoint, device, config=config, plain=plain)
         self.batch_size = batch_size
-        self.photos_per_second = 0.0  # of the last `predict`, reading included
+        self.photos_per_second = 0.0  # of the last `predict`, with loading
 
     @property
-    def noted(self) -> dict:
-        """Which run best.pth is of, as far as the file tells."""
+    def run_of_checkpoint(self) -> dict:
+        """What the checkpoint says about the run that wrote it."""
+        sha256 = self.meta.get('dataset_sha256')
         return {
             'best_epoch': checked(self.meta.get('epoch'), int),
             'best_top1': checked(self.top1, float),
             'best_seed': checked(self.meta.get('seed'), int),
-            'best_dataset_sha256': checked(
-                self.meta.get('dataset_sha256'), str
-            ),
+            'best_dataset_sha256': checked(sha256, str),
         }
 
     def predict(self, photos: list[str], labels: list[int]) -> Predictions:
-        """Score photos whose true classes are `labels`."""
+        """Predict photos whose true classes are `labels`."""
         scores = []
-        begin = time.perf_counter()
+        start_time = time.perf_counter()
         with progress(len(photos), 'predicting') as advance:
             for start in range(0, len(photos), self.batch_size):
-                part = range(start, min(start + self.batch_size, len(photos)))
+                batch = range(start, min(start + self.batch_size, len(photos)))
                 scores.append(
-                    self.scores([self.packed(photos[i], i) for i in part])
+                    self.scores([self.packed(photos[i], i) for i in batch])
                 )
-                advance(len(part))
-        seconds = time.perf_counter() - begin
+                advance(len(batch))
+        seconds = time.perf_counter() - start_time
         self.photos_per_second = len(photos) / seconds
         return Predictions(
             list(photos),
@@ -69,13 +68,12 @@ class Predictor(TrainedModel):
         )
 
     def packed(self, photo: str, index: int = 0) -> dict:
-        """What the model is given of a photo of the dataset."""
+        """The model input of a photo of the dataset."""
         if not Path(photo).is_file():
             raise UserError(
-                f'{photo} is not there any more.\nPut it back, or look '
-                'which are missing: python tools/prepare_dataset.py --check '
-                '--out DATASET'
+                f'{photo} is missing.\nRestore it, or list all missing '
+                'photos: python tools/prepare_dataset.py --check --out '
+                'DATASET'
             )
-        return self.prepared(
-            read_photo([self.first], {'img_path': photo})['img'], index
-        )
+        image = read_photo([self.first], {'img_path': photo})['img']
+        return self.prepared(image, index)

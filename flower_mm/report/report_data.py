@@ -1,4 +1,7 @@
-"""report.json: all that is known of a run. docs/report.md describes it."""
+"""The content of report.json and comparison.json.
+
+report.schema.json describes each key.
+"""
 
 import re
 import statistics
@@ -10,77 +13,94 @@ import numpy as np
 import flower_mm
 from flower_mm.report import confidence, metrics
 from flower_mm.report.baselines import solved_head
-from flower_mm.report.evaluate import Measured
-from flower_mm.report.label_errors import suspects
+from flower_mm.report.evaluate import Evaluation
+from flower_mm.report.label_errors import find_label_errors
 from flower_mm.report.learning_curves import phases
-from flower_mm.report.paired_tests import difference, names, pair
+from flower_mm.report.paired_tests import difference, pair, short_names
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.run_folder import Run, read_data
+from flower_mm.report.run_folder import Run, read_dataset_findings
 
 FORMAT = 1
 
 
-def facts_of(
-    run: Run, measured: Measured, data_root: str | Path | None
+def report_of(
+    run: Run, evaluation: Evaluation, data_root: str | Path | None
 ) -> dict:
-    """Put together what the run left, its figures and its dataset's."""
+    """Build the content of report.json."""
     root = data_root or run.data_root
-    facts = {
+    report = {
         'format': FORMAT,
-        **written(),
+        **_written(),
         'run': {'name': run.name, **_record(run)},
         'classes': None,
-        'measured': measured.how,
-        **_figures(measured),
+        'measured': evaluation.origin,
+        **_figures(evaluation),
         'folds': _folds(run),
         'solved_head': _solved_head(run),
-        'data': read_data(Path(root)) if root else None,
-        'speed': _speed(run, measured),
+        'data': read_dataset_findings(Path(root)) if root else None,
+        'speed': _speed(run, evaluation),
     }
-    return facts | {'why': _why(run, measured, facts)}
+    return report | {'why': _reasons(run, evaluation, report)}
 
 
-def _record(run: Run) -> dict:
-    """What the run noted, without what training in folds sets itself."""
-    if not run.folds:
-        return run.record
-    changes = _without_the_folds(run.record['changes'])
-    return run.record | {'changes': changes}
-
-
-def _without_the_folds(changes: dict) -> dict:
-    if changes['settings'] is None:
-        return changes
-    return changes | {
-        'settings': [
-            row
-            for row in changes['settings']
-            if not isinstance(row, dict) or not _of_the_folds(row)
-        ]
+def comparison_of(runs: list[Run], evaluations: list[Evaluation]) -> dict:
+    """Build the content of comparison.json: each run against the first."""
+    names = _unique_names(runs)
+    first, *others = evaluations
+    pairs = [
+        {'first': names[0], 'second': name}
+        | _compare(first, other, len(others))
+        for name, other in zip(names[1:], others, strict=True)
+    ]
+    return {
+        'format': FORMAT,
+        **_written(),
+        'runs': [
+            {
+                'name': name,
+                'folder': str(run.folder),
+                'run': _record(run),
+                'measured': evaluation.origin,
+                'result': _figures(evaluation)['result'],
+                'solved_head': _solved_head(run),
+                'speed': _speed(run, evaluation),
+                'why': evaluation.reason,
+            }
+            for name, run, evaluation in zip(
+                names, runs, evaluations, strict=True
+            )
+        ],
+        'pairs': pairs,
     }
 
 
-def _of_the_folds(row: dict) -> bool:
-    key, value = str(row.get('key')), str(row.get('run'))
-    return (
-        key.startswith('default_hooks.report')
-        or (
-            key.endswith('data_root')
-            and bool(re.search(r'[/\\]folds[/\\]\d+$', value))
-        )
-        or (
-            key == 'load_from'
-            and bool(re.search(r'fold_\d+[/\\]epoch_\d+\.pth$', value))
-        )
-    )
-
-
-def written() -> dict:
+def _written() -> dict:
     now = datetime.now().astimezone()
     return {
         'written_by': f'flower_mm {flower_mm.__version__}',
         'written': now.isoformat(' ', 'minutes'),
     }
+
+
+def _record(run: Run) -> dict:
+    """run.json, without the settings that training with folds makes."""
+    changes = run.record['changes']
+    if not run.folds or changes['settings'] is None:
+        return run.record
+    settings = [
+        row for row in changes['settings'] if not _is_set_by_folds(row)
+    ]
+    return run.record | {'changes': changes | {'settings': settings}}
+
+
+def _is_set_by_folds(row: dict) -> bool:
+    key, value = str(row['key']), str(row['run'])
+    if key.startswith('default_hooks.report'):
+        return True
+    if key.endswith('data_root'):
+        return bool(re.search(r'[/\\]folds[/\\]\d+$', value))
+    pattern = r'fold_\d+[/\\]epoch_\d+\.pth$'
+    return key == 'load_from' and bool(re.search(pattern, value))
 
 
 def figures(
@@ -90,13 +110,13 @@ def figures(
     seed: int = 0,
     same: np.ndarray | None = None,
 ) -> dict:
-    """All that follows from labels (n,) and scores (n, classes).
+    """All figures that follow from labels (n,) and scores (n, classes).
 
-    Photos with the same number in `same` (n,) are equal or nearly so, and
-    are no more than one photo as evidence.
+    Photos with the same number in `same` (n,) are near-duplicates and count
+    as one photo as evidence.
     """
-    # Draws and sums go by the photos' order: here by what is said of them,
-    # so that the order that they came in changes nothing.
+    # Random draws and sums depend on the order: sort by content, so that the
+    # order of the photos changes no figure.
     order = np.lexsort((labels, *scores.T))
     labels, scores = labels[order], scores[order]
     predicted = scores.argmax(axis=1)
@@ -110,91 +130,83 @@ def figures(
         'confusion': matrix.tolist(),
         'confused_pairs': metrics.confused_pairs(matrix, classes),
         'calibration': confidence.calibration(labels, scores, seed),
-        'handed_over': confidence.handed_over(labels, scores),
+        'handed_over': confidence.selective_prediction(labels, scores),
     }
     if len(classes) > 5:
         found['result']['top5'] = 100 * metrics.top_k(labels, scores, 5)
     return found
 
 
-def _figures(measured: Measured) -> dict:
-    found = measured.predictions
+def _figures(evaluation: Evaluation) -> dict:
+    found = evaluation.predictions
     if found is None:
-        return dict.fromkeys(
-            (
-                'result',
-                'per_class',
-                'confusion',
-                'confused_pairs',
-                'calibration',
-                'handed_over',
-            )
-        ) | {'wrong': [], 'suspects': []}
-    doubtful, shown = suspects(found), names(found.photos)
+        keys = ('result', 'per_class', 'confusion', 'confused_pairs')
+        keys += ('calibration', 'handed_over')
+        return dict.fromkeys(keys) | {'wrong': [], 'suspects': []}
+    names = short_names(found.photos)
+    label_errors = find_label_errors(found)
+    doubtful = {error.index for error in label_errors}
     return {
         'classes': found.classes,
         **figures(
-            found.labels, found.scores, found.classes, same=_same(measured)
+            found.labels,
+            found.scores,
+            found.classes,
+            same=_group_numbers(evaluation),
         ),
-        'wrong': _wrong(found, shown, {one.index for one in doubtful}),
+        'wrong': [
+            {
+                **_photo(found, names, i),
+                'label_score': _percent(found.scores[i, found.labels[i]]),
+                'label_doubtful': i in doubtful,
+            }
+            for i in confidence.most_wrong(found.labels, found.scores).tolist()
+        ],
         'suspects': [
             {
-                **_photo(found, shown, suspect.index),
-                'suggested': found.classes[suspect.suggested],
-                'sureness': round(suspect.sureness, 4),
+                **_photo(found, names, error.index),
+                'suggested': found.classes[error.suggested],
+                'sureness': round(error.margin, 4),
             }
-            for suspect in doubtful
+            for error in label_errors
         ],
     }
 
 
-def _same(measured: Measured) -> np.ndarray | None:
-    """A number for each photo, the same one for equal photos."""
-    groups = measured.how.get('equal')
+def _group_numbers(evaluation: Evaluation) -> np.ndarray | None:
+    """A number for each photo, the same one for near-duplicates."""
+    groups = evaluation.origin.get('equal')
     if not groups:
         return None
-    same = np.arange(len(measured.predictions.photos))
+    numbers = np.arange(len(evaluation.predictions.photos))
     for group in groups:
-        same[group] = group[0]
-    return same
+        numbers[group] = group[0]
+    return numbers
 
 
-def _wrong(
-    found: Predictions, shown: list[str], doubtful: set[int]
-) -> list[dict]:
-    return [
-        {
-            **_photo(found, shown, i),
-            'label_score': _score(found.scores[i, found.labels[i]]),
-            'label_doubtful': i in doubtful,
-        }
-        for i in confidence.most_wrong(found.labels, found.scores).tolist()
-    ]
-
-
-def _photo(found: Predictions, shown: list[str], i: int) -> dict:
+def _photo(found: Predictions, names: list[str], i: int) -> dict:
     return {
         'photo': found.photos[i],
-        'name': shown[i],
+        'name': names[i],
         'class': found.classes[found.labels[i]],
         'predicted': found.classes[found.predicted[i]],
-        'confidence': _score(found.scores[i].max()),
+        'confidence': _percent(found.scores[i].max()),
     }
 
 
-def _score(value: np.float32) -> float:
-    return round(100 * float(value), 2)
+def _percent(score: np.float32) -> float:
+    return round(100 * float(score), 2)
 
 
 def _folds(run: Run) -> dict | None:
-    if not run.of_folds:
+    if not run.fold_results:
         return None
-    top1 = [row['top1'] for row in run.of_folds]
+    top1 = [row['top1'] for row in run.fold_results]
     return {
         'mean_top1': statistics.mean(top1),
         'lowest_top1': min(top1),
         'highest_top1': max(top1),
-        'each': run.of_folds,
+        'each': run.fold_results,
     }
 
 
@@ -203,131 +215,107 @@ def _solved_head(run: Run) -> dict | None:
     return solved_head(run.scalars, is_solved)
 
 
-def _speed(run: Run, measured: Measured) -> dict:
-    """Of several folds their mean."""
-    runs = [one.record for one in run.folds] or [run.record]
+def _speed(run: Run, evaluation: Evaluation) -> dict:
+    """Seconds and photos per second; of folds their mean."""
+    runs = [fold.record for fold in run.folds] or [run.record]
     train = sum(record['seconds']['train'] or 0 for record in runs)
     validate = sum(record['seconds']['validate'] or 0 for record in runs)
-    epochs = sum(map(_epochs, runs))
-    learned = sum(
-        (record['photos']['train'] or 0) * _epochs(record) for record in runs
-    )
-    asked = sum(
-        (record['photos']['val'] or 0)
-        * (record['validations'] or _epochs(record))
+    epochs = sum(map(_timed_epochs, runs))
+    trained = sum(
+        (record['photos']['train'] or 0) * _timed_epochs(record)
         for record in runs
     )
-    how = measured.how or {}
+    validated = sum(
+        (record['photos']['val'] or 0)
+        * (record['validations'] or _timed_epochs(record))
+        for record in runs
+    )
+    origin = evaluation.origin or {}
     return {
         'train_seconds_per_epoch': _ratio(train, epochs),
-        'train_photos_per_second': _ratio(learned, train),
-        'validation_photos_per_second': _ratio(asked, validate),
-        'prediction_photos_per_second': how.get('photos_per_second'),
-        'prediction_device': how.get('device'),
+        'train_photos_per_second': _ratio(trained, train),
+        'validation_photos_per_second': _ratio(validated, validate),
+        'prediction_photos_per_second': origin.get('photos_per_second'),
+        'prediction_device': origin.get('device'),
     }
 
 
-def _epochs(record: dict) -> int:
-    """Those that the seconds in run.json are of."""
+def _timed_epochs(record: dict) -> int:
+    """The epochs that `seconds` in run.json covers."""
     done = record['result']['epochs'] or 0
     return max(0, done - (record['resumed_at_epoch'] or 0))
 
 
-def _ratio(amount: float, of: float) -> float | None:
-    return round(amount / of, 2) if amount and of else None
+def _ratio(amount: float, divisor: float) -> float | None:
+    return round(amount / divisor, 2) if amount and divisor else None
 
 
-def _why(run: Run, measured: Measured, facts: dict) -> dict:
-    """Of each part of the page why it lacks; '' where it does not."""
-    lacks, record = measured.predictions is None, facts['run']
-    # One run is drawn by its training; folds by what they have of the two.
-    logged = phases(run.scalars)[0] or any(
+def _reasons(run: Run, evaluation: Evaluation, report: dict) -> dict:
+    """For each part of the page why it is empty; '' if it is not."""
+    is_missing = evaluation.predictions is None
+    reason, record = evaluation.reason, report['run']
+    # The curves of a run need training, those of folds either phase.
+    is_logged = phases(run.scalars)[0] or any(
         any(phases(fold.scalars)) for fold in run.folds
     )
-    none_wrong = measured.why if lacks else 'No photo is wrong.'
-    no_suspect = (
-        measured.why
-        if lacks
-        else 'No label looks wrong: nowhere is the model sure of another '
-        'class.'
-    )
-    nothing_logged = (
-        'Nothing is logged: there is no scalars.json, or no training in it.'
-    )
-    no_changes = 'The run did not note what its config changed.'
-    no_command = 'The run did not note how it was called.'
+    parts = {
+        'result': (not is_missing, reason),
+        'photos': (is_missing or not reason, reason),
+        'wrong': (
+            report['wrong'],
+            reason if is_missing else 'All photos are classified correctly.',
+        ),
+        'suspects': (
+            report['suspects'],
+            reason
+            if is_missing
+            else 'The predictions give no reason to doubt a label.',
+        ),
+        'curves': (
+            is_logged,
+            'scalars.json is missing or contains no training.',
+        ),
+        'speed': (any(report['speed'].values()), 'No epoch was finished.'),
+        'changes': (
+            record['changes']['settings'] is not None,
+            'run.json does not list the changed settings.',
+        ),
+        'command': (record['command'], 'run.json does not list the command.'),
+    }
     return {
-        'result': measured.why if lacks else '',
-        'photos': '' if lacks else measured.why,
-        'wrong': '' if facts['wrong'] else none_wrong,
-        'suspects': '' if facts['suspects'] else no_suspect,
-        'curves': '' if logged else nothing_logged,
-        'speed': ''
-        if any(facts['speed'].values())
-        else 'No epoch was finished.',
-        'changes': ''
-        if record['changes']['settings'] is not None
-        else no_changes,
-        'command': '' if record['command'] else no_command,
+        part: '' if is_there else why
+        for part, (is_there, why) in parts.items()
     }
 
 
-def comparison_of(runs: list[Run], measured: list[Measured]) -> dict:
-    """Runs side by side; each of the others against the first."""
-    labels = _labels(runs)
-    pairs = []
-    for number in range(1, len(runs)):
-        found = _compared(measured[0], measured[number], len(runs) - 1)
-        ends = {'first': labels[0], 'second': labels[number]}
-        pairs.append(ends | found)
-    return {
-        'format': FORMAT,
-        **written(),
-        'runs': [
-            {
-                'name': label,
-                'folder': str(run.folder),
-                'run': _record(run),
-                'measured': one.how,
-                'result': _figures(one)['result'],
-                'solved_head': _solved_head(run),
-                'speed': _speed(run, one),
-                'why': one.why,
-            }
-            for label, run, one in zip(labels, runs, measured, strict=True)
-        ],
-        'pairs': pairs,
-    }
-
-
-def _labels(runs: list[Run]) -> list[str]:
-    """Their names, with as much of the path as tells them apart."""
+def _unique_names(runs: list[Run]) -> list[str]:
+    """The folders' names, with as much of the path as makes them unique."""
     paths = [run.folder.resolve().parts for run in runs]
     for length in range(1, max(map(len, paths)) + 1):
-        labels = ['/'.join(path[-length:]) for path in paths]
-        if len(set(labels)) == len(labels):
-            return labels
-    return [f'{label} ({i})' for i, label in enumerate(labels, 1)]
+        names = ['/'.join(path[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f'{name} ({i})' for i, name in enumerate(names, 1)]
 
 
-def _compared(first: Measured, second: Measured, tests: int) -> dict:
+def _compare(first: Evaluation, second: Evaluation, tests: int) -> dict:
     one, two = first.predictions, second.predictions
     if one is None or two is None:
-        return {'why': 'One of the two has no predictions.'}
+        return {'why': 'One of the two runs has no predictions.'}
     found = pair(one, two)
     if found is None:
         return {
-            'why': 'They were not measured on the same photos with the same '
-            'labels, so only their intervals can be laid side by side; '
-            'which photos are harder is not known.'
+            'why': 'The two runs were not evaluated on the same photos with '
+            'the same labels, so a paired test is impossible. Compare their '
+            'intervals.'
         }
-    shown = names(one.photos)
+    names = short_names(one.photos)
 
     def rows(places: np.ndarray) -> list[dict]:
         return [
             {
                 'photo': one.photos[i],
-                'name': shown[i],
+                'name': names[i],
                 'class': one.classes[one.labels[i]],
                 'first_said': one.classes[one.predicted[i]],
                 'second_said': one.classes[two.predicted[found.order[i]]],

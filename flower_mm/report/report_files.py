@@ -1,4 +1,4 @@
-"""From the folders of runs to their pages and figures."""
+"""Write report.html and comparison.html with their JSON files."""
 
 import json
 import sys
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
 from flower_mm.report import html
-from flower_mm.report.evaluate import Measured, measure
-from flower_mm.report.html import Shown
-from flower_mm.report.report_data import comparison_of, facts_of
-from flower_mm.report.run_folder import Run, read_json, read_run
+from flower_mm.report.confusion_table import rows_of_cells
+from flower_mm.report.evaluate import Evaluation, evaluate
+from flower_mm.report.html import Photo
+from flower_mm.report.report_data import comparison_of, report_of
+from flower_mm.report.run_folder import Run, checked, read_json, read_run
+from flower_mm.report.train_batch import read_train_batch
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 PAGE = 'report.html'
-SIDE = 176  # pixels of a photo on the page
+LARGE, SMALL = 256, 112  # pixels of the longer side of a photo
 
 
 def write_report(
@@ -31,30 +33,39 @@ def write_report(
 ) -> Path:
     """Write the report into the folder of a run; return the page's path.
 
-    What the run has not left is said on the page. Where the photos cannot
-    be asked, nothing there is touched. `config` is that of the user's own
-    run, in place of the one in best.pth.
+    Parts for which the run left no data say so. If the photos cannot be
+    predicted, no file is changed. `config` replaces that of best.pth, which
+    the user's own run may do.
     """
     run = read_run(Path(folder))
-    measured = measure(run, data_root, split, device, config=config)
-    return _write_report(run, measured, data_root)
+    evaluation = evaluate(run, data_root, split, device, config=config)
+    return _write_report(run, evaluation, data_root)
 
 
 def _write_report(
-    run: Run, measured: Measured, data_root: str | Path | None
+    run: Run, evaluation: Evaluation, data_root: str | Path | None
 ) -> Path:
     out = run.folder / PAGE
-    _keep_pictures(out, measured)
-    facts = facts_of(run, measured, data_root)
-    photos = photograph(
-        measured,
-        {row['photo'] for row in facts['wrong'][: html.MOST_WRONG]},
-        {row['photo'] for row in facts['suspects'][: html.MOST_SUSPECTS]},
+    _keep_photos(out, evaluation)
+    report = report_of(run, evaluation, data_root)
+    cells = {}
+    if evaluation.predictors:
+        cells = rows_of_cells(evaluation.predictions)
+    photos = load_photos(
+        evaluation,
+        large=_paths(report['suspects'][: html.MAX_LABEL_ERRORS]),
+        with_heat=_paths(report['wrong'][: html.MAX_ERRORS]),
+        small={row['photo'] for rows in cells.values() for row in rows},
     )
-    if measured.why:
-        print(f'not in the report: {measured.why}', file=sys.stderr)
-    _write(out, html.report_page(facts, run, photos), facts)
+    if evaluation.reason:
+        print(f'not in the report: {evaluation.reason}', file=sys.stderr)
+    batch = read_train_batch(run.folder)
+    _write(out, html.render_report(report, run, photos, cells, batch), report)
     return out
+
+
+def _paths(rows: list[dict]) -> set[str]:
+    return {row['photo'] for row in rows}
 
 
 def write_comparison(
@@ -64,103 +75,137 @@ def write_comparison(
     split: str = 'val',
     device: str = 'auto',
 ) -> Path:
-    """Put runs side by side; return the page's path.
+    """Compare runs with the first one; return the page's path.
 
-    The figures go into a JSON file of the same name; runs that have no
-    predictions yet get a report of their own, those that have one of another
-    split keep it.
+    A JSON file of the same name has the figures. A run without predictions
+    gets its own report; a report of another split is kept.
     """
     paths = [Path(folder) for folder in folders]
-    places = [path.resolve() for path in paths]
-    twice = [p for p in paths if places.count(p.resolve()) > 1]
-    if twice:
-        raise UserError(f'{twice[0]} is named twice: nothing to compare')
+    resolved = [path.resolve() for path in paths]
+    repeated = [p for p in paths if resolved.count(p.resolve()) > 1]
+    if repeated:
+        raise UserError(
+            f'{repeated[0]} is given twice: expected different runs'
+        )
     runs = [read_run(path) for path in paths]
     out = Path(out or paths[0].resolve().parent / 'comparison.html')
     if out.suffix != '.html':
-        raise UserError(f'--out {out}: the page is a .html')
+        raise UserError(f'invalid --out {out}: expected a .html file')
     _refuse_to_replace(out)
-    measured = []
+    evaluations = []
     for run in runs:
-        measured.append(measure(run, data_root, split, device, keep=True))
-        if measured[-1].new:
-            _write_report(run, measured[-1], data_root)
-    _keep_pictures(out, measured[0])
-    facts = comparison_of(runs, measured)
+        found = evaluate(run, data_root, split, device, keep=True)
+        evaluations.append(found)
+        if found.is_new:
+            _write_report(run, found, data_root)
+    _keep_photos(out, evaluations[0])
+    comparison = comparison_of(runs, evaluations)
     changed = {
         row['photo']
-        for pair in facts['pairs']
+        for pair in comparison['pairs']
         for kind in ('right_then_wrong_photos', 'wrong_then_right_photos')
-        for row in pair.get(kind, [])[: html.MOST_CHANGED]
+        for row in pair.get(kind, [])[: html.MAX_CHANGED]
     }
-    photos = photograph(measured[0], set(), changed)
-    _write(out, html.comparison_page(facts, runs, photos), facts)
+    photos = load_photos(evaluations[0], large=changed)
+    configs = [_resolved_config(run) for run in runs]
+    page = html.render_comparison(comparison, runs, photos, configs)
+    _write(out, page, comparison)
     return out
 
 
+def _resolved_config(run: Run) -> dict | None:
+    """The resolved config of a run, as data from its best.pth."""
+    from flower_mm.weights.read_checkpoint import read_checkpoint
+
+    path = run.folds[0].last_checkpoint if run.folds else run.best
+    try:
+        config = read_checkpoint(path)['meta']['cfg']
+    except (UserError, OSError, KeyError, TypeError, AttributeError):
+        return None
+    return checked(config, dict)
+
+
 def _refuse_to_replace(out: Path) -> None:
-    """Stop where the page or its figures would go over something else."""
-    beside = out.with_suffix('.json')
-    of_a_run = out.name == PAGE and (out.parent / 'run.json').exists()
-    found = read_json(beside)
-    is_comparison = isinstance(found, dict) and 'pairs' in found
-    if of_a_run or (beside.exists() and not is_comparison):
+    """Raise UserError if `out` or its JSON file is something else."""
+    figures = out.with_suffix('.json')
+    is_report = out.name == PAGE and (out.parent / 'run.json').exists()
+    content = read_json(figures)
+    is_comparison = isinstance(content, dict) and 'pairs' in content
+    if is_report or (figures.exists() and not is_comparison):
         raise UserError(
-            f'--out {out}: {out if of_a_run else beside} is no comparison '
-            'and would be lost; name another page'
+            f'--out {out} would replace {out if is_report else figures}, '
+            'which is not a comparison.\nName another file'
         )
 
 
-def _keep_pictures(out: Path, measured: Measured) -> None:
-    """Stop where a page with photos would give way to one without."""
-    if measured.predictions is None or not measured.why or not out.is_file():
+def _keep_photos(out: Path, evaluation: Evaluation) -> None:
+    """Raise UserError if a page with photos would lose them."""
+    is_without_photos = evaluation.predictions and evaluation.reason
+    if not is_without_photos or not out.is_file():
         return
     if b'data:image/jpeg' in out.read_bytes():
         raise UserError(
-            f'{measured.why.splitlines()[0]}\n{out} has its photos and '
-            'stays. Put that back, name the dataset (--data-root FOLDER), or '
-            'delete the page for one without photos'
+            f'{evaluation.reason.splitlines()[0]}\n{out} has photos and is '
+            'kept. Restore what is missing, name the dataset (--data-root '
+            'FOLDER), or delete the page to write one without photos'
         )
 
 
-def _write(out: Path, text: str, facts: dict) -> None:
-    """The page, and its figures as JSON beside it."""
-    figures = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
-    figures += '\n'
-    for path, content in ((out.with_suffix('.json'), figures), (out, text)):
-        # The name of a photo may be no text.
+def _write(out: Path, page: str, figures: dict) -> None:
+    text = json.dumps(figures, indent=1, ensure_ascii=False, allow_nan=False)
+    for path, content in (
+        (out.with_suffix('.json'), text + '\n'),
+        (out, page),
+    ):
+        # A file name may be no valid text.
         write_whole(path, content.encode('utf-8', 'backslashreplace'))
 
 
-def photograph(
-    measured: Measured, with_heat: set[str], without: set[str]
-) -> Mapping[str, Shown]:
-    """Photos as the model saw them, and where it looked for what it said."""
+def load_photos(
+    evaluation: Evaluation,
+    large: set[str] = frozenset(),
+    with_heat: set[str] = frozenset(),
+    small: set[str] = frozenset(),
+) -> Mapping[str, Photo]:
+    """Pictures of photos as their model got them.
+
+    Args:
+        evaluation: Predictions with the models that made them.
+        large: Photos to show large.
+        with_heat: Photos to show large with a heat map of their prediction.
+        small: Photos to show small.
+    """
     found = {}
-    for load, mine in measured.by:
-        photos = measured.predictions.photos
-        wanted = [i for i in mine if photos[i] in with_heat | without]
-        if not wanted:
+    for load, places in evaluation.predictors:
+        photos = evaluation.predictions.photos
+        wanted = large | with_heat | small
+        mine = [i for i in places if photos[i] in wanted]
+        if not mine:
             continue
         from flower_mm.inference.heat_map import heat_maps, overlay, thumbnail
 
         predictor = load()
-        prepared = {}
-        for i in wanted:
-            # One that is gone since it was predicted is not shown.
+        inputs = {}
+        for i in mine:
+            # A photo that was deleted in the meantime is not shown.
             with suppress(UserError, OSError):
-                prepared[i] = predictor.packed(photos[i])
-        hot = [i for i in prepared if photos[i] in with_heat]
-        said = measured.predictions.predicted[hot].tolist()
+                inputs[i] = predictor.packed(photos[i])
+        hot = [i for i in inputs if photos[i] in with_heat]
+        predicted = evaluation.predictions.predicted[hot].tolist()
         heats = {}
-        # A backbone may have no map of the photo to be asked.
+        # Some backbones have no feature map.
         with suppress(ValueError):
-            maps = heat_maps(predictor.model, [prepared[i] for i in hot], said)
+            maps = heat_maps(
+                predictor.model, [inputs[i] for i in hot], predicted
+            )
             heats = dict(zip(hot, maps, strict=True))
-        for i, photo in prepared.items():
-            pixels = predictor.seen(photo)
-            found[photos[i]] = Shown(
-                thumbnail(pixels, SIDE),
-                overlay(pixels, heats[i], SIDE) if i in heats else None,
+        for i, photo in inputs.items():
+            name, pixels = photos[i], predictor.seen(photo)
+            found[name] = Photo(
+                thumbnail(pixels, LARGE)
+                if name in large | with_heat
+                else None,
+                overlay(pixels, heats[i], LARGE) if i in heats else None,
+                thumbnail(pixels, SMALL) if name in small else None,
             )
     return found

@@ -1,33 +1,24 @@
-"""Settings of a config, as one would write them, and how they differ."""
+"""Settings of a config as text, and how two configs differ."""
 
 import difflib
 
-from flower_mm.report.words import plural
+MAX_TEXT = 400  # characters of one setting
+MAX_ITEMS = 200  # matching takes the square of the number of items
+# Settings that differ between any two runs, and variables of our configs
+# whose content is in the dataloaders.
+OF_EACH_RUN = ('work_dir', 'visualizer', 'launcher', 'resume')
+OF_EACH_RUN += ('train_pipeline', 'test_pipeline')
+# What MMEngine and our tools fill in from the dataset and the machine.
+FILLED_IN = ('_scope_', 'collate_fn', 'persistent_workers', 'pin_memory')
 
-TOO_LONG = 400  # characters of one setting
-LONG = 200  # items of a list
 
-
-def listed(bases: list, settings: list) -> dict:
-    """The settings that differ from the base, as lines taken and added."""
-    names = ', '.join(str(base) for base in bases)
-    if not names:
-        return {
-            'sentence': 'The config stands alone: it is based on no other.',
-            'rows': [],
-        }
+def changed_lines(settings: list[dict]) -> list[dict]:
+    """The settings that differ from the base config, as removed and added."""
     rows = []
     for setting in settings:
-        if isinstance(setting, dict) and isinstance(setting.get('key'), str):
-            minus, plus = _lines(setting.get('base'), setting.get('run'))
-            rows.append({'key': setting['key'], 'minus': minus, 'plus': plus})
-    count = f'{plural(len(rows), "setting")} of config and command line'
-    return {
-        'sentence': f'{count} differ from the base, {names}.'
-        if len(rows) != 1
-        else f'{count} differs from the base, {names}.',
-        'rows': rows,
-    }
+        minus, plus = _lines(setting['base'], setting['run'])
+        rows.append({'key': setting['key'], 'minus': minus, 'plus': plus})
+    return rows
 
 
 def _lines(base: object, run: object) -> tuple[list[str], list[str]]:
@@ -37,11 +28,11 @@ def _lines(base: object, run: object) -> tuple[list[str], list[str]]:
             [] if run is None else [code(run)],
         )
     before, now = [code(i) for i in base], [code(i) for i in run]
-    if max(len(before), len(now)) > LONG:  # no pipeline; to match them takes
-        return before[:LONG], now[:LONG]  # the square of their number
+    if max(len(before), len(now)) > MAX_ITEMS:
+        return before[:MAX_ITEMS], now[:MAX_ITEMS]
     minus, plus = [], []
-    matched = difflib.SequenceMatcher(None, before, now, autojunk=False)
-    for kind, a, b, c, d in matched.get_opcodes():
+    matcher = difflib.SequenceMatcher(None, before, now, autojunk=False)
+    for kind, a, b, c, d in matcher.get_opcodes():
         if kind != 'equal':
             minus += before[a:b]
             plus += now[c:d]
@@ -49,7 +40,7 @@ def _lines(base: object, run: object) -> tuple[list[str], list[str]]:
 
 
 def code(value: object, depth: int = 0) -> str:
-    """A setting, as one would write it; a registered type like a call."""
+    """A setting as in a config; a dict with a type is shown as a call."""
     if depth > 8:
         return '…'
     if isinstance(value, dict):
@@ -63,30 +54,56 @@ def code(value: object, depth: int = 0) -> str:
         text = f'[{", ".join(code(item, depth + 1) for item in value)}]'
     else:
         text = repr(value)
-    return text if len(text) <= TOO_LONG else f'{text[:TOO_LONG]}…'
+    return text if len(text) <= MAX_TEXT else f'{text[:MAX_TEXT]}…'
 
 
-def differing(runs: list[dict]) -> list[dict]:
-    """The settings that differ between runs, with each one's value."""
-    noted = [run['run']['changes']['settings'] for run in runs]
-    if any(found is None for found in noted):
-        return []
-    by_key = [
-        {
-            row['key']: row
-            for row in found
-            if isinstance(row, dict) and isinstance(row.get('key'), str)
-        }
-        for found in noted
-    ]
+def differing_settings(configs: list[dict]) -> list[dict]:
+    """The settings that differ between resolved configs, with all values.
+
+    Of lists, such as pipelines, only the items that are not in all of them.
+    """
+    flat = [_flat(config) for config in configs]
     rows = []
-    for key in dict.fromkeys(key for found in by_key for key in found):
-        base = next(found[key].get('base') for found in by_key if key in found)
-        # What a run did not change is as in the base, if that is the same.
-        values = [
-            found[key].get('run') if key in found else base for found in by_key
-        ]
-        if any(value != values[0] for value in values):
-            shown = ['\u2013' if v is None else code(v) for v in values]
-            rows.append({'key': key, 'values': shown})
+    for key in dict.fromkeys(key for settings in flat for key in settings):
+        values = [settings.get(key) for settings in flat]
+        if all(value == values[0] for value in values):
+            continue
+        if all(isinstance(value, (list, tuple)) for value in values):
+            shown = [_own_items(value, values) for value in values]
+        else:
+            shown = [
+                [] if value is None else [code(value)] for value in values
+            ]
+        rows.append({'key': key, 'values': shown})
     return rows
+
+
+def _own_items(items: list, lists: list[list]) -> list[str]:
+    own = [
+        code(item)
+        for item in items[:MAX_ITEMS]
+        if not all(item in other[:MAX_ITEMS] for other in lists)
+    ]
+    # The same items in another order or number.
+    return own or [code(items)]
+
+
+def _flat(config: dict) -> dict[str, object]:
+    """Each setting by its dotted key; None counts as not set."""
+    found = {}
+    todo = [
+        (key, value, 0)
+        for key, value in config.items()
+        if key not in OF_EACH_RUN
+    ][::-1]
+    while todo:  # no recursion: a file may nest deeper than Python allows
+        key, value, depth = todo.pop()
+        if isinstance(value, dict) and value and depth < 8:
+            todo += [
+                (f'{key}.{name}', part, depth + 1)
+                for name, part in value.items()
+                if name not in FILLED_IN
+            ][::-1]
+        elif value is not None:
+            found[key] = value
+    return found

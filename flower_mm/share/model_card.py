@@ -7,8 +7,15 @@ from importlib import resources
 from pathlib import Path
 
 import flower_mm
-from flower_mm.report import words
+from flower_mm.report.formatting import (
+    NBSP,
+    best_metric,
+    duration,
+    one_decimal,
+)
 from flower_mm.report.html import clean
+from flower_mm.report.result_warnings import warnings_of
+from flower_mm.report.templating import environment
 from flower_mm.share.weights_licence import licence_of
 from flower_mm.user_modules import FLAG
 from flower_mm.weights.file_hash import sha256_of
@@ -64,20 +71,12 @@ def card(
         'millions': f'{model.parameters / 1e6:.1f}',
         'version': flower_mm.__version__,
         'result': result,
-        'measured_on': words.measured_on(facts['measured']),
-        # What follows the first line may name files of this machine.
-        'alarms': [lines[0] for lines in words.alarms(facts)],
-        'sentences': words.result_sentences(facts),
-        'per_class': facts['per_class'],
-        'confidence': words.calibration(facts['calibration'], result['top1'])[
-            :1
-        ],
-        'doubtful': words.handed_over(facts['handed_over'], result),
-        'pairs': words.pairs(facts['confused_pairs']),
+        'facts': facts,
+        'warnings': warnings_of(facts),
         'counts': data.get('counts') if same else None,
         'trained_on': run['photos']['train'],
         'dataset_sha256': run['dataset_sha256'],
-        'data': words.data(data, None)['sentences'] if same else [],
+        'data': data if same else None,
         'made': _made(run),
         'files': [
             {
@@ -124,10 +123,10 @@ def _made(run: dict) -> list[tuple[str, str]]:
         ('Seed', run['seed']),
         ('Epochs', done['epochs']),
         ('Best epoch, which this is', done['best_epoch']),
-        ('Chosen by', words.best_metric(run)),
+        ('Chosen by', best_metric(run)),
         ('Photos trained on', run['photos']['train']),
         ('Device', run['device']),
-        ('Time', words.duration(seconds) if seconds else None),
+        ('Time', duration(seconds) if seconds else None),
         ('Begun', run['started']),
         (
             'Versions',
@@ -141,25 +140,16 @@ def _made(run: dict) -> list[tuple[str, str]]:
 
 
 def _render(view: dict) -> str:
-    import jinja2
-
-    folder = resources.files(__package__)
-    environment = jinja2.Environment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {
+    template = (resources.files(__package__) / TEMPLATE).read_text('utf-8')
+    made = environment(autoescape=False, **{TEMPLATE: template})
+    made.filters |= {
         'md': escaped,
-        'one': words.one,
-        'number': lambda value: '' if value is None else words.one(value),
+        'number': lambda value: '' if value is None else one_decimal(value),
         'range': lambda pair: (
-            f'{words.one(pair[0])} to {words.one(pair[1])}' if pair else ''
+            f'{one_decimal(pair[0])} to {one_decimal(pair[1])}' if pair else ''
         ),
     }
-    template = (folder / TEMPLATE).read_text('utf-8')
-    text = environment.from_string(template).render(view)
-    text = text.replace(words.NBSP, ' ')
+    text = made.get_template(TEMPLATE).render(view).replace(NBSP, ' ')
     return re.sub(r'\n{3,}', '\n\n', text).rstrip() + '\n'
 
 

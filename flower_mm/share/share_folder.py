@@ -20,10 +20,10 @@ from flower_mm.inference.classifier import Classifier
 from flower_mm.layout import RunDir
 from flower_mm.lock import LOCK, only_run_in
 from flower_mm.report.evaluate import PREDICTIONS
+from flower_mm.report.formatting import one_decimal
 from flower_mm.report.report_data import FORMAT
 from flower_mm.report.report_files import write_report
 from flower_mm.report.run_folder import checked, read_json, read_run
-from flower_mm.report.words import one
 from flower_mm.share.example_photos import (
     Shareable,
     shareable,
@@ -190,7 +190,7 @@ def _onnx(part: Path, best: Path, data_root: str) -> list[tuple[Path, str]]:
     for path in filter(Path.is_file, found.files):
         what = ONNX[path.name]
         if path.name in found.accuracy:
-            right = one(found.accuracy[path.name])
+            right = one_decimal(found.accuracy[path.name])
             what += f'; {right} % of {found.photos} photos of val right'
         files.append((path, what))
     return files

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flower_mm.report.evaluate import Measured
-from flower_mm.report.html import Shown, report_page
+from flower_mm.report.confusion_table import rows_of_cells
+from flower_mm.report.evaluate import Evaluation
+from flower_mm.report.html import Photo, render_report
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.report_data import facts_of
+from flower_mm.report.report_data import report_of
 from flower_mm.report.run_folder import Run, read_run
 
 FLOWERS = ['daisy', 'dandelion', 'rose', 'sunflower', 'tulip']
@@ -38,6 +39,8 @@ HOW = {
     'equal': None,
     'dataset_changed': False,
 }
+# Elements whose text is in the golden file.
+PARAGRAPHS = {'h1', 'h2', 'h3', 'p', 'dt', 'dd', 'ins', 'del', 'summary'}
 VOID = {'meta', 'img', 'br', 'link', 'input', 'source', 'hr'}
 
 
@@ -72,13 +75,15 @@ def run(folder: Path, **record: object) -> Run:
 
 
 def page(made: Run, found: Predictions, how: dict = HOW) -> tuple[str, dict]:
-    """The report of these predictions, with grey photos, and its facts."""
-    facts = facts_of(made, Measured(found, how), None)
+    """report.html of these predictions with grey photos, and its figures."""
+    report = report_of(made, Evaluation(found, how), None)
     jpeg = io.BytesIO()
     Image.new('RGB', (60, 60), 'grey').save(jpeg, 'JPEG')
-    grey = Shown(jpeg.getvalue(), jpeg.getvalue())
-    photos = {row['photo']: grey for row in facts['wrong'] + facts['suspects']}
-    return report_page(facts, made, photos), facts
+    grey = Photo(*[jpeg.getvalue()] * 3)
+    photos = dict.fromkeys(found.photos, grey)
+    cells = rows_of_cells(found)
+    text = render_report(report, made, photos, cells, jpeg.getvalue())
+    return text, report
 
 
 class Page(HTMLParser):
@@ -88,12 +93,19 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict]] = []
         self.text, self.scripts, self._open = '', [], []
+        self.paragraphs: list[str] = []
+        self.pictures, self._section = 0, ''  # of the section on errors
         self.feed(text)
         self.close()
         assert not self._open
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == 'section':
+            self._section = dict(attrs)['id']
+        self.pictures += tag == 'img' and self._section == 'errors'
+        if tag in PARAGRAPHS:
+            self.paragraphs.append('')
         if tag not in VOID:
             self._open.append(tag)
 
@@ -108,6 +120,8 @@ class Page(HTMLParser):
             self.scripts.append(data)
         elif not self._open or self._open[-1] != 'style':
             self.text += data
+        if PARAGRAPHS & set(self._open) and 'template' not in self._open:
+            self.paragraphs[-1] += data.replace('\n', ' ')
 
     def all(self, tag: str) -> list[dict]:
         return [attrs for name, attrs in self.tags if name == tag]

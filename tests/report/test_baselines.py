@@ -1,9 +1,7 @@
 """The largest class and the solved head as what a model has to exceed."""
 
 import pytest
-from made_up import page, predictions, run
 
-from flower_mm.report import words
 from flower_mm.report.baselines import (
     below_largest_class,
     below_solved_head,
@@ -71,33 +69,6 @@ def test_nothing_to_note(top1, is_solved):
     assert below_solved_head(solved_head(validated(*top1), is_solved)) == ''
 
 
-def test_both_are_in_the_report(tmp_path):
-    made = run(tmp_path / 'a', head_first={'photos': 100})
-    made.scalars[:] = validated(90.0, 80.0)
-    text, facts = page(made, predictions(40, surety=0.0))
-    assert facts['solved_head']['top1'] == 90.0
-    assert facts['solved_head']['last_top1'] == 80.0
-    assert 'below the solved head' in text
-    assert 'not clearly better than always saying' in text
-
-
-@pytest.mark.parametrize(
-    ('noted', 'told'),
-    [
-        ('random', True),
-        ('random, as wanted', False),
-        ('random, small network', False),
-        ('pretrained', False),
-        (None, False),
-    ],
-)
-def test_random_weights_are_in_the_report(tmp_path, noted, told):
-    made = run(tmp_path / 'a', initial_weights=noted)
-    text, facts = page(made, predictions())
-    assert ('--weights FILE' in text) == told
-    assert facts['run']['initial_weights'] == noted
-
-
 @pytest.mark.parametrize(
     ('metric', 'score', 'name', 'value'),
     [
@@ -110,24 +81,3 @@ def test_random_weights_are_in_the_report(tmp_path, noted, told):
 def test_a_metric_is_named_as_what_it_is(metric, score, name, value):
     assert name_of(metric) == name
     assert value_of(metric, score) == value
-
-
-def test_the_metric_of_the_best_epoch_is_in_the_report(tmp_path):
-    result = {
-        'epochs': 5,
-        'max_epochs': 5,
-        'best_epoch': 3,
-        'best_top1': 88.0,
-        'best_metric': 'single-label/f1-score',
-        'best_score': 90.5,
-    }
-    made = run(tmp_path / 'a', result=result)
-    text, facts = page(made, predictions())
-    assert 'single-label/f1-score 90.50 %' in text
-    assert ('Best epoch', '3', 'of 5, by single-label/f1-score 90.50 %') in (
-        words.tiles(facts)
-    )
-    made.record['result'] = result | {'best_metric': 'accuracy/top1'}
-    assert ('Best epoch', '3', 'of 5') in words.tiles(
-        page(made, predictions())[1]
-    )

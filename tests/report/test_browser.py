@@ -11,8 +11,8 @@ import pytest
 from browser import Browser
 from made_up import HOW, NASTY, page, predictions, run
 
-from flower_mm.report.evaluate import Measured
-from flower_mm.report.html import comparison_page
+from flower_mm.report.evaluate import Evaluation
+from flower_mm.report.html import render_comparison
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.report_data import comparison_of
 
@@ -65,10 +65,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         bad.classes,
     )
     runs = [run(folder / 'runs' / name) for name in ('one', LONG)]
-    facts = comparison_of(runs, [Measured(bad, HOW), Measured(other, HOW)])
+    facts = comparison_of(runs, [Evaluation(bad, HOW), Evaluation(other, HOW)])
     found['compared'] = folder / 'compared.html'
     found['compared'].write_text(
-        comparison_page(facts, runs, {}), encoding='utf-8'
+        render_comparison(facts, runs, {}, [{'lr': LONG}, {'lr': 1}]),
+        encoding='utf-8',
     )
     return found
 
@@ -200,11 +201,11 @@ def test_the_table_sorts_by_keyboard(tab, pages, key):
     tab.press('Tab')
     tab.press('Tab')
     focus = 'document.activeElement.textContent'
-    assert tab.run(focus) == 'right'
+    assert tab.run(focus) == 'correct'
     tab.press(key)
     values = [float(v) for v in column(tab, 2)]
     assert values == sorted(values)
-    assert tab.run(focus) == 'right'
+    assert tab.run(focus) == 'correct'
 
 
 def test_without_scripts_all_is_there(tab, pages):
@@ -217,6 +218,56 @@ def test_without_scripts_all_is_there(tab, pages):
         tab.call('Emulation.setScriptExecutionDisabled', value=False)
     assert 'role="button"' not in text['outerHTML']
     assert text['outerHTML'].count('<section') == 12
+
+
+@pytest.mark.parametrize('width', [360, 1280])
+@pytest.mark.parametrize('name', ['two', 'long 60'])
+def test_a_cell_shows_its_photos(tab, pages, name, width):
+    tab.size(width, 800, mobile=width < 600)
+    tab.open(pages[name])
+    cell = 'td.wrong[data-photos]'
+    title = tab.run(f'document.querySelector({cell!r}).title')
+    tab.click(f'{cell} [role=button]')
+    is_open = 'document.querySelector("dialog").open'
+    assert tab.run(is_open)
+    assert tab.run('document.querySelector("dialog h3").textContent') == title
+    shown = '[...document.querySelectorAll("dialog img")]'
+    assert tab.run(f'{shown}.every(i => i.naturalWidth)')
+    count = int(tab.run(f'document.querySelector({cell!r}).textContent'))
+    assert tab.run(f'{shown}.length') == min(count, 8)
+    tab.click('dialog button')
+    assert not tab.run(is_open)
+    assert complaints(tab) == []
+
+
+@pytest.mark.parametrize('key', ['', 'Enter'])
+def test_a_photo_opens_larger(tab, pages, key):
+    tab.size(1280, 900)
+    tab.open(pages['two'])
+    width = 'document.querySelector("%s img").clientWidth'
+    before = tab.run(width.replace('%s', '#errors .zoom'))
+    if key:
+        tab.run('document.querySelector("#errors .zoom img").focus()')
+        tab.press(key)
+    else:
+        tab.click('#errors .zoom img')
+    assert tab.run(width.replace('%s', 'dialog')) > 2 * before
+    assert complaints(tab) == []
+
+
+def test_names_stay_in_view_while_a_large_matrix_scrolls(tab, pages):
+    tab.size(360, 800, mobile=True)
+    tab.open(pages['long 60'])
+    tab.run('document.querySelector("#confusion .tall").scrollTo(900, 900)')
+    box, head, name = (
+        tab.run(
+            f'(() => {{ const b = document.querySelector("#confusion {part}")'
+            '.getBoundingClientRect(); return [b.x, b.y]; })()'
+        )
+        for part in ('.tall', 'thead th', 'tbody th')
+    )
+    assert head[1] == pytest.approx(box[1], abs=3)
+    assert name[0] == pytest.approx(box[0], abs=3)
 
 
 def contrast(one: list[float], two: list[float]) -> float:
@@ -251,7 +302,7 @@ def test_text_stands_out_in_light_and_dark(tab, pages, scheme):
         text = colour(tab, selector, 'color')
         assert contrast(text, paper) >= 4.5, selector
     # Drawings take their colours from the page.
-    label = colour(tab, '#confidence svg text', 'fill')
+    label = colour(tab, '#calibration svg text', 'fill')
     assert contrast(label, paper) >= 4.5
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flower_mm.report.label_errors import suspects
+from flower_mm.report.label_errors import find_label_errors
 from flower_mm.report.predictions import Predictions
 
 
@@ -31,24 +31,24 @@ def test_planted_labels_come_first(classes, seed):
     planted = rng.choice(2000, 60, replace=False)
     labels = truth.copy()
     labels[planted] = (truth[planted] + 1) % classes
-    found = suspects(predicted(labels, truth, classes, rng))
-    first = [suspect.index for suspect in found[:60]]
+    found = find_label_errors(predicted(labels, truth, classes, rng))
+    first = [error.index for error in found[:60]]
     assert len(set(first) & set(planted)) >= 40
     assert len(set(first) - set(planted)) <= 2
     # Of those found, nearly all get their own class back.
     right = [truth[s.index] == s.suggested for s in found[:40]]
     assert np.mean(right) > 0.9
     assert all(s.given == labels[s.index] for s in found)
-    sureness = [s.sureness for s in found]
-    assert sureness == sorted(sureness, reverse=True)
-    assert 0 < min(sureness) <= max(sureness) <= 1
+    margins = [s.margin for s in found]
+    assert margins == sorted(margins, reverse=True)
+    assert 0 < min(margins) <= max(margins) <= 1
 
 
 @pytest.mark.parametrize('seed', range(5))
 def test_of_clean_labels_few_are_suspected(seed):
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 5, 2000)
-    found = suspects(predicted(truth, truth, 5, rng))
+    found = find_label_errors(predicted(truth, truth, 5, rng))
     assert len(found) <= 3  # where the model errs in some ninety
 
 
@@ -59,7 +59,7 @@ def test_a_class_the_model_is_never_sure_of_is_judged_by_its_own_measure():
     scores = np.concatenate([sure, unsure, [[0.3, 0.5, 0.2]]])
     labels = np.array([0] * 20 + [1] * 20 + [0])
     photos = [str(i) for i in range(41)]
-    found = suspects(
+    found = find_label_errors(
         Predictions(photos, labels, scores.astype(np.float32), list('abc'))
     )
     assert [(s.index, s.given, s.suggested) for s in found] == [(40, 0, 1)]
@@ -67,7 +67,7 @@ def test_a_class_the_model_is_never_sure_of_is_judged_by_its_own_measure():
 
 def test_a_class_without_photos_is_suggested_for_none():
     scores = np.array([[0.9, 0.1, 0], [0.1, 0.1, 0.8]], np.float32)
-    found = suspects(
+    found = find_label_errors(
         Predictions(['a', 'b'], np.array([0, 1]), scores, list('abc'))
     )
     assert found == []

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from flower_mm.report.learning_curves import (
     draw_confusion,
     draw_curves,
-    draw_rate,
+    draw_learning_rate,
     read_scalars,
 )
 
@@ -48,5 +48,5 @@ def test_there_is_no_half_epoch(count):
         for s in (5, 10)
     ]
     axis = Figure(figsize=(3.6, 2.5)).subplots()
-    draw_rate(axis, train, [])
+    draw_learning_rate(axis, train, [])
     assert all(tick == int(tick) for tick in axis.get_xticks())

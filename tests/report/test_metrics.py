@@ -232,7 +232,7 @@ def test_the_least_sure_are_handed_over():
     stated = np.array([0.9, 0.6, 0.8, 0.7, 0.95] * 4)
     scores = np.stack([stated, 1 - stated], axis=1)
     labels = np.where(stated < 0.75, 1, 0)  # wrong where unsure
-    made = confidence.handed_over(labels, scores)
+    made = confidence.selective_prediction(labels, scores)
     five, _, twenty = made['table']
     assert [row['photos'] for row in made['table']] == [1, 2, 4]
     assert five['top1_of_the_rest'] == pytest.approx(100 * 12 / 19)
@@ -246,7 +246,7 @@ def test_the_least_sure_are_handed_over():
 def test_no_row_hands_over_no_photo():
     for photos, rows in ((2, []), (4, [20]), (12, [5, 10, 20])):
         scores = np.full((photos, 2), 0.5)
-        made = confidence.handed_over(np.zeros(photos, int), scores)
+        made = confidence.selective_prediction(np.zeros(photos, int), scores)
         assert [row['share'] for row in made['table']] == rows
         assert all(row['photos'] for row in made['table'])
 
@@ -258,7 +258,10 @@ def test_no_row_hands_over_no_photo():
 def test_few_photos_or_few_mistakes_say_little(photos, wrong, little):
     scores = np.tile([0.9, 0.1], (photos, 1))
     labels = (np.arange(photos) < wrong).astype(int)
-    assert confidence.handed_over(labels, scores)['says_little'] is little
+    assert (
+        confidence.selective_prediction(labels, scores)['says_little']
+        is little
+    )
 
 
 def test_the_surest_mistakes_come_first():
@@ -332,7 +335,7 @@ def test_the_order_of_the_photos_changes_nothing(photos, seed):
 def test_a_confidence_that_is_always_the_same_sorts_out_nothing():
     labels = np.repeat([0, 1], [60, 40])
     scores = np.tile(np.float32([0.75, 0.25]), (100, 1))
-    handed = confidence.handed_over(labels, scores)
+    handed = confidence.selective_prediction(labels, scores)
     for row in handed['table']:
         assert row['top1_of_the_rest'] == pytest.approx(60)
         assert row['wrong_among_them'] == pytest.approx(0.4 * row['photos'])

@@ -21,11 +21,10 @@ from made_up import (
 )
 
 from flower_mm.prepare.summary import Report
-from flower_mm.report import run_folder, settings_diff, words
-from flower_mm.report.evaluate import Measured
-from flower_mm.report.html import comparison_page, matrix, report_page
+from flower_mm.report import run_folder, settings_diff
+from flower_mm.report.html import matrix
 from flower_mm.report.predictions import Predictions
-from flower_mm.report.report_data import comparison_of, facts_of
+from flower_mm.report.report_data import comparison_of
 
 
 def nasty() -> Predictions:

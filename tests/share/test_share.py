@@ -14,7 +14,7 @@ from PIL import Image
 
 from flower_mm import Classifier
 from flower_mm.errors import UserError
-from flower_mm.report.words import one
+from flower_mm.report.formatting import one_decimal
 from flower_mm.share import share_folder
 from flower_mm.share.model_card import Model, card
 from flower_mm.share.weights_licence import DEMO, licence_of
@@ -59,10 +59,11 @@ def test_the_card_has_the_figures_of_the_report(shared, facts):
     text = (shared / 'README.md').read_text('utf-8')
     result = facts['result']
     assert (
-        f'**{one(result["top1"])} % of {result["photos"]} validation' in text
+        f'**{one_decimal(result["top1"])} % of {result["photos"]} validation'
+        in text
     )
     low, high = result['top1_interval']
-    assert f'{one(low)} to {one(high)} %' in text
+    assert f'{one_decimal(low)} to {one_decimal(high)} %' in text
     for row in facts['per_class']:
         assert (
             f'| {row["class"]} | {row["photos"]} | {row["correct"]} |' in text
@@ -159,7 +160,7 @@ def test_another_best_pth_is_measured_anew(run, dataset, tmp_path):
     facts = json.loads((other / 'report.json').read_text('utf-8'))
     assert facts['result']['top1'] < 60
     text = (tmp_path / 'out' / 'README.md').read_text('utf-8')
-    assert f'**{one(facts["result"]["top1"])} % of' in text
+    assert f'**{one_decimal(facts["result"]["top1"])} % of' in text
 
 
 @pytest.mark.parametrize('left', [[], ['run.json', 'report.json']])

@@ -1,0 +1,161 @@
+"""The photos of a split: their labels, duplicates, and later changes."""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from flower_mm.datasets.annotations import (
+    OTHER_PHOTOS,
+    describe,
+    lists_sha256,
+    photos_folder,
+    prepare_command,
+    read_annotations,
+    read_classes,
+)
+from flower_mm.errors import UserError
+from flower_mm.report.predictions import Predictions
+from flower_mm.report.run_folder import Run
+from flower_mm.weights.file_hash import sha256_of
+
+
+class LabelledPhotos(NamedTuple):
+    photos: list[str]
+    labels: list[int]
+    classes: list[str]
+
+    def are_those_of(self, predictions: Predictions) -> bool:
+        return (
+            predictions.photos == self.photos
+            and predictions.labels.tolist() == self.labels
+            and predictions.classes == self.classes
+        )
+
+
+def photos_of_split(root: Path | None, split: str) -> LabelledPhotos:
+    """The photos of a split as the dataset lists them."""
+    if not root:
+        raise UserError(
+            'the dataset folder is unknown. Name it: --data-root FOLDER'
+        )
+    classes = read_classes(root)
+    if split == 'test' and not (root / 'test.txt').is_file():
+        raise UserError(
+            f'{root} has no test split: test.txt is missing.\nMake one, and '
+            'train again without its photos: '
+            f'{prepare_command(root, "--test 0.15")}'
+        )
+    folder = photos_folder(root, split).absolute()
+    photos = read_annotations(root / f'{split}.txt', folder, classes)
+    return LabelledPhotos(
+        [str(folder / photo.name) for photo in photos],
+        [photo.label for photo in photos],
+        classes,
+    )
+
+
+def photos_of_folds(root: Path | None) -> set[str]:
+    """The photos that were split into folds, as the dataset lists them.
+
+    predictions.csv may come from a stranger and name other files.
+    """
+    known = set()
+    for split in ('train', 'val'):
+        # Without the dataset the report has no photos.
+        with suppress(UserError):
+            known.update(photos_of_split(root, split).photos)
+    return known
+
+
+def files_sha256(photos: list[str]) -> str:
+    """One hash of the sizes and times of files, without reading them.
+
+    ctime shows replaced files whose mtime was kept (`cp -p`, unpacking). A
+    copied dataset has other times, so that its photos are predicted again.
+    """
+    digest = hashlib.sha256()
+    for photo in photos:
+        try:
+            stat = Path(photo).stat()
+            noted = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        except OSError:  # prediction reports the file
+            noted = None
+        digest.update(f'{noted}\n'.encode())
+    return digest.hexdigest()
+
+
+def count_replaced(root: Path, split: str, photos: list[str]) -> int:
+    """How many photos differ from what dataset.json lists by their names.
+
+    Photos that dataset.json does not list are ignored here.
+    """
+    files = describe(root).get('files')
+    noted = files.get(split) if isinstance(files, dict) else None
+    if not isinstance(noted, dict):
+        return 0
+    folder = photos_folder(root, split).absolute()
+    count = 0
+    for photo in photos:
+        sha256 = noted.get(Path(photo).relative_to(folder).as_posix())
+        if isinstance(sha256, str):
+            with suppress(OSError):  # prediction reports the file
+                count += sha256_of(Path(photo)) != sha256
+    return count
+
+
+def has_changed(run: Run, root: Path) -> bool:
+    """Whether today's held-out photos may have been used for training.
+
+    A run keeps a hash of its lists of photos, not the lists.
+    """
+    record = run.record
+    if any(
+        line.startswith(OTHER_PHOTOS)
+        for line in record['resumed_although'] or []
+    ):
+        return True
+    if record['lists_sha256']:
+        return record['lists_sha256'] != lists_sha256(root)
+    # A run of an earlier version has at most this hash.
+    noted = record['dataset_sha256']
+    return noted is not None and noted != describe(root).get('sha256')
+
+
+def near_duplicates(root: Path, predictions: Predictions) -> list | None:
+    """Groups of near-duplicates, as places in the predictions.
+
+    None where tools/prepare_dataset.py did not search for them.
+    """
+    try:
+        groups = describe(root).get('equal')
+    except (UserError, OSError):
+        return None
+    if not isinstance(groups, list):
+        return None
+    place = {}
+    for i, photo in enumerate(predictions.photos):
+        label = predictions.classes[predictions.labels[i]]
+        inside = photo.replace('\\', '/').rpartition(f'/{label}/')[2]
+        place[f'{label}/{inside}'] = i
+    found = []
+    for group in groups:
+        places = [
+            place[path]
+            for path in (group if isinstance(group, list) else [])
+            if isinstance(path, str) and path in place
+        ]
+        if len(places) > 1:
+            found.append(places)
+    return disjoint_groups(found, len(predictions.photos))
+
+
+def disjoint_groups(groups: object, photos: int) -> list[list[int]] | None:
+    """The groups, if each photo is in at most one of them."""
+    if not isinstance(groups, list):
+        return None
+    if not all(isinstance(group, list) for group in groups):
+        return None
+    places = [place for group in groups for place in group]
+    are_valid = all(type(i) is int and 0 <= i < photos for i in places)
+    return groups if are_valid and len(set(places)) == len(places) else None

@@ -1,0 +1,141 @@
+"""Reading the folder of a run, which may come from a stranger."""
+
+import json
+from pathlib import Path
+
+import pytest
+from made_up import HOW, Page, page, predictions, run
+
+from flower_mm.errors import UserError
+from flower_mm.prepare.summary import Report
+from flower_mm.report import run_folder
+from flower_mm.report.evaluate import Evaluation
+from flower_mm.report.html import render_comparison
+from flower_mm.report.report_data import comparison_of
+from flower_mm.report.run_folder import (
+    read_dataset_findings,
+    read_run,
+    validated,
+)
+
+
+@pytest.mark.parametrize(
+    ('text', 'key'),
+    [
+        ('[]', 'content'),
+        ('{', 'Expecting'),
+        ('7', 'content'),
+        ('[' * 100_000, 'recursion'),
+        ('{"photos": []}', 'photos'),
+        ('{"seed": 1.5}', 'seed'),
+        ('{"seed": "1"}', 'seed'),
+        ('{"seed": 1e999}', 'seed'),
+        (f'{{"seed": 1{"0" * 400}}}', 'seed'),
+        ('{"device": 5}', 'device'),
+        ('{"result": {"epochs": true}}', r'result\.epochs'),
+        ('{"result": {"best_top1": NaN}}', r'result\.best_top1'),
+        ('{"seconds": {"train": "x"}}', r'seconds\.train'),
+        ('{"changes": {"settings": [3]}}', r'changes\.settings'),
+        ('{"resumed_although": [3]}', 'resumed_although'),
+        ('{"versions": ' + '{"a":' * 90 + '1' + '}' * 91, 'versions'),
+        ('{"changes": {"settings": ' + '[' * 90 + ']' * 90 + '}}', 'settings'),
+        (
+            '{"changes": {"settings": [{"key": "x", "run": '
+            + '[' * 90 + ']' * 90 + '}]}}',
+            'nested',
+        ),
+    ],
+)  # fmt: skip
+def test_an_invalid_run_json_is_refused(tmp_path, text, key):
+    (tmp_path / 'run.json').write_text(text)
+    with pytest.raises(UserError, match=f'run.json is damaged: .*{key}'):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '{}',
+        '{"started": "yesterday", "command": "a \'b", "unknown": [1]}',
+        '{"seconds": {"train": 1, "validate": 0}, "resumed_at_epoch": 99}',
+        '{"seconds": {"train": 1e15, "validate": 1e15}, '
+        '"result": {"epochs": 3}, "photos": {"train": 9, "val": 9}}',
+        f'{{"data_root": "{"a" * 5000}", "started_in": "/"}}',
+        '{"versions": {"torch": NaN}, "went_back": [1, null], "changes": '
+        f'{{"settings": [{{"key": "x", "base": Infinity, "run": 1{"0" * 400}'
+        '}]}}',
+    ],
+)
+def test_any_valid_run_json_makes_pages(tmp_path, text):
+    (tmp_path / 'run.json').write_text(text)
+    made = read_run(tmp_path)
+    shown, report = page(made, predictions(30))
+    Page(shown)
+    json.dumps(report, allow_nan=False)
+    comparison = comparison_of(
+        [made, made], [Evaluation(predictions(30), HOW)] * 2
+    )
+    render_comparison(comparison, [made, made], {}, [None, None])
+
+
+def test_missing_values_are_none(tmp_path):
+    (tmp_path / 'run.json').write_text('{"photos": {"train": 3}}')
+    record = read_run(tmp_path).record
+    assert record.keys() == run_folder.RUN.keys()
+    assert record['photos'] == {'train': 3, 'val': None}
+    assert record['changes'] == {'bases': None, 'settings': None}
+    assert record['seed'] is record['resumed_although'] is None
+
+
+def test_a_schema_names_the_place_of_an_error():
+    schema = {'rows': [{'n': (int, float)}]}
+    assert validated({'rows': [{'n': 1, 'x': 2}]}, schema) == {
+        'rows': [{'n': 1}]
+    }
+    with pytest.raises(ValueError, match=r'rows\.n: expected int or float, g'):
+        validated({'rows': [{'n': 'x'}]}, schema)
+
+
+def test_folds_lie_inside_the_folder(tmp_path):
+    folds = [{'run': name, 'top1': 90.0} for name in ('../x', 'fold_1', '/')]
+    (tmp_path / 'folds.json').write_text(
+        json.dumps({'folds': [*folds, {'run': 'fold_2'}], 'data_root': 'data'})
+    )
+    (tmp_path / 'fold_1').mkdir()
+    made = read_run(tmp_path)
+    assert [fold.name for fold in made.folds] == ['fold_1']
+    assert made.record['data_root'] == 'data'
+
+
+def test_a_relative_dataset_starts_where_training_did(tmp_path, monkeypatch):
+    began, here = tmp_path / 'began', tmp_path / 'here'
+    (began / 'data').mkdir(parents=True)
+    here.mkdir()
+    monkeypatch.chdir(here)
+    made = run(tmp_path / 'a', data_root='data', started_in=str(began))
+    assert made.data_root == began / 'data'
+    (began / 'data').rmdir()
+    assert made.data_root == Path('data')
+
+
+def test_a_missing_dataset_differs_from_an_unprepared_one(tmp_path):
+    missing = read_dataset_findings(tmp_path / 'x')
+    assert not missing['prepared']
+    assert 'is missing' in missing['error']
+    assert read_dataset_findings(tmp_path) == {'prepared': False}
+
+
+def test_the_findings_of_prepare_are_read_from_its_report():
+    report = Report(
+        counts={'train': {'a': 1}},
+        duplicates=[['a/1.jpg', 'a/2.jpg'], ['b/1.jpg', 'b/2.jpg']],
+        conflicts=[['a/3.jpg', 'b/3.jpg']],
+        bad={'a/4.jpg': 'is no photo'},
+    )
+    parts = run_folder.sections(report.text())
+    assert run_folder.lines_of(parts, run_folder.DUPLICATES) == [
+        'a/1.jpg = a/2.jpg',
+        'b/1.jpg = b/2.jpg',
+    ]
+    conflicts = run_folder.lines_of(parts, run_folder.CONFLICTS)
+    assert conflicts == ['a/3.jpg = b/3.jpg']

@@ -27,6 +27,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'OPTIM_WRAPPER_CONSTRUCTORS', 'flower_mm.engine'
 )
 TRANSFORMS = _child('TRANSFORMS', 'flower_mm.datasets')
+VISBACKENDS = _child('VISBACKENDS', 'flower_mm.engine')
 
 globals().update(
     {

@@ -150,7 +150,7 @@ visualizer = dict(
     type='UniversalVisualizer',
     vis_backends=[
         dict(type='LocalVisBackend'),
-        dict(type='TensorboardVisBackend'),
+        dict(type='GroupedTensorboardVisBackend'),
     ],
 )
 log_level = 'INFO'

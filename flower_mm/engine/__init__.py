@@ -14,6 +14,7 @@ from flower_mm.engine.progress import ProgressHook
 from flower_mm.engine.record import RunRecordHook
 from flower_mm.engine.report import ReportHook
 from flower_mm.engine.runner import FlowerRunner
+from flower_mm.engine.tensorboard import GroupedTensorboardVisBackend
 
 __all__ = [
     'Bf16OptimWrapper',
@@ -25,6 +26,7 @@ __all__ = [
     'FewGroups',
     'FiniteHook',
     'FlowerRunner',
+    'GroupedTensorboardVisBackend',
     'HeadFirstHook',
     'PretrainedHook',
     'ProgressHook',

@@ -286,8 +286,9 @@ def _log_into(cfg: Config) -> None:
             backend.save_dir = str(folder)
             # The Runner writes the resolved config under this name as well.
             backend.config_save_file = Path(cfg.filename).name
-        elif name == 'TensorboardVisBackend':
-            backend.save_dir = str(folder / 'tensorboard')
+        elif name.endswith('TensorboardVisBackend'):
+            # TensorBoard shows the name of the last folder.
+            backend.save_dir = str(folder / 'tensorboard' / folder.name)
 
 
 def _command(args: argparse.Namespace, *more: str) -> str:

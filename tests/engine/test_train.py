@@ -46,14 +46,14 @@ def test_a_run_leaves_what_the_readme_says(plain_run, dataset):
         EventAccumulator,
     )
 
-    events = EventAccumulator(str(run / 'tensorboard'))
+    events = EventAccumulator(str(run / 'tensorboard' / run.name))
     events.Reload()
     for tag in (
-        'loss',
-        'lr',
-        'accuracy_top-1',
-        'accuracy/top1',
-        'cross_entropy',
+        'train/loss',
+        'train/lr',
+        'train/accuracy_top-1',
+        'val/accuracy/top1',
+        'val/cross_entropy',
     ):
         assert events.Scalars(tag), tag
     logged = [

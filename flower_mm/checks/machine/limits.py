@@ -19,6 +19,7 @@ from flower_mm.settings import walk
 # What writes a log elsewhere, and any one package that does it.
 BACKENDS = {
     'TensorboardVisBackend': ('tensorboard', 'tensorboardX'),
+    'GroupedTensorboardVisBackend': ('tensorboard', 'tensorboardX'),
     'WandbVisBackend': ('wandb',),
     'MLflowVisBackend': ('mlflow',),
     'ClearMLVisBackend': ('clearml',),

@@ -1,6 +1,7 @@
 """The report at the end of a training."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mmengine.config import Config
@@ -10,6 +11,7 @@ from mmengine.hooks import Hook
 from flower_mm.commands import command
 from flower_mm.errors import message_of
 from flower_mm.registry import HOOKS
+from flower_mm.report.train_batch import NAME, PHOTOS, write_train_batch
 from flower_mm.user_modules import import_flags
 
 
@@ -24,6 +26,22 @@ class ReportHook(Hook):
     comes_last = True  # when run.json has the result
     later = False
 
+    def before_train_iter(
+        self, runner, batch_idx: int, data_batch: object = None
+    ) -> None:
+        """Draw train_batch.jpg for the report, once per run."""
+        if runner.iter or not is_main_process():
+            return
+        # A batch of another form has no picture, and training goes on.
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            photos = [
+                photo.cpu().permute(1, 2, 0).numpy()
+                for photo in data_batch['inputs'][:PHOTOS]
+            ]
+            if _is_bgr(runner.cfg):
+                photos = [photo[..., ::-1] for photo in photos]
+            write_train_batch(photos, Path(runner.work_dir) / NAME)
+
     def after_train(self, runner) -> None:
         if is_main_process() and not self.later:
             self.write(runner)
@@ -31,6 +49,12 @@ class ReportHook(Hook):
     def write(self, runner) -> None:
         if runner.val_loop is not None:
             report(Path(runner.work_dir), runner.say, runner.cfg)
+
+
+def _is_bgr(cfg: Config) -> bool:
+    preprocessor = cfg.model.get('data_preprocessor')
+    preprocessor = preprocessor or cfg.get('data_preprocessor') or {}
+    return bool(preprocessor.get('to_rgb'))
 
 
 def report(

@@ -37,6 +37,7 @@ RUN_FILES = (
     'held_out.csv',
     'report.html',
     'report.json',
+    'train_batch.jpg',
     'fold_*',
     'folds*',
 )

@@ -10,6 +10,7 @@ from flower_mm.files import write_whole
 
 NAME = 'train_batch.jpg'
 COLUMNS, ROWS, SIDE = 8, 2, 112
+PHOTOS = COLUMNS * ROWS
 MAX_BYTES = 2_000_000
 
 
@@ -20,7 +21,7 @@ def write_train_batch(photos: list[np.ndarray], out: Path) -> None:
         photos: (height, width, 3) in RGB, uint8 or normalised.
         out: The JPEG file.
     """
-    photos = photos[: COLUMNS * ROWS]
+    photos = photos[:PHOTOS]
     rows = -(-len(photos) // COLUMNS)
     columns = min(len(photos), COLUMNS)
     sheet = Image.new('RGB', (columns * SIDE, rows * SIDE), 'white')

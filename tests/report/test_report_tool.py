@@ -167,7 +167,9 @@ def test_a_training_leaves_its_report(config, dataset, tmp_path):
     assert f'report       {folder / "report.html"}' in going.text
     assert figures(folder)['result']['photos'] == VAL
     assert codes(folder) == []
+    assert (folder / 'train_batch.jpg').is_file()
     shown = text_of(folder / 'report.html')
+    assert 'Training photos after augmentation' in shown
     assert 'tools/train.py' in shown
     assert 'optim_wrapper.optimizer.lr' in shown
 

@@ -10,9 +10,9 @@ be moved but not exchanged.
 
 import hashlib
 import os
-import shlex
 from pathlib import Path
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError, printable
 from flower_mm.layout import DatasetDir
 from flower_mm.links import read_file
@@ -64,9 +64,8 @@ def require_trust(root: Path, where: str | Path) -> None:
     place = printable(str(where), 500)
     raise UserError(
         f'the dataset {root} points to photos outside of it, {place}, and '
-        'was not prepared by this user.\nIf it may read them: python '
-        'tools/prepare_dataset.py --trust --out '
-        f'{shlex.quote(printable(str(root), 500))}'
+        'was not prepared by this user.\nIf it may read them: '
+        + command('prepare', '--trust', printable(str(root), 500))
     )
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError, printable
 from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
@@ -43,14 +44,16 @@ def require_dataset(root: Path) -> None:
 
 def prepare_command(root: Path, options: str = '') -> str:
     """The command that makes the dataset `root` anew, from its photos."""
-    tool = 'python tools/prepare_dataset.py PHOTOS --out'
-    options = options and f' {options}'
+    words = options.split()
     if (root / DatasetDir.RECORD).is_file():
-        return f'{tool} {root}{options} --overwrite'
+        return command(
+            'prepare', 'PHOTOS', '--out', root, *words, '--overwrite'
+        )
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return f'{tool} {root}{options}'
-    # The tool leaves alone what it has not made.
-    return f'{tool} NEW{options}, then --data-root NEW'
+        return command('prepare', 'PHOTOS', '--out', root, *words)
+    # `prepare` refuses to replace a folder that it did not make.
+    new = command('prepare', 'PHOTOS', '--out', 'NEW', *words)
+    return f'{new}, then --data-root NEW'
 
 
 def read_classes(root: Path) -> list[str]:
@@ -110,8 +113,7 @@ def describe(root: Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f'{path} cannot be read ({error}).\n'
-            f'See what is wrong: python tools/prepare_dataset.py --check '
-            f'--out {root}'
+            f'See what is wrong: {command("prepare", "--check", root)}'
         ) from error
     return found
 

@@ -9,6 +9,7 @@ import torch
 from mmengine.dataset import Compose
 from mmpretrain.datasets import BaseDataset
 
+from flower_mm.commands import command
 from flower_mm.datasets.annotations import (
     photos_folder,
     read_annotations,
@@ -219,9 +220,8 @@ class FlowerDataset(BaseDataset):
 
     @property
     def _advice(self) -> str:
-        return (
-            'See which photos are broken: python '
-            f'tools/prepare_dataset.py --check --out {self.data_root}'
+        return 'See which photos are broken: ' + command(
+            'prepare', '--check', self.data_root
         )
 
 

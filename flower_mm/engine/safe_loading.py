@@ -14,6 +14,7 @@ from pathlib import Path
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as theirs
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
@@ -23,7 +24,7 @@ def load_from_local(filename: str, map_location: object = None) -> dict:
     if '://' in str(filename):
         raise UserError(
             f'{filename} is not loaded; weights come, verified, through: '
-            'python tools/get_weights.py NAME'
+            + command('weights', 'NAME')
         )
     return read_checkpoint(Path(filename).expanduser())
 

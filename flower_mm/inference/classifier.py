@@ -36,7 +36,7 @@ READERS = min(4, os.cpu_count() or 1)
 NEEDED = (
     'Predicting takes best.pth of a training, which holds classes and config '
     'as well. From weights alone:\n'
-    'python tools/train.py CONFIG --data-root DATASET --weights FILE'
+    'flower-mm train CONFIG --data-root DATASET --weights FILE'
 )
 # A pipeline that draws does so from the process's generators.
 _DRAWING = threading.Lock()

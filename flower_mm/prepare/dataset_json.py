@@ -6,6 +6,7 @@ import re
 from pathlib import Path, PurePath
 from typing import IO
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.links import read_file
@@ -74,8 +75,7 @@ def load(folder: Path) -> dict:
         raise UserError(
             f'{folder} is not a prepared dataset: {DatasetDir.RECORD} is '
             'missing.\n'
-            'Make one with: python tools/prepare_dataset.py PHOTOS '
-            f'--out {folder}'
+            f'Make one: {command("prepare", "PHOTOS", "--out", folder)}'
         ) from None
     except (ValueError, OSError, RecursionError) as error:
         raise UserError(
@@ -89,8 +89,8 @@ def load(folder: Path) -> dict:
     if wrong:
         raise UserError(
             f'{folder / DatasetDir.RECORD} {wrong}.\nMake the dataset again '
-            'into another folder with: python tools/prepare_dataset.py '
-            'PHOTOS --out OTHER'
+            'into another folder: '
+            + command('prepare', 'PHOTOS', '--out', 'OTHER')
         )
     return dataset
 

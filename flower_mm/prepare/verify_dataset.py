@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+from flower_mm.commands import command
 from flower_mm.decoding import BadPhotoError, read_bytes
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
@@ -53,8 +54,8 @@ def check(folder: Path) -> None:
         print('\n'.join(first(wrong, 50)))
         raise UserError(
             f'{folder} is not what its {DatasetDir.RECORD} says: {len(wrong)} '
-            'faults (listed above).\nMake it again with: python '
-            f'tools/prepare_dataset.py PHOTOS --out {folder} --overwrite'
+            'faults (listed above).\nMake it again: '
+            + command('prepare', 'PHOTOS', '--out', folder, '--overwrite')
         )
     print(
         f'{folder} is what its {DatasetDir.RECORD} says: '

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flower_mm.commands import command
 from flower_mm.datasets.annotations import require_dataset
 from flower_mm.errors import UserError
 from flower_mm.report.evaluated_photos import (
@@ -100,7 +101,7 @@ def evaluate(
     except UserError as error:
         if data_root or not earlier:
             raise
-        reason = f'{error}\nThen: python tools/report.py {run.folder}'
+        reason = f'{error}\nThen: {command("report", run.folder)}'
         return Evaluation(earlier.predictions, earlier.origin, reason)
     # Before prediction, so that a change in the meantime is detected later.
     files = files_sha256(listed.photos)

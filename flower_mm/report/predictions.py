@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flower_mm.commands import command
 from flower_mm.csv_files import read_rows, write_row
 from flower_mm.errors import UserError, printable
 from flower_mm.files import replacing
@@ -72,8 +73,8 @@ def read_predictions(path: Path) -> Predictions:
             return _read(read_rows(file), path)
     except FileNotFoundError:
         raise UserError(
-            f'there is no {path}.\nMake it: python tools/test.py CONFIG '
-            f'CHECKPOINT --out {path}'
+            f'there is no {path}.\nMake it: '
+            + command('test', 'CONFIG', 'CHECKPOINT', '--out', path)
         ) from None
     except (OSError, csv.Error) as error:
         raise UserError(f'{path} cannot be read: {error}') from error

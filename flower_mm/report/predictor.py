@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from flower_mm.commands import command
 from flower_mm.console import progress
 from flower_mm.datasets.flower_dataset import read_photo
 from flower_mm.errors import UserError
@@ -72,8 +73,7 @@ class Predictor(TrainedModel):
         if not Path(photo).is_file():
             raise UserError(
                 f'{photo} is missing.\nRestore it, or list all missing '
-                'photos: python tools/prepare_dataset.py --check --out '
-                'DATASET'
+                'photos: ' + command('prepare', '--check', 'DATASET')
             )
         image = read_photo([self.first], {'img_path': photo})['img']
         return self.prepared(image, index)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from flower_mm.commands import command
 from flower_mm.datasets.annotations import lists_sha256
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.identity import FREE
@@ -169,7 +170,7 @@ def _settle(cfg: Config, config: str, args: argparse.Namespace) -> None:
         if not weights.is_file():
             raise UserError(
                 f'{config}: there are no weights {weights}: --weights FILE, '
-                'or a name that tools/get_weights.py lists'
+                f'or a name that {command("weights", "--list")} shows'
             )
 
 

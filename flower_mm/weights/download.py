@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.files import NO_ROOM, no_room, sync_folder
 from flower_mm.lock import open_unlinked, taken
@@ -92,7 +93,7 @@ def _nowhere(entry: Entry, folder: Path, accepted: bool) -> str:
     return (
         f'No home gave verified weights of {entry.name}. Unverified ones are '
         'still loaded as data, never executed:\n'
-        f'  python tools/get_weights.py {entry.name} --accept-unverified, or '
+        f'  {command("weights", entry.name, "--accept-unverified")}, or '
         f'put {by_hand}'
     )
 

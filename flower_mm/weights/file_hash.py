@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 
@@ -38,8 +39,8 @@ def recorded(path: Path) -> str:
         raise UserError(
             f'{note} should hold the sha256 of {path.name}, and does not. If '
             'you know where that file is from, delete the note and accept '
-            'it again with\n  python tools/get_weights.py NAME '
-            '--accept-unverified'
+            'it again with\n  '
+            + command('weights', 'NAME', '--accept-unverified')
         )
     return found[0]
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.weights import file_hash
 
@@ -111,7 +112,7 @@ def find(name: str, table: Path | None = None) -> Entry:
     hint = f'Did you mean {close[0]}? ' if close else ''
     raise UserError(
         f'No pretrained weights are called {name!r}. {hint}All names: '
-        'python tools/get_weights.py --list'
+        f'{command("weights", "--list")}'
     )
 
 
@@ -141,7 +142,7 @@ def require(name: str) -> Path:
         return path
     raise UserError(
         f'The weights of {name} are not here. Fetch them with\n'
-        f'  python tools/get_weights.py {name}\n'
+        f'  {command("weights", name)}\n'
         f'or put the file by hand at {path.absolute()}, or train without '
         'them: --from-scratch.'
     )
@@ -160,17 +161,17 @@ def check(entry: Entry, path: Path) -> str:
         raise UserError(
             f'{path} has changed since you accepted it: sha256 {digest}, '
             f'recorded was {recorded}. Move it away, then\n'
-            f'  python tools/get_weights.py {entry.name} --accept-unverified'
+            f'  {command("weights", entry.name, "--accept-unverified")}'
         )
     home = next(home for home in entry.homes if home.file == path.name)
     if home.sha256:
         raise UserError(
             f'{path} is not the file of that name: its sha256 is {digest}, '
             f'expected {home.sha256}. Move it away, then\n'
-            f'  python tools/get_weights.py {entry.name}'
+            f'  {command("weights", entry.name)}'
         )
     raise UserError(
         f'{path} cannot be verified: nobody has published its hash. If you '
         'know where it is from, record the one it has with\n'
-        f'  python tools/get_weights.py {entry.name} --accept-unverified'
+        f'  {command("weights", entry.name, "--accept-unverified")}'
     )

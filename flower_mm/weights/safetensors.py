@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import torch
 
+from flower_mm.commands import command
 from flower_mm.weights.unpickle import Refused
 
 KINDS = {
@@ -104,7 +105,8 @@ def _check(digest: str, noted: object) -> None:
     if noted is None:
         raise Refused(
             'is refused: it has no checksum, as files of flower_mm have. '
-            'Write it anew: python tools/export.py best.pth --to safetensors'
+            'Write it anew: '
+            + command('export', 'best.pth', '--to', 'safetensors')
         )
     if digest != noted:
         raise Refused(

@@ -26,7 +26,7 @@ def test_a_class_that_is_only_in_val(examine):
     assert found.level == STOP
     assert 'it cannot be learned' in found.what
     assert found.where.endswith('train.txt')
-    assert 'tools/prepare_dataset.py' in found.mend
+    assert 'prepare PHOTOS' in found.mend
 
 
 def test_a_name_in_classes_txt_that_nothing_is_of(examine):

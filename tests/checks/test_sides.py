@@ -50,7 +50,7 @@ def test_train_photos_in_val(examine, root):
     assert '2 of the 6 photos of val are in train' in found.what
     assert f'{root}/val/rose/001.jpg' in found.what
     assert found.where == str(root / 'val.txt')
-    assert 'tools/prepare_dataset.py' in found.mend
+    assert 'prepare PHOTOS' in found.mend
 
 
 def test_val_is_a_copy_of_train(examine, root):
@@ -84,7 +84,7 @@ def test_nobody_looked_for_duplicates(examine):
     found = examine().one('This dataset was made by hand')
     assert found.level == NOTE
     assert 'nobody has looked for nearly equal ones among 18' in found.what
-    assert 'tools/prepare_dataset.py' in found.mend
+    assert 'prepare PHOTOS' in found.mend
 
 
 def test_what_is_in_val_and_in_test(examine, root, tmp_path):

@@ -78,7 +78,7 @@ def test_a_wrong_line_is_named(root, line, said):
     with pytest.raises(UserError, match='1 problem') as error:
         read(root, line)
     assert said in str(error.value)
-    assert 'prepare_dataset.py' in str(error.value)
+    assert 'prepare PHOTOS' in str(error.value)
 
 
 def test_the_advice_is_what_the_tool_accepts(root):

@@ -82,7 +82,7 @@ def test_a_photo_that_is_gone_or_broken_is_named(best, tmp_path):
     broken.write_bytes(b'\xff\xd8no photo')
     with pytest.raises(UserError, match=r'gone\.jpg is missing') as error:
         predictor.predict([str(gone)], [0])
-    assert 'prepare_dataset.py --check' in str(error.value)
+    assert 'prepare --check' in str(error.value)
     with pytest.raises(UserError, match=r'broken\.jpg could not be loaded'):
         predictor.predict([str(broken)], [0])
 

@@ -226,7 +226,7 @@ def test_without_a_test_split_it_is_told_how_to_make_one(
         command = '--out NEW --test 0.15, then --data-root NEW'
     with pytest.raises(UserError, match=r'test\.txt is missing') as error:
         write_report(bare, root, 'test')
-    assert f'prepare_dataset.py PHOTOS {command}' in str(error.value)
+    assert f'prepare PHOTOS {command}' in str(error.value)
 
 
 def note(folder: Path, **values: object) -> None:

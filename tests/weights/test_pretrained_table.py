@@ -108,7 +108,7 @@ def test_missing_weights_say_what_to_do(tmp_path):
     with pytest.raises(UserError) as error:
         pretrained_table.require('resnet50')
     text = str(error.value)
-    assert 'python tools/get_weights.py resnet50\n' in text
+    assert 'weights resnet50\n' in text
     assert str(tmp_path / 'checkpoints' / 'resnet50-0676ba61.pth') in text
     assert '--from-scratch' in text
 

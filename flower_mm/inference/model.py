@@ -68,8 +68,8 @@ class TrainedModel:
         plain: bool = False,
     ) -> None:
         self.file = checkpoint
-        cfg = config or config_of(checkpoint)
         found = read_checkpoint(checkpoint)
+        cfg = config or config_of(checkpoint, found)
         self.meta = found['meta']
         self.classes = list(self.meta['dataset_meta']['classes'])
         kind = kind_of_device(device)

@@ -42,14 +42,20 @@ class NoConfigError(UserError):
     """The file holds weights, but not what predicting needs."""
 
 
-def config_of(path: str | Path) -> Config:
+def config_of(path: str | Path, checkpoint: dict | None = None) -> Config:
     """Return what predicting needs of the config in a file, checked.
 
     Parts that the user's own modules register are allowed where he has named
     the modules, see flower_mm.user_modules.
+
+    Args:
+        path: The file.
+        checkpoint: What it holds, where it has been read already.
     """
     path = Path(path)
-    meta = read_checkpoint(path).get('meta', {})
+    if checkpoint is None:
+        checkpoint = read_checkpoint(path)
+    meta = checkpoint.get('meta', {})
     config = meta.get('cfg')
     classes = (meta.get('dataset_meta') or {}).get('classes')
     if not isinstance(config, dict) or not classes:

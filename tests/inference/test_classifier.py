@@ -49,6 +49,18 @@ def changed(best: Path, path: Path, change) -> Path:
     return path
 
 
+def test_config_and_weights_come_from_one_reading(best, monkeypatch):
+    """In between another file could take its place."""
+    readings = []
+    for module in ('deploy.model', 'weights.config'):
+        monkeypatch.setattr(
+            f'flower_mm.{module}.read_checkpoint',
+            lambda path: readings.append(path) or read_checkpoint(path),
+        )
+    Classifier(best)
+    assert readings == [best]
+
+
 def test_one_photo_in_each_form_is_the_same(classifier, files, tmp_path):
     path = tmp_path / 'photo.png'
     image = Image.open(files[0]).convert('RGB')

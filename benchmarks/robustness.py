@@ -3,9 +3,9 @@
 python -m benchmarks.robustness
 
 About an hour: a hundred kills of training runs, every hostile file at every
-door, thousands of inputs for each reader; `--only` takes one of these parts.
-The counts go to results/robustness.csv; what fails is shown and counted as not
-survived.
+door, thousands of inputs for each reader; `--only` takes one of these parts,
+or one file of tests/fuzz. The counts of each go to results/robustness.csv;
+what fails is shown and counted as not survived.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.record import record
@@ -23,6 +25,7 @@ from benchmarks.record import record
 ROOT = Path(__file__).parents[1]
 COMMAND = 'python -m benchmarks.robustness'
 PARTS = ('kills', 'hostile', 'fuzz')
+FUZZERS = sorted(file.stem for file in ROOT.glob('tests/fuzz/test_*.py'))
 HOSTILE_INPUT = {
     'hostile files at every door': 'tests/test_hostile.py',
     'hostile configs in best.pth at every door': (
@@ -34,30 +37,65 @@ HOSTILE_INPUT = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--only', choices=PARTS, help='one part of it')
+    parser.add_argument(
+        '--only', choices=[*PARTS, *FUZZERS], help='one part of it'
+    )
     only = parser.parse_args().only
     parts = [only] if only else PARTS
-    code, rows = 0, []
+    code = 0
     if 'kills' in parts:
         kills = ['-m', 'benchmarks.kill_anywhere', '--kills', '100']
         code = subprocess.run([sys.executable, *kills], cwd=ROOT).returncode
     if 'hostile' in parts:
-        rows += [
-            _row(what, tests, {}) for what, tests in HOSTILE_INPUT.items()
-        ]
-    if 'fuzz' in parts:
-        with tempfile.TemporaryDirectory() as folder:
-            rows += _fuzz(Path(folder) / 'counts.json')
+        for what, tests in HOSTILE_INPUT.items():
+            code |= _record([_tests(what, tests)])
+    for fuzzer in FUZZERS if 'fuzz' in parts else parts:
+        if fuzzer in FUZZERS:
+            with tempfile.TemporaryDirectory() as folder:
+                code |= _record(_fuzz(fuzzer, Path(folder)))
+    return code
+
+
+def _record(rows: list[dict]) -> bool:
+    """Write and show rows; whether one is of inputs that failed."""
     for row in rows:
         print(f'{row["what"]}: {row["survived"]} of {row["tried"]}')
-    if rows:
-        print(record('robustness', rows, key=('what',)))
-    return code or any(row['survived'] != row['tried'] for row in rows)
+    print(record('robustness', rows, key=('what',)))
+    return any(row['survived'] != row['tried'] for row in rows)
 
 
-def _fuzz(counts: Path) -> list[dict]:
-    env = {'FLOWER_MM_FUZZ': 'long', 'FLOWER_MM_FUZZ_COUNTS': str(counts)}
-    whole = _row('fuzzing, properties', 'tests/fuzz', env)
+def _fuzz(fuzzer: str, folder: Path) -> list[dict]:
+    """Run a file of tests/fuzz, on each core a part of its tests."""
+    start, cores = time.monotonic(), os.cpu_count()
+    tests = f'tests/fuzz/{fuzzer}.py'
+    files = [
+        (folder / f'{core}.xml', folder / f'{core}.json')
+        for core in range(cores)
+    ]
+    processes = [
+        _start(
+            tests,
+            report,
+            FLOWER_MM_FUZZ='long',
+            FLOWER_MM_FUZZ_COUNTS=str(counts),
+            FLOWER_MM_FUZZ_PART=f'{core}/{cores}',
+        )
+        for core, (report, counts) in enumerate(files)
+    ]
+    for process in processes:
+        process.wait()
+    numbers = [_numbers(report) for report, _ in files]
+    kind = fuzzer.removeprefix('test_fuzz_')
+    whole = _row(
+        f'fuzzing, properties of {kind}',
+        tests,
+        map(sum, zip(*numbers, strict=True)),
+        start,
+    )
+    tried = sum(
+        (Counter(json.loads(counts.read_text())) for _, counts in files),
+        Counter(),
+    )
     # An input that fails ends its property: then no count is of survivors.
     passed = whole['survived'] == whole['tried']
     return [
@@ -66,33 +104,47 @@ def _fuzz(counts: Path) -> list[dict]:
             whole
             | {
                 'what': f'fuzzing, inputs of {reader}',
-                'tried': tried,
-                'survived': tried if passed else '',
+                'tried': count,
+                'survived': count if passed else '',
                 'seconds': '',
             }
-            for reader, tried in json.loads(counts.read_text()).items()
+            for reader, count in sorted(tried.items())
         ),
     ]
 
 
-def _row(what: str, tests: str, env: dict[str, str]) -> dict:
+def _tests(what: str, tests: str) -> dict:
     """Run tests, the slow ones too; count those that passed."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / 'report.xml'
-        subprocess.run(
-            [
-                *(sys.executable, '-m', 'pytest', '-m', '', '-q', tests),
-                f'--junitxml={report}',
-            ],
-            cwd=ROOT,
-            env=os.environ | {'OMP_NUM_THREADS': '1'} | env,
-        )
-        suite = ET.parse(report).getroot().find('testsuite')
-    tried, bad = (
-        sum(int(suite.get(name)) for name in names)
-        for names in (('tests',), ('failures', 'errors', 'skipped'))
+        _start(tests, report).wait()
+        return _row(what, tests, _numbers(report), start)
+
+
+def _start(tests: str, report: Path, **env: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [
+            *(sys.executable, '-m', 'pytest', '-m', '', '-q', tests),
+            f'--junitxml={report}',
+        ],
+        cwd=ROOT,
+        env=os.environ | {'OMP_NUM_THREADS': '1'} | env,
     )
+
+
+def _numbers(report: Path) -> tuple[int, int]:
+    """How many tests there were, and how many did not pass."""
+    suite = ET.parse(report).getroot().find('testsuite')
+    tried, *bad = (
+        int(suite.get(name))
+        for name in ('tests', 'failures', 'errors', 'skipped')
+    )
+    return tried, sum(bad)
+
+
+def _row(what: str, tests: str, numbers: Iterable[int], start: float) -> dict:
+    tried, bad = numbers
     return {
         'what': what,
         'tried': tried,

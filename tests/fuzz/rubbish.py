@@ -18,7 +18,8 @@ from flower_mm.errors import UserError
 COUNTS = Counter()  # inputs tried, by reader
 LONGEST_TEXT = 5000  # characters of an error
 MEMORY = 1 << 30  # bytes that a reader may ask for
-SECONDS = 20  # after which it hangs
+SECONDS = 20  # of computing, after which it hangs
+WAITING = 120  # seconds, which a busy machine may need for them
 # What an error must not print: it would steer the terminal.
 STEERING = re.compile('[\0-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
 
@@ -79,15 +80,23 @@ def _bounded() -> Iterator[None]:
     pages = int(size.read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     most = pages * resource.getpagesize() + MEMORY
-    alarm = signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(SECONDS)
+    before_signals = {
+        kind: signal.signal(kind, hangs)
+        for kind in (signal.SIGPROF, signal.SIGALRM)
+    }
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAITING)
     resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
     try:
         yield
+    except Hangs:  # as an Exception, of which hypothesis shows the input
+        raise AssertionError(f'more than {SECONDS} s of computing') from None
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, alarm)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for kind, handler in before_signals.items():
+            signal.signal(kind, handler)
 
 
 # --- texts -------------------------------------------------------------------

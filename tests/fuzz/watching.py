@@ -1,4 +1,9 @@
-"""What Python's audit events tell of: files, sockets, programs, imports."""
+"""Reports files, sockets, programs and imports that code must not touch.
+
+Python's audit events name them, except for one: `importlib.import_module`
+raises the event `import` for no module. A finder in front of all others sees
+those.
+"""
 
 import site
 import sys
@@ -24,9 +29,11 @@ IMPORTS = (
 )
 # Events of which any is one too many.
 FORBIDDEN = (
-    *('ctypes.dlopen', 'ftplib.', 'http.', 'os.exec', 'os.fork', 'os.link'),
-    *('os.mkdir', 'os.posix_spawn', 'os.remove', 'os.rename', 'os.rmdir'),
+    *('ctypes.dlopen', 'ftplib.', 'glob.', 'http.', 'os.chdir', 'os.chmod'),
+    *('os.chown', 'os.exec', 'os.fork', 'os.kill', 'os.link', 'os.mkdir'),
+    *('os.posix_spawn', 'os.putenv', 'os.remove', 'os.rename', 'os.rmdir'),
     *('os.spawn', 'os.startfile', 'os.symlink', 'os.system', 'os.truncate'),
+    *('os.unsetenv', 'os.utime'),
     *('pickle.find_class', 'pty.spawn', 'shutil.', 'socket.', 'sqlite3.'),
     *('subprocess.', 'tempfile.', 'urllib.', 'webbrowser.'),
 )
@@ -40,16 +47,48 @@ class NotAllowedError(BaseException):
     """Ends the call, and is not taken for a fault of the input."""
 
 
+class _RefusingFinder:
+    """Refuses modules that are neither loaded nor allowed."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if _allowed is not None and not _may_import(name):
+            _refuse('import', (name,))
+
+
+_finder = _RefusingFinder()
+
+
 @contextmanager
 def watched(*files: Path) -> Iterator[None]:
-    """Let nothing be read but these files, and nothing else be done."""
+    """Allow reading these files and nothing else.
+
+    Raises:
+        AssertionError: Something else happened; it was stopped.
+    """
     global _allowed
+    seen.clear()
+    sys.meta_path.insert(0, _finder)
     _allowed = tuple(map(str, files))
     try:
         yield
+    except NotAllowedError:
+        pass  # it is in `seen`
     finally:
         _allowed = None
+        sys.meta_path.remove(_finder)
     assert not seen, seen
+
+
+def _may_import(name: str) -> bool:
+    return name.partition('.')[0] in IMPORTS or (
+        name in sys.stdlib_module_names and name != 'antigravity'
+    )
+
+
+def _refuse(event: str, args: tuple) -> None:
+    seen.append(f'{event} {args!r:.200}')
+    raise NotAllowedError(seen[-1])
 
 
 def _is_allowed(event: str, args: tuple) -> bool:
@@ -62,9 +101,7 @@ def _is_allowed(event: str, args: tuple) -> bool:
         library = str(Path(path)).startswith(LIBRARIES)
         return reading and (path in _allowed or library)
     if event == 'import':
-        return args[0].partition('.')[0] in IMPORTS or (
-            args[0] in sys.stdlib_module_names and args[0] != 'antigravity'
-        )
+        return _may_import(args[0])
     if event == 'exec':
         code = args[0]
         return (
@@ -78,8 +115,7 @@ def _is_allowed(event: str, args: tuple) -> bool:
 
 def _hook(event: str, args: tuple) -> None:
     if _allowed is not None and not _is_allowed(event, args):
-        seen.append(f'{event} {args!r:.200}')
-        raise NotAllowedError(seen[-1])
+        _refuse(event, args)
 
 
 sys.addaudithook(_hook)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
 
-from flower_mm.engine.pretrained import find_weights
+from flower_mm.engine.hooks.pretrained import find_weights
 from flower_mm.errors import UserError
 from flower_mm.weights.file_hash import sha256_of
 

@@ -292,7 +292,7 @@ def epochs(file: str, count: int) -> None:
         from mmpretrain.models import ClsDataPreprocessor
         from torch.utils.data import DataLoader, dataloader
 
-        from flower_mm.engine import EitherWeightsValLoop, FlowerRunner
+        from flower_mm.engine import EMAValLoop, FlowerRunner
 
     clock, found = Clock(), []
     for owner, method, name in (
@@ -306,7 +306,7 @@ def epochs(file: str, count: int) -> None:
         (dataloader._BaseDataLoaderIter, '__next__', 'waiting for photos'),
         (Evaluator, 'process', 'metrics'),
         (Evaluator, 'evaluate', 'metrics'),
-        (EitherWeightsValLoop, 'run', 'validation'),
+        (EMAValLoop, 'run', 'validation'),
     ):
         clock.watch(owner, method, name)
     register, call = FlowerRunner.register_hooks, FlowerRunner.call_hook

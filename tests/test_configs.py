@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS
 
 from flower_mm.checks.building.assemble import assemble
 from flower_mm.engine import FlowerRunner
-from flower_mm.engine.head_first import last_layer
+from flower_mm.engine.hooks.head_first import last_layer
 from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.pretrained_table import read_table
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.kill_anywhere.bench import Bench, steps
 from benchmarks.kill_anywhere.same import differences
-from flower_mm.engine.checkpoint import checkpoints, number_of
+from flower_mm.engine.checkpoint_state import checkpoints, number_of
 from flower_mm.errors import UserError
 from flower_mm.weights.read_checkpoint import read_checkpoint
 

@@ -75,11 +75,11 @@ test_evaluator = val_evaluator
 
 # --- schedule ---------------------------------------------------------------
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
-val_cfg = dict(type='EitherWeightsValLoop')
+val_cfg = dict(type='EMAValLoop')
 test_cfg = dict()
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='FewGroups',
+    constructor='MergedGroupsConstructor',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
     # Weight decay pulls scales and shifts to zero for nothing.
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
@@ -124,9 +124,9 @@ default_hooks = dict(
         update_buffers=True,
     ),
     # Two, so that one is left when a disk spoils the other.
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    # Stops at a loss that is no number; --retry-nan goes back instead.
-    finite=dict(type='FiniteHook'),
+    checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
+    # Stops at a loss that is NaN or Inf; --retry-nan goes back instead.
+    finite=dict(type='FiniteLossHook'),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),
     report=dict(type='ReportHook'),

@@ -7,8 +7,8 @@ from mmengine.config import ConfigDict
 
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, note, stop, warn
-from flower_mm.engine.checkpoint import checkpoints
-from flower_mm.engine.pretrained import find_weights, initial_weights
+from flower_mm.engine.checkpoint_state import checkpoints
+from flower_mm.engine.hooks.pretrained import find_weights, initial_weights
 from flower_mm.engine.resume import read_run
 from flower_mm.errors import UserError
 from flower_mm.report.result_warnings import RANDOM

@@ -1,33 +1,35 @@
-"""What drives a run: importing this registers it all."""
+"""Train and test: importing this registers the engine's parts in MMEngine."""
 
-from flower_mm.engine.amp import Bf16OptimWrapper
-from flower_mm.engine.broken import BrokenPhotosHook
-from flower_mm.engine.checkpoint import CheckpointHook
-from flower_mm.engine.draws import EpochSeedHook
-from flower_mm.engine.ema import EitherWeightsValLoop
-from flower_mm.engine.groups import FewGroups
-from flower_mm.engine.head_first import HeadFirstHook
+from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from flower_mm.engine.hooks.broken_photos import BrokenPhotosHook
+from flower_mm.engine.hooks.epoch_seed import EpochSeedHook
+from flower_mm.engine.hooks.finite_loss import FiniteLossHook
+from flower_mm.engine.hooks.head_first import HeadFirstHook
+from flower_mm.engine.hooks.pretrained import PretrainedHook
+from flower_mm.engine.hooks.progress import ProgressHook
+from flower_mm.engine.hooks.report import ReportHook
+from flower_mm.engine.hooks.run_record import RunRecordHook
 from flower_mm.engine.metrics import CrossEntropy
-from flower_mm.engine.numbers import FiniteHook
-from flower_mm.engine.pretrained import PretrainedHook
-from flower_mm.engine.progress import ProgressHook
-from flower_mm.engine.record import RunRecordHook
-from flower_mm.engine.report import ReportHook
+from flower_mm.engine.optim_wrappers import (
+    Bf16OptimWrapper,
+    MergedGroupsConstructor,
+)
 from flower_mm.engine.runner import FlowerRunner
 from flower_mm.engine.tensorboard import GroupedTensorboardVisBackend
+from flower_mm.engine.validation_loop import EMAValLoop
 
 __all__ = [
+    'AtomicCheckpointHook',
     'Bf16OptimWrapper',
     'BrokenPhotosHook',
-    'CheckpointHook',
     'CrossEntropy',
-    'EitherWeightsValLoop',
+    'EMAValLoop',
     'EpochSeedHook',
-    'FewGroups',
-    'FiniteHook',
+    'FiniteLossHook',
     'FlowerRunner',
     'GroupedTensorboardVisBackend',
     'HeadFirstHook',
+    'MergedGroupsConstructor',
     'PretrainedHook',
     'ProgressHook',
     'ReportHook',

@@ -28,11 +28,11 @@ from flower_mm.datasets.annotations import (
     read_annotations,
     read_classes,
 )
-from flower_mm.engine.checkpoint import checkpoints
-from flower_mm.engine.identity import differences, identity, require_same
-from flower_mm.engine.report import report
+from flower_mm.engine.checkpoint_state import checkpoints
+from flower_mm.engine.hooks.report import report
 from flower_mm.engine.resume import read_run
-from flower_mm.engine.start import RUN_FILES, set_aside
+from flower_mm.engine.run_identity import differences, identity, require_same
+from flower_mm.engine.run_start import RUN_FILES, set_aside
 from flower_mm.engine.train import configure, train
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep

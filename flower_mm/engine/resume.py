@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.runner import Runner
 
-from flower_mm.engine.checkpoint import checkpoints
-from flower_mm.engine.resume_check import check_stored
+from flower_mm.engine.checkpoint_state import checkpoints
+from flower_mm.engine.checkpoint_validation import check_stored
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.models.structure import unwrapped

@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader
 
 from flower_mm.allocator import begin_lean
 from flower_mm.datasets.load_photo import use_decoder
-from flower_mm.engine.ema import averages
-from flower_mm.engine.resume import fast_forward, fit
-from flower_mm.engine.resume_check import (
+from flower_mm.engine.checkpoint_validation import (
     StateError,
     check_optimizer_state,
     check_states,
 )
+from flower_mm.engine.resume import fast_forward, fit
+from flower_mm.engine.validation_loop import averages
 from flower_mm.errors import UserError
 from flower_mm.models.float32_head import classify_in_float32
 from flower_mm.models.memory_format import use_channels_last

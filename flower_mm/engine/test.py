@@ -16,7 +16,7 @@ from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
-from flower_mm.engine.checkpoint_config import differences
+from flower_mm.engine.config_differences import differences
 from flower_mm.engine.distributed import leave_group, use_device
 from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError

@@ -11,17 +11,17 @@ from mmengine.runner import BaseLoop
 
 from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
-from flower_mm.engine.checkpoint import checkpoints, number_of
+from flower_mm.engine.checkpoint_state import checkpoints, number_of
 from flower_mm.engine.distributed import is_first, leave_group, use_device
-from flower_mm.engine.numbers import NotFiniteError
+from flower_mm.engine.hooks.finite_loss import NotFiniteError
+from flower_mm.engine.hooks.progress import ProgressHook
+from flower_mm.engine.hooks.report import ReportHook
+from flower_mm.engine.hooks.run_record import RunRecordHook
+from flower_mm.engine.nan_retry import train_to_the_end
 from flower_mm.engine.precision import choose_precision, use_bfloat16
-from flower_mm.engine.progress import ProgressHook
-from flower_mm.engine.record import RunRecordHook
-from flower_mm.engine.report import ReportHook
-from flower_mm.engine.retreat import train_to_the_end
+from flower_mm.engine.run_start import choose_start
+from flower_mm.engine.run_summary import print_summary
 from flower_mm.engine.runner import FlowerRunner
-from flower_mm.engine.start import choose_start
-from flower_mm.engine.summary import print_summary
 from flower_mm.errors import UserError, message_of
 from flower_mm.exit_codes import Terminated, interrupted, let_children_end
 from flower_mm.files import sweep

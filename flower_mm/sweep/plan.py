@@ -14,8 +14,8 @@ from mmengine.config import Config
 from flower_mm.commands import command
 from flower_mm.datasets.annotations import lists_sha256
 from flower_mm.engine.distributed import use_device
-from flower_mm.engine.identity import FREE
-from flower_mm.engine.pretrained import find_weights
+from flower_mm.engine.hooks.pretrained import find_weights
+from flower_mm.engine.run_identity import FREE
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
 from flower_mm.settings import data_root, read_config, require_epochs

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.exit_codes import OURS, YOURS, interrupted
 from flower_mm.layout import RunDir
 from flower_mm.lock import only_run_in

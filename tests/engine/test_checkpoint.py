@@ -3,7 +3,7 @@
 import torch
 from helpers import tool
 
-from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.weights.best_checkpoint import plain, write_best
 
 

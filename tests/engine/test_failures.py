@@ -413,12 +413,12 @@ def test_full_memory_says_which_batch_and_what_helps(start, tmp_path):
 FULL_GPU = """
 import torch
 from types import SimpleNamespace
-from flower_mm.engine.numbers import FiniteHook
+from flower_mm.engine.hooks.finite_loss import FiniteLossHook
 torch.cuda.get_device_properties = (
     lambda: SimpleNamespace(total_memory=8 * 2**30))
 def full(self, runner, batch_idx, **_):
     raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')
-FiniteHook.after_train_iter = full
+FiniteLossHook.after_train_iter = full
 """
 
 

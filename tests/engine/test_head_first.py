@@ -20,7 +20,7 @@ default_hooks = dict(head_first=dict(type='HeadFirstHook'))
 # Kills the run when the head is fitted.
 DIE = """
 import os, signal
-from flower_mm.engine import head_first
+from flower_mm.engine.hooks import head_first
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 head_first.fit = die
@@ -28,7 +28,7 @@ head_first.fit = die
 # Kills the run when the first epoch begins.
 DIE_LATER = """
 import os, signal
-from flower_mm.engine.draws import EpochSeedHook
+from flower_mm.engine.hooks.epoch_seed import EpochSeedHook
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 EpochSeedHook.before_train_epoch = die

@@ -11,10 +11,11 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from flower_mm.cli.arguments import config_options
-from flower_mm.engine.checkpoint import CheckpointHook
-from flower_mm.engine.criterion import METRIC, Criterion, criteria
+from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from flower_mm.engine.metrics import Criterion, criteria
 from flower_mm.engine.precision import choose_precision, keep_precision
 from flower_mm.errors import UserError
+from flower_mm.weights.best_checkpoint import TOP1
 
 F1 = 'single-label/f1-score'
 USUAL_KEYS = """
@@ -118,14 +119,14 @@ def test_several_metrics_have_a_best_file_each(config, dataset, tmp_path):
     run = tmp_path / 'run'
     more = BOTH_METRICS + (
         'default_hooks = dict(checkpoint=dict('
-        f"save_best=['{F1}', '{METRIC}'], max_keep_ckpts=-1))\n"
+        f"save_best=['{F1}', '{TOP1}'], max_keep_ckpts=-1))\n"
     )
     assert train(config, dataset, run, more)[0] == 0
     hub = torch.load(run / 'epoch_2.pth', weights_only=True)['message_hub']
     noted = hub['runtime_info']
     for name, metric, end in (
         ('best.pth', F1, ''),
-        ('best_accuracy_top1.pth', METRIC, f'_{METRIC}'),
+        ('best_accuracy_top1.pth', TOP1, f'_{TOP1}'),
     ):
         meta = torch.load(run / name, weights_only=True)['meta']
         assert meta['metrics'][metric] == noted[f'best_score{end}']
@@ -189,13 +190,13 @@ def test_another_script_builds_the_runner(config, dataset, tmp_path):
     assert (tmp_path / 'run' / 'best.pth').is_file()
 
 
-# --- settings of CheckpointHook ----------------------------------------------
+# --- settings of the checkpoint hook -----------------------------------------
 
 
 @pytest.mark.parametrize(
     ('settings', 'expected'),
     [
-        ({'save_best': METRIC}, [(METRIC, False)]),
+        ({'save_best': TOP1}, [(TOP1, False)]),
         ({'save_best': 'cross_entropy'}, [('cross_entropy', True)]),
         ({'save_best': 'my/loss'}, [('my/loss', True)]),
         ({'save_best': 'my/loss', 'rule': 'greater'}, [('my/loss', False)]),
@@ -249,10 +250,10 @@ def test_metrics_and_their_directions(settings, expected):
 )
 def test_invalid_settings_name_themselves_and_what_fixes_them(settings):
     with pytest.raises(UserError, match=list(settings)[-1]) as refused:
-        CheckpointHook(**settings)
+        AtomicCheckpointHook(**settings)
     command = str(refused.value).splitlines()[-1]
     options = config_options(command.split()[1:])
-    CheckpointHook(
+    AtomicCheckpointHook(
         **settings
         | {
             key.removeprefix('default_hooks.checkpoint.'): value
@@ -262,9 +263,12 @@ def test_invalid_settings_name_themselves_and_what_fixes_them(settings):
 
 
 def test_settings_without_effect_are_noted():
-    assert CheckpointHook().notes == []
-    assert 'save_last' in CheckpointHook(save_last=False).notes[0]
-    assert 'published_keys' in CheckpointHook(published_keys='meta').notes[0]
+    assert AtomicCheckpointHook().notes == []
+    assert 'save_last' in AtomicCheckpointHook(save_last=False).notes[0]
+    assert (
+        'published_keys'
+        in AtomicCheckpointHook(published_keys='meta').notes[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,7 +283,7 @@ def test_settings_without_effect_are_noted():
 )
 def test_epochs_with_a_checkpoint(interval, begin, expected):
     """The same epochs as MMEngine's hook has, by its rule."""
-    hook = CheckpointHook(interval=interval, save_begin=begin)
+    hook = AtomicCheckpointHook(interval=interval, save_begin=begin)
     saved = []
     hook.save = lambda runner, epoch: saved.append(epoch)
     runner = ConfigDict(max_epochs=5)
@@ -290,7 +294,7 @@ def test_epochs_with_a_checkpoint(interval, begin, expected):
 
 def test_automatic_metrics():
     auto = criteria('auto')[0]
-    assert auto.among({'a': 1, METRIC: 2}) == Criterion(METRIC, False)
+    assert auto.among({'a': 1, TOP1: 2}) == Criterion(TOP1, False)
     assert auto.among({'b_loss': 1, 'a': 2}) == Criterion('b_loss', True)
     assert criteria('auto', 'less')[0].among({'a': 1}).less
 

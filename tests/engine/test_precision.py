@@ -233,13 +233,13 @@ def test_on_a_device_without_autocast(home):
 # Kills the run when the checkpoint of the first epoch stands.
 STOP = """
 import os, signal
-from flower_mm.engine.checkpoint import CheckpointHook
-save = CheckpointHook.save
+from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+save = AtomicCheckpointHook.save
 def save_and_die(self, runner, epoch):
     save(self, runner, epoch)
     if epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-CheckpointHook.save = save_and_die
+AtomicCheckpointHook.save = save_and_die
 """
 
 

@@ -13,7 +13,7 @@ SLOW = """
 import os, time
 import torch
 from pathlib import Path
-from flower_mm.engine import report
+from flower_mm.engine.hooks import report
 write = report.report
 def slow(folder, say, cfg):
     joined = torch.distributed.is_initialized()

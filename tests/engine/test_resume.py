@@ -20,22 +20,22 @@ EPOCHS = 3
 # Kills the run when the checkpoint of epoch STOP_AFTER stands.
 STOP = """
 import os, signal
-from flower_mm.engine.checkpoint import CheckpointHook
-save = CheckpointHook.save
+from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+save = AtomicCheckpointHook.save
 def save_and_die(self, runner, epoch):
     save(self, runner, epoch)
     if epoch == int(os.environ['STOP_AFTER']):
         os.kill(os.getpid(), signal.SIGKILL)
-CheckpointHook.save = save_and_die
+AtomicCheckpointHook.save = save_and_die
 """
 # Kills it in the third iteration of the second epoch.
 IN_MIDDLE = """
 import os, signal
-from flower_mm.engine.numbers import FiniteHook
+from flower_mm.engine.hooks.finite_loss import FiniteLossHook
 def die(self, runner, batch_idx, **_):
     if runner.epoch == 1 and batch_idx == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-FiniteHook.after_train_iter = die
+FiniteLossHook.after_train_iter = die
 """
 # What is put below the small config, and so differs from how it comes.
 VARIANTS = {
@@ -446,7 +446,7 @@ def test_a_damaged_best_is_replaced(killed, runs, tmp_path):
     run = killed(tmp_path)
     (run / 'best.pth').write_bytes(b'rubbish')
     text = runs.finish('run', '--resume')
-    assert 'the best counts from now on' in text
+    assert 'the best epoch counts from now on' in text
     assert (
         torch.load(run / 'best.pth', weights_only=True)['meta']['epoch'] == 3
     )

@@ -10,9 +10,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from flower_mm.engine.pretrained import initial_weights
-from flower_mm.engine.record import best_top1
-from flower_mm.engine.summary import _shortfalls
+from flower_mm.engine.hooks.pretrained import initial_weights
+from flower_mm.engine.hooks.run_record import best_top1
+from flower_mm.engine.run_summary import _shortfalls
 from flower_mm.report.learning_curves import phases, read_scalars
 
 F1 = 'single-label/f1-score'

@@ -9,8 +9,8 @@ from flower_mm.checks.case import Case, Split
 from flower_mm.checks.dataset.labels import labels
 from flower_mm.checks.finding import Finding, note, stop, warn
 from flower_mm.checks.machine.disk import is_theirs
-from flower_mm.engine.ema import METRIC
 from flower_mm.settings import walk
+from flower_mm.weights.best_checkpoint import TOP1
 
 # Where numbers of classes stand.
 PARTS = ('model', 'data_preprocessor', 'val_evaluator', 'test_evaluator')
@@ -170,7 +170,7 @@ def _decisive(case: Case) -> Iterator[tuple[str, object]]:
                 yield f'{place}.{key}', value
     hook = (case.settled.get('default_hooks') or {}).get('checkpoint')
     if hook and 'save_best' not in hook and not is_theirs(case, hook):
-        yield 'default_hooks.checkpoint.save_best', METRIC
+        yield 'default_hooks.checkpoint.save_best', TOP1
 
 
 def _names(case: Case, split: Split) -> Iterator[Finding]:

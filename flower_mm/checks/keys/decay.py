@@ -13,6 +13,7 @@ MULTIPLIERS = ('norm_decay_mult', 'bias_decay_mult', 'dwconv_decay_mult')
 CONSTRUCTORS = (
     'DefaultOptimWrapperConstructor',
     'FewGroups',
+    'MergedGroupsConstructor',
     'LearningRateDecayOptimWrapperConstructor',
 )
 

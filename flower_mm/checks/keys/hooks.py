@@ -17,8 +17,8 @@ from flower_mm.checks.keys.accepted import find
 from flower_mm.checks.keys.measured import measured
 from flower_mm.checks.quiet import quiet
 from flower_mm.checks.remedy import option, setting, value_at
-from flower_mm.engine.checkpoint import CheckpointHook
-from flower_mm.engine.ema import METRIC
+from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from flower_mm.weights.best_checkpoint import TOP1
 
 START = 'env_cfg.mp_cfg.mp_start_method'
 TOP = re.compile(r'accuracy/top\d+')  # told with the number of classes
@@ -69,8 +69,8 @@ def _named(case: Case) -> Iterator[Named]:
 
 
 def _made(hook: Named) -> Iterator[Finding]:
-    """Build hooks of MMEngine and our CheckpointHook: their own checks."""
-    ours = hook.is_a(CheckpointHook)
+    """Build MMEngine's hooks and our checkpoint hook, which check keys."""
+    ours = hook.is_a(AtomicCheckpointHook)
     module = str(getattr(hook.kind, '__module__', ''))
     if not ours and not module.startswith('mmengine.'):
         return
@@ -100,7 +100,7 @@ def _monitors(case: Case, named: list[Named]) -> Iterator[Finding]:
         key = 'save_best'
         if hook.is_a(EarlyStoppingHook):
             key = 'monitor'
-        elif not hook.is_a(CheckpointHook | TheirCheckpointHook):
+        elif not hook.is_a(AtomicCheckpointHook | TheirCheckpointHook):
             continue
         wanted = hook.cfg.get(key)
         for name in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
@@ -132,12 +132,12 @@ def _nearest(name: str, there: set[str]) -> str:
     close = difflib.get_close_matches(name, known, 1, 0.3)
     if close:
         return close[0]
-    return METRIC if METRIC in there else known[0]
+    return TOP1 if TOP1 in there else known[0]
 
 
 def _greatest(hook: Named, name: str) -> Iterator[Finding]:
     if (
-        hook.is_a(CheckpointHook)
+        hook.is_a(AtomicCheckpointHook)
         and 'entropy' in name
         and hook.cfg.get('rule') == 'greater'
     ):

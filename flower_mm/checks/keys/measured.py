@@ -5,11 +5,12 @@ from mmengine.evaluator import BaseMetric
 
 from flower_mm.checks.keys.accepted import find
 from flower_mm.checks.quiet import quiet
-from flower_mm.engine.ema import METRIC
 from flower_mm.settings import metrics_of, walk
+from flower_mm.weights.best_checkpoint import TOP1
 
 # Loops that log what the metrics give, and nothing else.
-LOOPS = ('ValLoop', 'EitherWeightsValLoop')
+BOTH_WEIGHTS = ('EMAValLoop', 'EitherWeightsValLoop')
+LOOPS = ('ValLoop', *BOTH_WEIGHTS)
 
 
 def measured(cfg: Config) -> set[str] | None:
@@ -25,9 +26,9 @@ def measured(cfg: Config) -> set[str] | None:
         if names is None:
             return None
         found |= names
-    both = loop == 'EitherWeightsValLoop' and _averages(cfg)
-    if both and METRIC in found:
-        found |= {f'{METRIC}_ema', f'{METRIC}_plain'}
+    both = loop in BOTH_WEIGHTS and _averages(cfg)
+    if both and TOP1 in found:
+        found |= {f'{TOP1}_ema', f'{TOP1}_plain'}
     return found
 
 

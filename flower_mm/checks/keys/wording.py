@@ -121,7 +121,7 @@ def _not_ours(
         for flag, given, what in (
             ('--weights', args.weights, 'PretrainedHook'),
             ('--head-only', args.head_only, 'HeadFirstHook'),
-            ('--retry-nan', args.retry_nan, 'FiniteHook'),
+            ('--retry-nan', args.retry_nan, 'FiniteLossHook'),
             ('--amp', args.amp and on_cpu, 'Bf16OptimWrapper'),
         ):
             if given:

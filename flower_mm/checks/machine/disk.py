@@ -10,7 +10,7 @@ from mmengine.registry import HOOKS
 
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, note, stop, warn
-from flower_mm.engine.checkpoint import checkpoints
+from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.settings import walk
 
 HOOK = 'default_hooks.checkpoint'

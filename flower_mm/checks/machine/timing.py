@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from flower_mm.checks.case import Case
 from flower_mm.checks.machine import disk
 from flower_mm.checks.machine.limits import cores
-from flower_mm.engine.ema import EitherWeightsValLoop
+from flower_mm.engine.validation_loop import EMAValLoop
 from flower_mm.files import write_whole
 from flower_mm.machine_failures import explained
 from flower_mm.settings import settle
@@ -201,7 +201,7 @@ def _validate(runner: Runner) -> tuple[float, float]:
     # broken off would be waited for in the next pass.
     _some_batches(loop, VALIDATING)
     seconds, batches, photos = _some_batches(loop, VALIDATING)
-    averaged = isinstance(loop, EitherWeightsValLoop) and any(
+    averaged = isinstance(loop, EMAValLoop) and any(
         isinstance(hook, EMAHook) for hook in runner.hooks
     )
     whole = seconds / batches * len(loop.dataloader) * (1 + averaged)

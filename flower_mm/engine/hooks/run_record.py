@@ -11,11 +11,15 @@ from mmengine.hooks import Hook
 
 from flower_mm.commands import typed_command
 from flower_mm.datasets.annotations import describe, lists_sha256
-from flower_mm.engine.broken import SKIPPED
-from flower_mm.engine.changes import changes
-from flower_mm.engine.head_first import HeadFirstHook, last_layer
-from flower_mm.engine.numbers import WENT_BACK
-from flower_mm.engine.pretrained import INITIAL, PRETRAINED, initial_weights
+from flower_mm.engine.config_changes import changes
+from flower_mm.engine.hooks.broken_photos import SKIPPED
+from flower_mm.engine.hooks.finite_loss import WENT_BACK
+from flower_mm.engine.hooks.head_first import HeadFirstHook, last_layer
+from flower_mm.engine.hooks.pretrained import (
+    INITIAL,
+    PRETRAINED,
+    initial_weights,
+)
 from flower_mm.environment import device_name, git_commit, versions
 from flower_mm.errors import message_of
 from flower_mm.files import replacing

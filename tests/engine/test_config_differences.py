@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 import flower_mm.engine  # noqa: F401  registers what configs name
-from flower_mm.engine.checkpoint_config import differences
+from flower_mm.engine.config_differences import differences
 from flower_mm.engine.test import _same_config
 from flower_mm.errors import UserError
 

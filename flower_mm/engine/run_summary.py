@@ -11,8 +11,8 @@ from mmengine.config import Config
 
 from flower_mm.commands import command, python
 from flower_mm.console import duration
-from flower_mm.engine.checkpoint import checkpoints
-from flower_mm.engine.record import best_top1, logged_scalars
+from flower_mm.engine.checkpoint_state import checkpoints
+from flower_mm.engine.hooks.run_record import best_top1, logged_scalars
 from flower_mm.engine.runner import FlowerRunner
 from flower_mm.packaged_configs import typed_config
 from flower_mm.report.baselines import (

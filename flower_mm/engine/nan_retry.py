@@ -4,17 +4,23 @@ from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
 
-from flower_mm.engine.checkpoint import checkpoints, number_of
-from flower_mm.engine.numbers import WENT_BACK, FiniteHook, NotFiniteError
+from flower_mm.engine.checkpoint_state import checkpoints, number_of
+from flower_mm.engine.hooks.finite_loss import (
+    WENT_BACK,
+    FiniteLossHook,
+    NotFiniteError,
+)
 from flower_mm.engine.resume import forget_after, newest_whole
+from flower_mm.engine.run_start import choose_branch
 from flower_mm.engine.runner import FlowerRunner
-from flower_mm.engine.start import choose_branch
 
 
 def train_to_the_end(runner: FlowerRunner) -> None:
     """Train; go back and slow down where the numbers go wrong."""
     go_on = runner.train
-    guard = next((h for h in runner.hooks if isinstance(h, FiniteHook)), None)
+    guard = next(
+        (h for h in runner.hooks if isinstance(h, FiniteLossHook)), None
+    )
     while True:
         try:
             go_on()

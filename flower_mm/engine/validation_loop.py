@@ -1,4 +1,4 @@
-"""Validate the averaged weights and the plain ones, and keep the better."""
+"""Validate the averaged (EMA) weights and the plain ones."""
 
 from collections.abc import Iterator
 
@@ -6,21 +6,21 @@ from mmengine.hooks import EMAHook
 from mmengine.model import BaseAveragedModel
 from mmengine.runner import Runner, ValLoop
 
-from flower_mm.engine.criterion import METRIC, deciding
+from flower_mm.engine.metrics import best_criterion
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import LOOPS
+from flower_mm.weights.best_checkpoint import TOP1
 
 
-@LOOPS.register_module()
-class EitherWeightsValLoop(ValLoop):
-    """Where an EMAHook is on, measure both sets of weights.
+@LOOPS.register_module(name=['EMAValLoop', 'EitherWeightsValLoop'])
+class EMAValLoop(ValLoop):
+    """Validate with and without EMA, and report the better weights.
 
-    The average lags behind in the first epochs and is ahead in the last
-    ones. The metrics reported are those of the better one by the metric that
-    decides about best.pth; `accuracy/top1_ema` and `accuracy/top1_plain`, or
-    that metric's, give both, and the run's `val_weights` says which was
-    better. Without an EMAHook, or before its first step, this is MMEngine's
-    ValLoop.
+    The average is worse in the first epochs and better in the last ones.
+    `accuracy/top1_ema` and `accuracy/top1_plain`, or those of the metric that
+    chooses best.pth, are reported as well; `val_weights` in the message hub
+    says which weights were better. Without an EMAHook, or before its first
+    step, this is MMEngine's ValLoop.
     """
 
     def run(self) -> dict:
@@ -29,11 +29,11 @@ class EitherWeightsValLoop(ValLoop):
             return super().run()
         self.runner.call_hook('before_val')
         plain = self._measure()
-        self.runner.call_hook('before_val_epoch')  # EMAHook swaps in
+        self.runner.call_hook('before_val_epoch')  # EMAHook swaps
         ema = self._measure()
-        criterion = deciding(self.runner.hooks, plain)
+        criterion = best_criterion(self.runner.hooks, plain)
         best = ('ema', ema)
-        # CheckpointHook says which metrics there are instead.
+        # Otherwise the checkpoint hook raises an error with the names.
         if criterion.metric in plain:
             best = max(
                 ('ema', ema),
@@ -42,11 +42,11 @@ class EitherWeightsValLoop(ValLoop):
             )
         metrics = best[1] | {
             f'{name}_{weights}': values[name]
-            for name in {METRIC, criterion.metric} & plain.keys()
+            for name in {TOP1, criterion.metric} & plain.keys()
             for weights, values in (('ema', ema), ('plain', plain))
         }
         self.runner.message_hub.update_info('val_weights', best[0])
-        self.runner.call_hook('after_val_epoch', metrics=metrics)  # and out
+        self.runner.call_hook('after_val_epoch', metrics=metrics)  # and back
         self.runner.call_hook('after_val')
         return metrics
 
@@ -54,7 +54,7 @@ class EitherWeightsValLoop(ValLoop):
         for average in averages(self.runner):
             if average.steps > 0:
                 return True
-            # Of no step yet: what the hook swaps in is what there is.
+            # EMAHook swaps this in: before the first step, the plain weights.
             weights = unwrapped(self.runner.model).state_dict()
             average.module.load_state_dict(weights)
         return False
@@ -75,10 +75,10 @@ def averages(runner: Runner) -> Iterator[BaseAveragedModel]:
 
 
 def use_keys_of_model(average: BaseAveragedModel) -> None:
-    """Give an average the model's own keys, behind `module.`.
+    """Give an average the keys of the model, after `module.`.
 
-    EMAHook pairs the two by their keys. TimmClassifier and others rename
-    theirs in a hook whose result torch ignores for a module inside another.
+    EMAHook matches the two by key. TimmClassifier and others rename their keys
+    in a hook whose result torch ignores inside another module.
     """
     average.register_state_dict_post_hook(_rename)
 

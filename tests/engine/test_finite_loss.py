@@ -57,13 +57,13 @@ def test_the_first_loss_that_is_no_number_stops_the_run(train, tmp_path):
 # The step after the last sound loss of an epoch spoils the weights.
 SPOILED = """
 import math
-from flower_mm.engine.numbers import FiniteHook
-look = FiniteHook.after_train_iter
+from flower_mm.engine.hooks.finite_loss import FiniteLossHook
+look = FiniteLossHook.after_train_iter
 def spoil(self, runner, batch_idx, **kwargs):
     look(self, runner, batch_idx, **kwargs)
     if runner.epoch == 1 and batch_idx + 1 == len(runner.train_dataloader):
         next(runner.model.parameters()).data.fill_(math.nan)
-FiniteHook.after_train_iter = spoil
+FiniteLossHook.after_train_iter = spoil
 """
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from flower_mm.engine.linear import STRENGTHS, fit
+from flower_mm.engine.linear_probe import STRENGTHS, fit
 
 CLASSES = 3
 

@@ -27,7 +27,12 @@ DECISIVE = (
     'default_hooks.head_first',
     'randomness',
 )
-# Keys in there which change nothing, wherever they stand.
+# Former names of types.
+RENAMED = {
+    'EitherWeightsValLoop': 'EMAValLoop',
+    'FewGroups': 'MergedGroupsConstructor',
+}
+# Keys in these that do not change the weights, at any level.
 FREE = (
     'num_workers',
     'persistent_workers',
@@ -100,6 +105,8 @@ def _flat(name: str, part: object) -> Iterator[tuple[str, object]]:
     elif isinstance(part, (list, tuple)):
         items = list(enumerate(part))
     else:
+        if isinstance(part, str):
+            part = RENAMED.get(part, part)
         if part is not None:
             yield name, part
         return

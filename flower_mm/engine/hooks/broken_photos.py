@@ -1,4 +1,4 @@
-"""Counting the photos that broke while a run was training."""
+"""Record the photos that could not be loaded while a run was training."""
 
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
@@ -6,8 +6,8 @@ from mmengine.hooks import Hook
 from flower_mm.datasets.flower_dataset import flower_datasets
 from flower_mm.registry import HOOKS
 
-SKIPPED = 'skipped_photos'  # in what the run keeps for run.json and a resume
-NAMED = 5  # on the screen; the rest is counted
+SKIPPED = 'skipped_photos'  # in the message hub and in run.json
+NAMED = 5  # photos named on the screen; the rest is counted
 
 
 @HOOKS.register_module()
@@ -15,24 +15,23 @@ class BrokenPhotosHook(Hook):
     """Collect what `FlowerDataset(broken='skip')` skipped in any process."""
 
     def after_train_epoch(self, runner) -> None:
-        found = []
+        skipped = []
         for dataset in flower_datasets(runner.train_dataloader.dataset):
             if dataset.skips:
                 all_reduce(dataset.skipped, 'max')
                 dataset.require_few_skipped()
-                found += dataset.skipped_photos()
+                skipped += dataset.skipped_photos()
         before = runner.message_hub.get_info(SKIPPED, [])
-        new = [name for name in dict.fromkeys(found) if name not in before]
-        if not new:
-            return
-        runner.message_hub.update_info(SKIPPED, before + new)
-        runner.say(_line(new, len(before)))
+        new = [name for name in dict.fromkeys(skipped) if name not in before]
+        if new:
+            runner.message_hub.update_info(SKIPPED, before + new)
+            runner.say(_line(new, len(before)))
 
 
 def _line(new: list[str], before: int) -> str:
-    what = '1 photo' if len(new) == 1 else f'{len(new)} photos'
+    count = '1 photo' if len(new) == 1 else f'{len(new)} photos'
     names = new[:NAMED]
     if len(new) > NAMED:
         names.append(f'and {len(new) - NAMED} more')
-    line = f'skipped {what} that could not be loaded: {", ".join(names)}'
+    line = f'skipped {count} that could not be loaded: {", ".join(names)}'
     return f'{line}; {before + len(new)} so far' if before else line

@@ -26,7 +26,7 @@ class NotFiniteError(UserError):
 
 
 @HOOKS.register_module()
-class FiniteHook(Hook):
+class FiniteLossHook(Hook):
     """Stop at the first loss that is no number, and before such weights stay.
 
     A checkpoint and best.pth are written of whole epochs only, so that

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from flower_mm.engine.checkpoint import checkpoints, number_of
+from flower_mm.engine.checkpoint_state import checkpoints, number_of
 from flower_mm.engine.distributed import is_first, processes
-from flower_mm.engine.identity import differences, require_same
+from flower_mm.engine.hooks.pretrained import find_weights
 from flower_mm.engine.precision import keep_precision
-from flower_mm.engine.pretrained import find_weights
 from flower_mm.engine.resume import (
     epoch_of,
     forget_after,
     newest_whole,
     read_run,
 )
+from flower_mm.engine.run_identity import differences, require_same
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
 

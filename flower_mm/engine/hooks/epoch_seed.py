@@ -1,4 +1,4 @@
-"""Seeding each epoch from (seed, epoch), whatever happened before it."""
+"""Seed each epoch from (seed, epoch), independently of what ran before."""
 
 import torch
 from mmengine.dist import get_rank
@@ -11,16 +11,16 @@ from flower_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class EpochSeedHook(DistSamplerSeedHook):
-    """Tell sampler, photos and model which epoch their draws belong to.
+    """Seed sampler, augmentation and model for each epoch.
 
-    MMEngine tells only the sampler; its photos repeat their augmentation
-    when workers are started anew each epoch, and its dropout and mixup depend
-    on all draws before, so that a resumed run is another run.
+    MMEngine seeds the sampler alone. Its augmentation repeats itself where
+    workers start anew in each epoch, and its dropout and mixup depend on all
+    earlier random numbers, so that a resumed run differs.
     """
 
     def before_train(self, runner) -> None:
-        # A loader draws a seed each time it starts workers, but not where
-        # they persist; from the generator of dropout and mixup, otherwise.
+        # A loader draws a seed whenever it starts workers. By default it
+        # draws from the generator of dropout and mixup.
         runner.train_dataloader.generator = torch.Generator()
 
     def before_train_epoch(self, runner) -> None:
@@ -29,5 +29,5 @@ class EpochSeedHook(DistSamplerSeedHook):
             dataset.set_epoch(runner.seed, runner.epoch, runner.max_epochs)
         # Each process of a distributed run has its own dropout.
         seed_generators(runner.seed, runner.epoch, get_rank())
-        # And, where the model is on a GPU, its device has.
+        # The generator of the device, where the model is on a GPU.
         torch.manual_seed(torch.initial_seed())

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from flower_mm.datasets.augmentation_seed import drawing
-from flower_mm.engine.checkpoint import CheckpointHook
-from flower_mm.engine.linear import fit
+from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from flower_mm.engine.linear_probe import fit
 from flower_mm.errors import UserError
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
@@ -86,7 +86,7 @@ class HeadFirstHook(Hook):
         else:
             # The first checkpoint has the head of before.
             for hook in runner.hooks:
-                if isinstance(hook, CheckpointHook):
+                if isinstance(hook, AtomicCheckpointHook):
                     hook.save(runner, epoch=0)
         if self.only:
             runner.train_loop.stop_training = True

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import flower_mm.engine  # noqa: F401
-from flower_mm.engine.changes import changes
+from flower_mm.engine.config_changes import changes
 from flower_mm.settings import read_config
 
 CHILD = """

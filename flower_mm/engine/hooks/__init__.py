@@ -1,0 +1,1 @@
+"""Hooks of a training run. `flower_mm.engine` imports and registers them."""

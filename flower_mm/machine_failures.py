@@ -1,4 +1,4 @@
-"""What the machine does to a run, in words that help."""
+"""Explain failures of the machine: memory, disk, dead workers."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ import torch
 from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.files import NO_ROOM, no_room
 
-# What reading from a worker that died in the middle of an answer raises.
+# Errors of reading from a worker that died.
 CUT_OFF = (ConnectionResetError, ConnectionRefusedError, EOFError)
 SHARED_MEMORY = Path('/dev/shm')
 
@@ -23,7 +23,7 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
     """Turn the machine's failures inside the block into a UserError.
 
     Out of memory, of disk and of shared memory, a worker that was killed.
-    `less` says how to load fewer photos at a time.
+    `less` is the advice how to load fewer photos at a time.
     """
     try:
         with _quiet_threads():
@@ -51,16 +51,16 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         text = str(error)
         if 'killed by signal: Terminated' in text:
-            # Where the whole group was told to end, our own signal comes now.
+            # If the whole process group was ended, our own signal comes now.
             time.sleep(0.5)
-        told = (
+        text = (
             _memory(error, batch_size, less)
             or _shared_memory(text)
             or _worker(text)
         )
-        if told is None:
+        if text is None:
             raise
-        raise UserError(told) from error
+        raise UserError(text) from error
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _shared_memory(text: str) -> str | None:
 
 
 def _worker(text: str) -> str | None:
-    """A worker's end as torch tells it: by signal or by exit code."""
+    """The end of a worker that torch reports, by signal or exit code."""
     if not re.search(r'DataLoader worker.*(killed|exited unexpectedly)', text):
         return None
     by = re.search(r'killed by signal: ([\w ]+)', text)

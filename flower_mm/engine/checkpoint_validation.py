@@ -1,6 +1,6 @@
-"""Refusing a checkpoint whose state would break the run that resumes it.
+"""Validate the state in a checkpoint before a run resumes it.
 
-`check_stored` looks at the file alone, before anything is moved or built.
+`check_stored` checks the file alone, before anything is moved or built.
 `check_states` compares it with the optimizer and the schedules of the run.
 The weights are checked where they are loaded.
 """
@@ -17,7 +17,7 @@ from flower_mm.engine.hooks.pretrained import INITIAL, PRETRAINED
 from flower_mm.errors import UserError
 
 MOST = 1 << 40  # epochs and iterations
-# What hooks note in the message hub and read again.
+# Entries of the message hub that hooks read, with their types.
 NOTED = {
     'best_metric': str,
     'val_weights': str,
@@ -28,7 +28,7 @@ NOTED = {
     SKIPPED: list,
     'resumed_although': list,
 }
-# Those of schedules that change in a run; others are settings.
+# Attributes of schedules that change in a run; the others are settings.
 PROGRESS = frozenset(
     (
         'last_step',
@@ -57,13 +57,13 @@ AS_WEIGHTS = frozenset(
         'step_size',
     )
 )
-# Those that an optimizer takes the root of.
+# States of which an optimizer takes the square root.
 SQUARES = frozenset(('exp_avg_sq', 'max_exp_avg_sq', 'square_avg', 'sum'))
 HIGHEST = 1e4  # times the initial learning rate
 
 
 class StateError(UserError):
-    """A value that a run cannot resume from."""
+    """A value that makes a checkpoint unusable."""
 
     def __init__(self, field: str, expected: str, value: object) -> None:
         got = f'{value!r:.60}' if _is_short(value) else type(value).__name__
@@ -71,7 +71,7 @@ class StateError(UserError):
 
 
 def check_stored(checkpoint: dict) -> None:
-    """Check what needs nothing but the checkpoint."""
+    """Check what needs the checkpoint alone."""
     meta, hub = checkpoint['meta'], checkpoint['message_hub']
     epoch = _integer('meta.epoch', meta.get('epoch'), 0, MOST)
     iteration = _integer('meta.iter', meta.get('iter'), epoch, MOST)
@@ -127,7 +127,7 @@ def _check_hub(hub: dict, epoch: int) -> None:
             field = f'message_hub.log_scalars.{name}'
             raise StateError(field, 'values and their counts', parts)
     for name, resumed in hub['resumed_keys'].items():
-        # MMEngine stores what is resumed only, and asserts it later.
+        # MMEngine asserts this later.
         if resumed is not True:
             raise StateError(
                 f'message_hub.resumed_keys.{name}', 'True', resumed
@@ -225,7 +225,7 @@ def _check_groups(groups: list[dict], runner: Runner) -> None:
         for key, value in mine.items():
             field = f'optimizer.param_groups.{number}.{key}'
             if key == 'params' or key not in group:
-                continue  # torch has a default for a key of a later version
+                continue  # torch sets keys of later versions to defaults
             if key in ('lr', 'initial_lr'):
                 _number(field, group[key], 0, highest)
             elif key in scheduled:
@@ -241,7 +241,7 @@ def _check_schedule(
 ) -> None:
     own = {k: v for k, v in schedule.state_dict().items() if not callable(v)}
     for key in state.keys() - own.keys():
-        # MMEngine would set it as an attribute, of any name.
+        # MMEngine would set it as an attribute of the schedule.
         raise StateError(field, f'{", ".join(own)}', key)
     for key, value in own.items():
         name = f'{field}.{key}'
@@ -251,7 +251,7 @@ def _check_schedule(
             if not _equal(state[key], value):
                 raise StateError(name, repr(value), state[key])
         elif key in ('last_step', '_global_step'):
-            # A schedule that follows a metric counts validations.
+            # Schedules that follow a metric count validations.
             _integer(name, state[key], -1, done + 1)
         elif key in ('num_bad_epochs', 'cooldown_counter'):
             _integer(name, state[key], 0, done + 1 + own.get('cooldown', 0))
@@ -265,12 +265,12 @@ def _check_schedule(
 
 
 def _highest(group: dict) -> float:
-    """The learning rate or momentum that no schedule exceeds."""
+    """The upper bound of learning rate and momentum."""
     return max(1.0, HIGHEST * float(group.get('initial_lr', group['lr'])))
 
 
 def _like(field: str, value: object, own: object) -> None:
-    """As many finite numbers as the run has."""
+    """Require as many finite numbers as the run has."""
     values = value if isinstance(value, Sequence) else [value]
     count = len(own) if isinstance(own, Sequence) else 1
     if isinstance(value, str) or len(values) != count:
@@ -285,7 +285,7 @@ def _shares(field: str, value: object) -> None:
 
 
 def _equal(value: object, own: object) -> bool:
-    """Whether a setting is the run's; lists and tuples count as the same."""
+    """Whether a setting equals the run's; a list may equal a tuple."""
     if isinstance(own, (list, tuple)):
         return (
             isinstance(value, (list, tuple))
@@ -361,7 +361,7 @@ def _items(noted: dict, name: str, kind: type) -> list:
 
 
 def _is_short(value: object) -> bool:
-    """Whether its text is cheap; that of a huge integer is refused."""
+    """Whether its text is short; Python refuses to print huge integers."""
     if isinstance(value, int):
         return value.bit_length() < 200
     return isinstance(value, (str, float, bool, list, tuple, type(None))) and (

@@ -1,4 +1,4 @@
-"""What a run's config changed of the one that it is based on."""
+"""The settings in which a config differs from its bases, for run.json."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ PARTS = (
     'randomness',
     'load_from',
 )
-# What MMEngine and our tools fill in, by the dataset and the machine.
+# Keys that MMEngine and our tools set, by the dataset and the machine.
 FILLED_IN = (
     '_scope_',
     'collate_fn',
@@ -36,9 +36,9 @@ FILLED_IN = (
 
 
 def changes(cfg: Config) -> dict:
-    """Name the bases of the config file, and each setting that differs.
+    """The bases of a config file, and each setting that differs from them.
 
-    Reads the files again: for a run that has just been read from them.
+    This reads the files again, so that they have to be unchanged.
     """
     bases, base = [], {}
     for name, config in base_configs(cfg):
@@ -56,7 +56,7 @@ def changes(cfg: Config) -> dict:
 
 
 def _chosen(part: object) -> object:
-    """What a person chose, without what is filled in."""
+    """A config without FILLED_IN."""
     if isinstance(part, dict):
         return {k: _chosen(v) for k, v in part.items() if k not in FILLED_IN}
     if isinstance(part, (list, tuple)):
@@ -65,7 +65,7 @@ def _chosen(part: object) -> object:
 
 
 def _differences(key: str, base: object, run: object) -> Iterator[dict]:
-    """Each setting whose value differs; None and not set are one."""
+    """Each setting whose value differs; a missing key counts as None."""
     if base == run:
         return
     both = isinstance(base, dict) and isinstance(run, dict)

@@ -1,4 +1,4 @@
-"""Whether a checkpoint was trained with the config that it is tested with."""
+"""Compare the config of a test with that of the checkpoint's training."""
 
 import inspect
 import re
@@ -13,8 +13,8 @@ from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.weights.best_checkpoint import plain
 
 PIPELINE = 'test_dataloader.dataset.pipeline'
-# Keys that have no influence on a prediction: initial values, what only
-# training reads, and what the number of classes decides.
+# Keys that do not change predictions: initial values, settings of training,
+# and what the number of classes determines.
 WITHOUT_INFLUENCE = (
     '_scope_',
     'batch_augments',
@@ -36,7 +36,7 @@ WITHOUT_INFLUENCE = (
 
 
 class Difference(NamedTuple):
-    """A configuration key that has another value in the checkpoint."""
+    """A configuration key with another value in the checkpoint."""
 
     key: str
     config: object
@@ -50,10 +50,10 @@ class Difference(NamedTuple):
 
     @property
     def option(self) -> str:
-        """The KEY=VALUE that removes it; empty where there is none.
+        """The KEY=VALUE that removes the difference, or an empty text.
 
-        The value comes out of a file that may be a stranger's, and a config
-        is a program: only plain numbers and words are taken over.
+        The checkpoint may come from somebody else, and a config is a program:
+        only plain numbers and words become an option.
         """
         names = [n for n in self.key.split('.') if not n.isdecimal()]
         value = self.checkpoint
@@ -64,12 +64,12 @@ class Difference(NamedTuple):
 
 
 def differences(cfg: Config, trained: object) -> list[Difference]:
-    """Compare what decides about predictions.
+    """Compare the keys that change predictions.
 
     Args:
         cfg: The config of the test.
-        trained: The one in the checkpoint; a checkpoint from elsewhere may
-            have none, or one as Python text, which is not read.
+        trained: The config in the checkpoint, which in checkpoints of other
+            programs may be missing or Python text.
     """
     if not isinstance(trained, dict):
         return []
@@ -138,14 +138,14 @@ def _bare(name: object) -> str:
 
 
 def _default(kind: object, name: str, registry: Registry) -> object:
-    """What an argument is where a config leaves it out; None if unknown.
+    """The default of an argument; None if it is unknown.
 
-    `kind` comes from the user's own config: a registry imports what it looks
-    up.
+    `kind` has to come from the user's own config, because a registry imports
+    what it looks up.
     """
     try:
         part = registry.get(kind)
-        # A base class may take what its heirs hand on as keywords.
+        # A base class may take what its subclasses pass on as keywords.
         for owner in getattr(part, '__mro__', [part]):
             argument = inspect.signature(owner).parameters.get(name)
             if argument and argument.default is not argument.empty:
@@ -172,5 +172,5 @@ def _is_harmless(value: object) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    """MMEngine takes orders by keys that begin with an underscore."""
+    """Keys that begin with an underscore have a meaning for MMEngine."""
     return bool(re.fullmatch(r'[A-Za-z]\w*', text, re.ASCII))

@@ -30,8 +30,7 @@ def use_device(
         torch.cuda.set_device(int(number))
     joined = torch.distributed.is_initialized()
     if launcher == 'pytorch' and kind == 'cpu' and not joined:
-        # MMEngine would ask for a GPU per process; it leaves a group that
-        # stands already alone.
+        # MMEngine would need a GPU per process; it keeps an existing group.
         if timeout is not None and type(timeout) not in (int, float):
             raise UserError(
                 'invalid env_cfg.dist_cfg.timeout: expected seconds, got '
@@ -42,23 +41,25 @@ def use_device(
     return kind
 
 
-# What the launchers tell a process, before it has joined the others.
+# Environment variables of the launchers.
 RANKS = ('RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')
 COUNTS = ('WORLD_SIZE', 'OMPI_COMM_WORLD_SIZE', 'SLURM_NTASKS')
 
 
 def is_first(launcher: str) -> bool:
-    """Whether this is the process that writes for all."""
-    return _told(RANKS, launcher, alone=0) == 0
+    """Whether this is the process that writes files."""
+    return _from_environment(RANKS, launcher, alone=0) == 0
 
 
 def processes(launcher: str) -> int:
-    return _told(COUNTS, launcher, alone=1)
+    return _from_environment(COUNTS, launcher, alone=1)
 
 
-def _told(names: tuple[str, ...], launcher: str, alone: int) -> int:
+def _from_environment(
+    names: tuple[str, ...], launcher: str, alone: int
+) -> int:
     if launcher == 'none':
-        return alone  # inside a job that has more tasks, too
+        return alone  # also inside a job with several tasks
     return next((int(os.environ[n]) for n in names if n in os.environ), alone)
 
 
@@ -69,17 +70,16 @@ def join_group(cfg: Config) -> None:
         return
     method = multiprocessing.get_start_method(allow_none=True)
     init_dist(launcher, **(cfg.get('env_cfg') or {}).get('dist_cfg', {}))
-    # MMEngine replaces a missing one, and then warns that the config's
-    # differs.
+    # MMEngine sets a missing one, and then warns that the config's differs.
     multiprocessing.set_start_method(method, force=True)
 
 
 def leave_group() -> None:
-    """Wait for the other processes and part from them.
+    """Wait for the other processes and leave the process group.
 
-    Without it, the first to exit takes the connections of the others along.
-    The group's threads end with the last model that holds it; one that runs
-    on while Python ends may abort the process.
+    Otherwise the first process to exit breaks the connections of the others.
+    The threads of the group end with the last model that refers to it; one
+    that still runs while Python exits may abort the process.
     """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()

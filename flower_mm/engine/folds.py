@@ -1,13 +1,12 @@
-"""`--folds K`: every photo judged by a model that has not seen it.
+"""Cross-validation (`--folds K`): predict each photo out of fold.
 
-Train and val photos are dealt into K folds; K usual runs learn without one
-of them each, in WORK_DIR/fold_1 and so on, and predict it.
+Train and val photos are split into K folds. Each of K runs, in
+WORK_DIR/fold_1 and so on, trains without one fold and predicts it.
 
 A fold is predicted with the plain weights of the last epoch. best.pth would
-flatter: its epoch, and whether the average or the plain weights are better,
-were chosen by the very photos that are to be predicted. The schedule's end is
-chosen by nobody, and there the rate has come down to where plain weights need
-no average. folds.json has both accuracies, so that the difference shows.
+give too high an accuracy: its epoch, and the choice between EMA and plain
+weights, depend on the photos of the fold. In the last epoch the learning rate
+is so low that EMA makes little difference. folds.json has both accuracies.
 """
 
 import argparse
@@ -49,7 +48,7 @@ from flower_mm.report.predictions import (
 from flower_mm.report.predictor import Predictor
 from flower_mm.settings import data_root, settle
 
-SIDES = ('train', 'val')  # the test split stays out
+SPLITS = ('train', 'val')
 
 
 def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
@@ -61,11 +60,11 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
     with only_run_in(folder):
         sweep(folder)
         held = _deal(whole, args, folder)
-        # What is held out in turn, whatever becomes of it meanwhile.
+        # The dataset may change while the folds train.
         root = data_root(whole)
         dataset = {
             'data_root': str(root),
-            'started_in': str(Path.cwd()),  # where data_root is relative to
+            'started_in': str(Path.cwd()),  # data_root is relative to it
             'dataset_sha256': describe(root).get('sha256'),
             'lists_sha256': lists_sha256(root),
         }
@@ -76,7 +75,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             code = _train(cfg, args, folder, fold, mine)
             if code:
                 return code
-            # Nobody reads them again, and K folds have K times the photos.
+            # The decoded photos of a fold are not needed any more.
             kept = folder / 'folds' / str(fold) / DatasetDir.DECODED
             shutil.rmtree(kept, ignore_errors=True)
             found.append(read_predictions(_run(folder, fold) / HELD_OUT))
@@ -89,19 +88,21 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
 
 def _refuse(args: argparse.Namespace) -> None:
     if args.folds < 2:
-        raise UserError('--folds takes 2 or more')
+        raise UserError(
+            f'invalid --folds: expected at least 2, got {args.folds}'
+        )
     if args.resume not in (None, 'auto'):
         raise UserError(
-            f'--folds goes on where each fold was: --resume without '
-            f'{args.resume}'
+            '--folds resumes each fold from its own checkpoint: use --resume '
+            f'without {args.resume}'
         )
     if args.resume_anyway:
         raise UserError(
-            'folds under different settings cannot be compared: --folds '
-            'takes --resume, not --resume-anyway'
+            'folds with different settings cannot be compared: use --folds '
+            'with --resume, not --resume-anyway'
         )
     if args.launcher != 'none':
-        raise UserError('--folds trains in one process: leave --launcher out')
+        raise UserError('--folds trains in one process: leave out --launcher')
 
 
 def _run(folder: Path, fold: int) -> Path:
@@ -109,7 +110,7 @@ def _run(folder: Path, fold: int) -> Path:
 
 
 def _deal(cfg: Config, args: argparse.Namespace, folder: Path) -> list[Held]:
-    """Make the folds, or take up those that are to be resumed."""
+    """Make the folds, or read those of the run to resume."""
     root = data_root(cfg)
     classes = read_classes(root)
     seed = cfg.get('randomness', {}).get('seed') or 0
@@ -122,13 +123,13 @@ def _deal(cfg: Config, args: argparse.Namespace, folder: Path) -> list[Held]:
     if args.resume and made.is_dir():
         if describe(made / '1').get('folds') != note:
             raise UserError(
-                f'{made} was made of other photos, with another seed or '
-                'another number of folds.\nUndo that, or start anew: leave '
-                '--resume out'
+                f'{made} has other photos, another seed or another number of '
+                'folds.\nUndo these changes, or start a new run: leave out '
+                '--resume'
             )
         return read_list(made, classes)
     if args.resume:
-        print(f'nothing to resume in {folder}: it starts anew')
+        print(f'nothing to resume in {folder}: starting a new run')
     set_aside(folder, RUN_FILES)
     make_folds(
         _photos(root, classes),
@@ -144,7 +145,7 @@ def _deal(cfg: Config, args: argparse.Namespace, folder: Path) -> list[Held]:
 
 def _photos(root: Path, classes: list[str]) -> list[Photo]:
     found = []
-    for side in SIDES:
+    for side in SPLITS:
         folder = photos_folder(root, side).absolute()
         for name, label in read_annotations(
             root / f'{side}.txt', folder, classes
@@ -162,7 +163,7 @@ def _train(
     fold: int,
     held: list[Held],
 ) -> int | None:
-    """Train without `held` and predict them, unless that is done."""
+    """Train without `held` and predict them, unless that is complete."""
     run = _run(folder, fold)
     settings = argparse.Namespace(**vars(args))
     settings.work_dir = str(run)
@@ -176,10 +177,10 @@ def _train(
     if args.resume and kept and out.is_file():
         last = kept[-1]
         require_same(last, differences(read_run(last), settled, 1))
-        print(f'{out} is there; kept')
+        print(f'{out} is complete')
         return None
     one = copy.deepcopy(cfg)
-    # MMEngine tells runs in one process apart by this name and the second.
+    # MMEngine distinguishes runs in one process by this name and the second.
     one.experiment_name = run.name
     code = train(one, settings)
     # Workers that persist live as long as the loaders of the run.
@@ -189,7 +190,7 @@ def _train(
             checkpoints(run)[-1],
             args.device,
             settled.test_dataloader.get('batch_size', 1),
-            # Ours, which may name types that a stranger's file may not.
+            # The own config may name types that the one in a file may not.
             config=settled,
             plain=True,
         )
@@ -206,7 +207,7 @@ def _train(
 def _conclude(
     folder: Path, held: list[Held], found: list[Predictions], dataset: dict
 ) -> dict:
-    """Put the folds together: predictions.csv and folds.json."""
+    """Combine the folds: write predictions.csv and folds.json."""
     place = {
         photo: (part, row)
         for part, predictions in enumerate(found)
@@ -250,14 +251,14 @@ def _summary(run: Path, predictions: Predictions) -> dict:
         'photos': len(predictions.photos),
         'top1': 100 * float(predictions.correct.mean()),
         'epochs': result['epochs'],
-        # Chosen by these same photos, so a little too good.
+        # These photos chose the epoch, so that this is a little too high.
         'best_top1': result['best_top1'],
         'best_epoch': result['best_epoch'],
     }
 
 
 def _show(folder: Path, summary: dict) -> None:
-    print(f'\n{"":8}  photos  top-1, %  of the best epoch')
+    print(f'\n{"":8}  photos  top-1, %  best epoch, %')
     for one in summary['folds']:
         best = one['best_top1']
         print(
@@ -267,9 +268,9 @@ def _show(folder: Path, summary: dict) -> None:
     print(
         f'mean {summary["mean_top1"]:.2f} % '
         f'({summary["lowest_top1"]:.2f} to {summary["highest_top1"]:.2f}, '
-        f'standard deviation {summary["standard_deviation"]:.2f}), with the '
-        'weights of the last epoch, on photos that the model had not seen, '
-        'nor their duplicates'
+        f'standard deviation {summary["standard_deviation"]:.2f}), out of '
+        'fold, with the weights of the last epoch; near-duplicates are in one '
+        'fold'
     )
     for what, name in (
         ('report', 'report.html'),

@@ -1,4 +1,4 @@
-"""A linear layer fitted on features: regularised logistic regression."""
+"""Fit a linear layer on features: regularised logistic regression."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Of the squared weights, on features of unit size: from nearly none to much.
+# Factors of the squared weights, for features of unit size.
 STRENGTHS = (3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
-HELD_OUT = 5  # one photo in that many chooses the strength
-STEPS = 100  # of L-BFGS, which ends sooner where the loss is flat
+HELD_OUT = 5  # one photo in five chooses the strength
+STEPS = 100  # of L-BFGS at most
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A layer's weights, and how well they told photos held out of them."""
+    """The weights of a layer, and its accuracy on held-out photos."""
 
     weight: Tensor
     bias: Tensor
     strength: float
     held_out: int  # photos
-    right: int  # of those
+    right: int  # of the held-out photos
 
     @property
     def top1(self) -> float:
@@ -31,9 +31,9 @@ class Fitted:
 def fit(features: Tensor, labels: Tensor, classes: int, seed: int) -> Fitted:
     """Choose the strength on a fifth of each class, then fit on all photos.
 
-    The features are moved to their mean and divided by one number. Dividing
-    each by its own deviation gives those that hardly vary too much say: on
-    flower photos it fitted worse, and the backbone suffered for it afterwards.
+    All features are divided by one common scale. Dividing each by its own
+    deviation gave features that hardly vary too much weight: on flower photos
+    the fit was worse, and fine-tuning from it as well.
     """
     features = features.float()
     mean = features.mean(0)
@@ -44,7 +44,7 @@ def fit(features: Tensor, labels: Tensor, classes: int, seed: int) -> Fitted:
     kept, kept_labels = centred[~held], labels[~held]
     best = None
     weights = _zeros(centred, classes)
-    # From the strongest on, each fit starts from the one before.
+    # Each fit starts from the result for the next larger strength.
     for strength in STRENGTHS if held.any() else STRENGTHS[1:2]:
         weights = _solve(kept, kept_labels, classes, strength, weights)
         logits = _logits(centred[held], weights)
@@ -89,11 +89,11 @@ def _solve(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        found = functional.cross_entropy(_logits(features, weights), labels)
-        # Of the mean loss: the bias goes free.
-        found = found + strength / 2 * weights[:, :-1].square().sum()
-        found.backward()
-        return found
+        value = functional.cross_entropy(_logits(features, weights), labels)
+        # The bias is not regularised.
+        value = value + strength / 2 * weights[:, :-1].square().sum()
+        value.backward()
+        return value
 
     with torch.enable_grad():
         optimizer.step(loss)
@@ -101,7 +101,7 @@ def _solve(
 
 
 def _held_out(labels: np.ndarray, seed: int) -> Tensor:
-    """One photo in five of each class; none of a class that has fewer."""
+    """Choose one photo in five of each class, rounded down."""
     rng = np.random.default_rng(seed)
     held = torch.zeros(len(labels), dtype=torch.bool)
     for label in np.unique(labels):

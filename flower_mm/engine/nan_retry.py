@@ -1,4 +1,4 @@
-"""Going back to the last good checkpoint where the numbers go wrong."""
+"""Return to the last checkpoint, with a lower learning rate, after NaN."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from flower_mm.engine.runner import FlowerRunner
 
 
 def train_to_the_end(runner: FlowerRunner) -> None:
-    """Train; go back and slow down where the numbers go wrong."""
-    go_on = runner.train
+    """Train, and retry from the last checkpoint as FiniteLossHook says."""
+    continue_training = runner.train
     guard = next(
         (h for h in runner.hooks if isinstance(h, FiniteLossHook)), None
     )
     while True:
         try:
-            go_on()
+            continue_training()
             return
         except NotFiniteError as error:
             tries = len(runner.message_hub.get_info(WENT_BACK)) + 1
@@ -32,10 +32,10 @@ def train_to_the_end(runner: FlowerRunner) -> None:
                 raise
             runner.say(
                 f'{str(error).splitlines()[0]}\n  back to {path} at '
-                f'{guard.factor:g} of the rate (try {tries} of '
+                f'{guard.factor:g} of the learning rate (try {tries} of '
                 f'{guard.retries})'
             )
-            barrier()  # until all have chosen
+            barrier()  # until every process has chosen
             if is_main_process():
                 choose_branch(path.parent, path, number_of(path), True)
             _go_back(runner, path, guard.factor, error.facts)
@@ -43,16 +43,16 @@ def train_to_the_end(runner: FlowerRunner) -> None:
                 forget_after(
                     path.with_name('scalars.json'), runner.epoch, runner.iter
                 )
-            go_on = runner.train_loop.run
+            continue_training = runner.train_loop.run
 
 
 def _last_good(runner: FlowerRunner) -> Path | None:
-    """The checkpoint to go back to: an older one if the last was no help."""
+    """The last checkpoint, or an older one if that was tried already."""
     folder = Path(runner.work_dir)
-    found = newest_whole(folder, runner.say)
-    if found is None:
+    newest = newest_whole(folder, runner.say)
+    if newest is None:
         return None
-    path, _ = found
+    path, _ = newest
     before = runner.message_hub.get_info(WENT_BACK)
     if before and before[-1]['back_to'] == path.name:
         older = [p for p in checkpoints(folder) if p != path]
@@ -64,14 +64,14 @@ def _last_good(runner: FlowerRunner) -> Path | None:
 def _go_back(
     runner: FlowerRunner, path: Path, factor: float, facts: dict
 ) -> None:
-    """Take up the checkpoint at a lower rate than it was saved with."""
+    """Resume the checkpoint with a lower learning rate than it had."""
     hub = runner.message_hub
     times = [*hub.get_info(WENT_BACK), facts | {'back_to': path.name}]
-    # A first run too; now it is as if the checkpoint had been resumed.
+    # As if this run had been resumed, also where it is new.
     runner._resume = True
     runner.optim_wrapper.zero_grad()
     runner.resume(str(path))
-    # The checkpoint's own rate may be lowered already.
+    # The checkpoint may have a lowered learning rate already.
     lower = factor ** (len(times) - len(hub.get_info(WENT_BACK)))
     hub.update_info(WENT_BACK, times)
     for group in runner.optim_wrapper.param_groups:

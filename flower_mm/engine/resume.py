@@ -1,4 +1,4 @@
-"""Going on with a run: from which checkpoint, and under new settings."""
+"""Find the checkpoint to resume, and resume it with other settings."""
 
 import json
 import warnings
@@ -29,8 +29,8 @@ def newest_whole(
 ) -> tuple[Path, dict] | None:
     """The newest checkpoint that can be resumed, and its `meta`.
 
-    Damaged ones are passed over, and said. Where all are, the run stops: to
-    start anew would put away what might still be mended.
+    Damaged ones are passed over with a message. Where all are damaged, this
+    raises UserError: a new run would move away what might be repaired.
     """
     kept = checkpoints(folder)
     for path in reversed(kept):
@@ -41,35 +41,35 @@ def newest_whole(
     if kept:
         raise UserError(
             f'none of the {len(kept)} checkpoints in {folder} can be resumed.'
-            '\nStart anew, which puts them aside: leave --resume out'
+            '\nStart a new run, which moves them away: leave --resume out'
         )
     return None
 
 
 def read_run(path: Path) -> dict:
-    """Read the `meta` of a checkpoint that a run can go on from."""
-    found = read_checkpoint(path)
+    """Read the `meta` of a checkpoint that a run can resume."""
+    checkpoint = read_checkpoint(path)
     lacking = [
         key
         for key, kind in PARTS.items()
-        if not isinstance(found.get(key), kind)
+        if not isinstance(checkpoint.get(key), kind)
     ]
     if lacking:
         raise UserError(
             f'{path} cannot be resumed, it holds no {", ".join(lacking)}.\n'
-            'A run goes on from its epoch_N.pth; weights alone start a new '
-            'one, without --resume: --cfg-options resume=False '
+            'A run resumes from its epoch_N.pth. Weights alone start a new '
+            'run, without --resume: --cfg-options resume=False '
             f'load_from={path}'
         )
     try:
-        check_stored(found)
+        check_stored(checkpoint)
     except UserError as error:
         raise UserError(f'{path} cannot be resumed: {error}') from error
-    return found['meta']
+    return checkpoint['meta']
 
 
 def epoch_of(best: Path) -> int:
-    """Which epoch a best.pth is of; a damaged one is of none to come."""
+    """The epoch of a best.pth; NEVER for a damaged file."""
     try:
         epoch = (read_checkpoint(best).get('meta') or {}).get('epoch')
     except UserError:
@@ -78,9 +78,9 @@ def epoch_of(best: Path) -> int:
 
 
 def forget_after(scalars: Path, epoch: int, iteration: int) -> None:
-    """Take out of scalars.json what will be logged again.
+    """Remove from scalars.json what will be logged again.
 
-    A line that a kill or a full disk has cut short goes as well.
+    A line that a kill or a full disk has truncated is removed as well.
     """
     if not scalars.is_file():
         return
@@ -101,31 +101,30 @@ def forget_after(scalars: Path, epoch: int, iteration: int) -> None:
 
 
 def fit(checkpoint: dict, runner: Runner) -> list[str]:
-    """Replace what does not fit the model by the model's own values.
+    """Replace tensors that do not fit the model by the model's own.
 
-    Returns the names. An optimizer's state belongs to all weights or none.
+    Returns their names. An optimizer's state is kept for all weights or none.
     """
     own = unwrapped(runner.model).state_dict()
-    strange = []
-    # MMEngine keeps the average and the plain weights in two places.
+    unfit = []
     for part, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
         if part not in checkpoint:
             continue
-        there = checkpoint[part]
+        stored = checkpoint[part]
         wanted = {prefix + key: value for key, value in own.items()}
-        strange += [
+        unfit += [
             key.removeprefix(prefix)
             for key in wanted
-            if key not in there or there[key].shape != wanted[key].shape
+            if key not in stored or stored[key].shape != wanted[key].shape
         ]
         kept = {
-            key: there[key]
-            if key in there and there[key].shape == value.shape
+            key: stored[key]
+            if key in stored and stored[key].shape == value.shape
             else value.detach().clone()
             for key, value in wanted.items()
         }
-        if 'steps' in there:
-            kept['steps'] = there['steps']
+        if 'steps' in stored:
+            kept['steps'] = stored['steps']
         checkpoint[part] = kept
     then = checkpoint['meta'].get('cfg')
     then = then.get('optim_wrapper', {}) if isinstance(then, dict) else {}
@@ -133,26 +132,25 @@ def fit(checkpoint: dict, runner: Runner) -> list[str]:
     optimizer = checkpoint.get('optimizer') or {}
     sizes = [len(g['params']) for g in optimizer.get('param_groups', [])]
     groups = runner.optim_wrapper.optimizer.param_groups
-    # Settings of single weights make other groups.
+    # paramwise_cfg may have changed the groups.
     if (
-        strange
+        unfit
         or sizes != [len(group['params']) for group in groups]
         or then.get('optimizer', {}).get('type') != kind
     ):
         checkpoint.pop('optimizer', None)
         checkpoint.pop('gradients', None)
-    return sorted(set(strange))
+    return sorted(set(unfit))
 
 
 def fast_forward(runner: Runner, epochs: int) -> None:
-    """Bring new schedules to where `epochs` epochs would have brought them.
+    """Advance new schedules by a number of epochs.
 
-    Those that follow a metric start afresh: nobody knows what it would have
-    been.
+    Schedules that follow a metric start from the beginning.
     """
     schedules = runner.param_schedulers or []
     with warnings.catch_warnings():
-        # They miss the optimizer's steps between theirs.
+        # Schedules warn about missing steps of the optimizer.
         warnings.simplefilter('ignore')
         for _ in range(epochs):
             for _ in range(len(runner.train_dataloader)):

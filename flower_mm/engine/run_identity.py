@@ -1,4 +1,4 @@
-"""Whether a checkpoint is of the run that would go on from it."""
+"""Compare the run in a checkpoint with the run that would resume it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from flower_mm.errors import UserError
 from flower_mm.settings import data_root
 from flower_mm.weights.best_checkpoint import plain
 
-# What makes a run this run: other values give other weights.
+# Keys whose values decide about the weights.
 DECISIVE = (
     'model',
     'data_preprocessor',
@@ -41,19 +41,19 @@ FREE = (
     'data_root',
     'broken',
 )
-SHOWN = 8  # differences printed; the rest is counted
+SHOWN = 8  # differences printed; the others are counted
 
 
 def identity(cfg: Config, processes: int) -> dict:
-    """What a checkpoint notes of its run besides the config."""
+    """What a checkpoint stores about its run, besides the config."""
     return {'photos': lists_sha256(data_root(cfg)), 'processes': processes}
 
 
 def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
-    """How the run in a checkpoint differs from the one that would go on."""
+    """How the run in a checkpoint differs from the one that resumes it."""
     then, noted = meta.get('cfg'), meta.get('run')
     if not isinstance(then, dict) or not isinstance(noted, dict):
-        return ['the checkpoint does not tell how it was trained']
+        return ['the checkpoint has no record of its config and photos']
     found = []
     if meta['epoch'] > cfg.train_cfg.max_epochs:
         found.append(
@@ -67,7 +67,7 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
         found.append(
             f'{noted.get("processes")!r} process(es) then, {processes} now'
         )
-    # Plain: what a stranger put there need not be.
+    # Plain values only: the checkpoint may come from somebody else.
     old = dict(_decisive(plain(then)))
     new = dict(_decisive(plain(cfg.to_dict())))
     return found + [
@@ -78,15 +78,15 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
 
 
 def require_same(path: Path, found: list[str]) -> None:
-    """Stop where there are differences, and show them."""
+    """Raise UserError with the differences, if there are any."""
     if not found:
         return
     more = len(found) - SHOWN
     shown = found[:SHOWN] + ([f'… and {more} more'] if more > 0 else [])
     raise UserError(
-        f'{path} is of a run that differs:\n  '
+        f'{path} belongs to a run with other settings:\n  '
         + '\n  '.join(shown)
-        + '\nUndo that, or go on under the new settings: --resume-anyway'
+        + '\nUndo these changes, or resume with them: --resume-anyway'
     )
 
 
@@ -99,7 +99,7 @@ def _decisive(cfg: dict) -> Iterator[tuple[str, object]]:
 
 
 def _flat(name: str, part: object) -> Iterator[tuple[str, object]]:
-    """Each value of a piece of config with the path that leads to it."""
+    """Each value in a part of a config, with its key."""
     if isinstance(part, dict):
         items = [(k, v) for k, v in part.items() if k not in FREE]
     elif isinstance(part, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What a run begins from: a checkpoint, pretrained weights, or nothing."""
+"""Choose what a run starts from: a checkpoint or pretrained weights."""
 
 import argparse
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from flower_mm.engine.run_identity import differences, require_same
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
 
-# What a run leaves in its folder; a new run there sets these aside.
+# The files of a run; a new run in the same folder moves them away.
 RUN_FILES = (
     'last_checkpoint',
     'epoch_*.pth',
@@ -44,12 +44,12 @@ RUN_FILES = (
 
 
 def choose_start(cfg: Config, args: argparse.Namespace) -> None:
-    """Settle what the run begins from: a checkpoint, weights, or nothing."""
+    """Resolve `resume`, `load_from` and the pretrained weights of a run."""
     folder = Path(cfg.work_dir)
     named = bool(cfg.get('load_from'))
     if named and not Path(cfg.load_from).is_file():
         raise UserError(f'there is no checkpoint {cfg.load_from}')
-    asked = cfg.resume or args.resume or args.resume_anyway
+    is_asked = cfg.resume or args.resume or args.resume_anyway
     if cfg.resume:
         if named:
             found = Path(cfg.load_from), read_run(Path(cfg.load_from))
@@ -57,30 +57,30 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
             found = newest_whole(folder, partial(_say, cfg))
         cfg.resume = found is not None
     if cfg.resume:
-        _take_up(cfg, *found, args.resume_anyway, named)
+        _resume_from(cfg, *found, args.resume_anyway, named)
     elif is_first(cfg.launcher):
-        if asked:
-            print(f'nothing to resume in {folder}: it starts anew')
+        if is_asked:
+            print(f'nothing to resume in {folder}: starting a new run')
         set_aside(folder, RUN_FILES)
     hook = cfg.default_hooks.get('pretrained')
     if hook and (cfg.resume or cfg.get('load_from')):
         cfg.default_hooks.pretrained = None
     elif hook:
-        # Now: a missing file takes no time to tell.
+        # Before the model is built, so that a missing file is an early error.
         hook.weights = str(find_weights(hook.weights))
 
 
-def _take_up(
+def _resume_from(
     cfg: Config, path: Path, meta: dict, anyway: bool, named: bool
 ) -> None:
-    """Compare the checkpoint's run with this one; clear what comes later."""
+    """Compare the checkpoint's run with this one; move later files away."""
     cfg.load_from = str(path)
     keep_precision(cfg, meta)
     found = differences(meta, cfg, processes(cfg.launcher))
     if anyway:
         cfg.resume_anyway = found
         for line in found:
-            _say(cfg, f'going on although {line}')
+            _say(cfg, f'resuming although {line}')
     else:
         require_same(path, found)
     if is_first(cfg.launcher):
@@ -92,11 +92,10 @@ def _take_up(
 def choose_branch(
     folder: Path, path: Path, epoch: int, other_way: bool
 ) -> None:
-    """Make `folder` what it was when the checkpoint was written.
+    """Restore `folder` to the time when the checkpoint was written.
 
-    What comes later is damaged, or is of the future that is given up. A
-    later best.pth stays where the run comes to it again: unless it goes
-    another way now.
+    Later files are damaged or obsolete. A later best.pth stays, because the
+    run reaches it again, unless `other_way` says that it will differ.
     """
     if path.parent.resolve() != folder.resolve():
         set_aside(folder, RUN_FILES)
@@ -123,19 +122,19 @@ def _say(cfg: Config, text: str) -> None:
 
 
 def set_aside(folder: Path, names: Iterable[str]) -> None:
-    """Move what an earlier run left here into a folder of its own.
+    """Move the files of an earlier run into a folder below `earlier`.
 
-    In the order of `names`, checkpoints from the oldest on: where a kill
-    interrupts it, what is left here is still a run that can be resumed.
+    In the order of `names`, checkpoints from the oldest on: if this is
+    killed, the files that remain are still a run that can be resumed.
     """
-    left = [
+    paths = [
         path
         for name in names
         for path in sorted(folder.glob(name), key=lambda p: (len(p.name), p))
     ]
-    if not left:
+    if not paths:
         return
-    newest = max(path.stat().st_mtime for path in left)
+    newest = max(path.stat().st_mtime for path in paths)
     stamp = datetime.fromtimestamp(newest).strftime('%Y%m%d_%H%M%S')
     earlier = folder / 'earlier' / stamp
     for number in count(2):
@@ -143,9 +142,9 @@ def set_aside(folder: Path, names: Iterable[str]) -> None:
             break
         earlier = earlier.with_name(f'{stamp}_{number}')
     earlier.mkdir(parents=True)
-    for path in left:
+    for path in paths:
         path.replace(earlier / path.name)
     print(
-        f'moved {len(left)} earlier file(s) of {folder} to {earlier}',
+        f'moved {len(paths)} earlier file(s) of {folder} to {earlier}',
         flush=True,
     )

@@ -32,7 +32,7 @@ def print_summary(runner: FlowerRunner, args: argparse.Namespace) -> None:
     hub = runner.message_hub.runtime_info
     weights = _weights(folder, hub)
     print()
-    # MMEngine's own CheckpointHook notes no epoch.
+    # MMEngine's own CheckpointHook stores no epoch.
     if 'best_epoch' in hub:
         metric = hub.get('best_metric', TOP1)
         print(
@@ -109,23 +109,23 @@ def _next_commands(
 
 def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
     """Return the options that `test` needs to measure the same."""
-    found = []
+    options = []
     if args.data_root:
-        found += ['--data-root', args.data_root]
+        options += ['--data-root', args.data_root]
     if args.device != 'auto':
-        found += ['--device', args.device]
-    # On a GPU it is of training alone.
+        options += ['--device', args.device]
+    # On a GPU, --amp concerns training alone.
     if args.amp and (cfg.get('test_cfg') or {}).get('fp16'):
-        found += ['--amp']
+        options += ['--amp']
     if args.image_size:
-        found += ['--image-size', str(args.image_size)]
+        options += ['--image-size', str(args.image_size)]
     if args.cfg_options_words:
-        found += ['--cfg-options', *args.cfg_options_words]
-    return found
+        options += ['--cfg-options', *args.cfg_options_words]
+    return options
 
 
 def _shortfalls(runner: FlowerRunner) -> list[str]:
-    """Which baselines the run's accuracy does not exceed."""
+    """Notes on baselines that are as good as the run."""
     is_solved = 'head_first' in runner.message_hub.runtime_info
     found = [below_solved_head(solved_head(logged_scalars(runner), is_solved))]
     top1 = best_top1(runner)
@@ -144,9 +144,10 @@ def _shortfalls(runner: FlowerRunner) -> list[str]:
 
 
 def _weights(folder: Path, hub: dict) -> Path | None:
-    """The best weights that the run left, or the last ones.
+    """The file of the best weights, or of the last ones.
 
-    best.pth is written by our CheckpointHook, and where there is validation.
+    Without validation, or with MMEngine's CheckpointHook, there is no
+    best.pth.
     """
     best = [folder / 'best.pth', Path(hub.get('best_ckpt') or folder)]
     found = [path for path in best if path.is_file()]

@@ -1,4 +1,4 @@
-"""MMEngine's Runner with a quiet screen and safe reading."""
+"""MMEngine's Runner with short output, safe loading and exact resuming."""
 
 import logging
 from functools import partial
@@ -53,10 +53,10 @@ _NO_AVERAGE = (
 
 @RUNNERS.register_module()
 class FlowerRunner(Runner):
-    """The Runner that `runner_type` in our configs names.
+    """The Runner of our configs (`runner_type`).
 
     It is registered at the root, where MMPretrain's own tools look it up, so
-    that a flower config runs there too.
+    that our configs run with them as well.
     """
 
     @classmethod
@@ -70,25 +70,25 @@ class FlowerRunner(Runner):
     test = safe_loading()(Runner.test)
 
     def say(self, text: str) -> None:
-        """Tell the person at the screen, once for all processes."""
+        """Log a line and print it, in the first process only."""
         self.logger.info(text)
         if is_main_process():
             print(text, flush=True)
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
-        """Keep MMEngine's pages in the log file; the screen gets errors."""
+        """Write MMEngine's log to its file; print errors only."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.ERROR)
-            # A full disk is told by what fails for it, not by each log line.
+            # A full disk is reported once, not for each line of the log.
             handler.handleError = lambda record: None
         return logger
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Let a config switch off any default hook by None.
 
-        MMEngine lets it do so with its own ones only.
+        MMEngine does so for its own hooks only.
         """
         ours = {
             name: hook
@@ -98,10 +98,10 @@ class FlowerRunner(Runner):
         super().register_default_hooks(ours)
 
     def register_hooks(self, *args, **kwargs) -> None:
-        """Put what ends an epoch after a config's own hooks.
+        """Run hooks with `comes_last` after the config's own hooks.
 
-        In the order of default_hooks. MMEngine's priorities end at LOWEST,
-        where its EarlyStoppingHook is, behind any default hook.
+        MMEngine's priorities end at LOWEST, where its EarlyStoppingHook is,
+        after any default hook.
         """
         super().register_hooks(*args, **kwargs)
         self._hooks.sort(key=lambda hook: getattr(hook, 'comes_last', False))
@@ -121,13 +121,13 @@ class FlowerRunner(Runner):
         return loader
 
     def wrap_model(self, model_wrapper_cfg, model):
-        # Some backbones freeze their stages only here, and what is wrapped
-        # around asks now which weights will have gradients.
+        # Some backbones freeze their stages in train(), and wrappers read
+        # which weights need gradients.
         model.train()
         model = use_channels_last(model)
         classify_in_float32(model)
         if self.distributed and get_device() == 'cpu':
-            # MMEngine passes a GPU's number here, which torch refuses.
+            # MMEngine passes the number of a GPU, which torch refuses.
             return MMDistributedDataParallel(
                 model,
                 broadcast_buffers=False,
@@ -144,10 +144,10 @@ class FlowerRunner(Runner):
         strict: bool = False,
         revise_keys: list | None = None,
     ) -> dict:
-        """Read as data; a checkpoint that does not fit stops the run.
+        """Read a checkpoint as data, and require that it fits the model.
 
-        A run that starts from `load_from` takes the backbone only, as from
-        pretrained weights; resuming and testing take every tensor.
+        A new run with `load_from` loads the backbone only, as from pretrained
+        weights. Resuming and testing load every tensor.
         """
         model = unwrapped(self.model)
         training = isinstance(self._train_loop, BaseLoop)
@@ -160,10 +160,11 @@ class FlowerRunner(Runner):
             for _ in averages(self):
                 self.say(_NO_AVERAGE.format(filename))
         if self._resume and self.cfg.get('resume_anyway'):
-            strange = fit(checkpoint, self)
-            if strange:
+            unfit = fit(checkpoint, self)
+            if unfit:
                 self.say(
-                    f'{len(strange)} tensors start anew, such as {strange[0]}'
+                    f'{len(unfit)} tensors do not fit and keep their initial '
+                    f'values, such as {unfit[0]}'
                 )
         check_whole(model, checkpoint, filename)
         if self._resume and not self.cfg.get('resume_anyway'):
@@ -171,16 +172,16 @@ class FlowerRunner(Runner):
         elif self._resume and 'optimizer' in checkpoint:
             check_optimizer_state(checkpoint, self)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        # EMAHook may have exchanged the average for the plain weights.
+        # EMAHook may have exchanged the average and the plain weights.
         load_whole(model, checkpoint, filename)
         self._has_loaded = True
         return checkpoint
 
     def resume(self, filename: str, **kwargs) -> None:
-        """Go on from a checkpoint; under new settings where they changed.
+        """Resume a checkpoint, with --resume-anyway under new settings.
 
-        MMEngine would go on with the schedule and the optimizer's settings of
-        the checkpoint, whatever the config says now.
+        MMEngine restores the schedule and the optimizer's settings of the
+        checkpoint, whatever the config says.
         """
         try:
             if self.cfg.get('resume_anyway'):
@@ -194,7 +195,7 @@ class FlowerRunner(Runner):
         except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            # What a strange checkpoint makes MMEngine's parts run into.
+            # MMEngine's errors on an invalid checkpoint.
             reason = str(error).strip().splitlines() or ['']
             raise UserError(
                 f'{filename} cannot be resumed: {type(error).__name__}: '
@@ -213,6 +214,6 @@ class FlowerRunner(Runner):
             'resumed_although', changes + list(self.cfg.resume_anyway)
         )
         self.train_loop._iter = self.epoch * len(self.train_dataloader)
-        # Beyond max_epochs the schedules have no use, and a hostile number
-        # of epochs would take hours.
+        # Schedules end at max_epochs. A crafted number of epochs would take
+        # hours.
         fast_forward(self, min(self.epoch, self.max_epochs))

@@ -1,4 +1,4 @@
-"""Evaluating a checkpoint: figures, confusion matrix, one line a photo."""
+"""Test a checkpoint: metrics, confusion matrix, prediction per photo."""
 
 import argparse
 import copy
@@ -31,11 +31,11 @@ from flower_mm.settings import fill_in, read_config, settle, use_data_root
 from flower_mm.weights.read_checkpoint import read_checkpoint
 from flower_mm.weights.safe_loading import safe_loading
 
-SHOWN = 8  # differences printed; the rest is counted
+SHOWN = 8  # differences printed; the others are counted
 
 
 class KeepPredictions(BaseMetric):
-    """Keeps what was predicted for each photo, from all processes."""
+    """Keep the prediction for each photo, from all processes."""
 
     default_prefix = 'predictions'
 
@@ -62,13 +62,13 @@ class KeepPredictions(BaseMetric):
 
 
 def configure(args: argparse.Namespace) -> Config:
-    """Merge config file and command line, with MMPretrain's meanings."""
+    """Apply the command line to the config, with MMPretrain's meanings."""
     cfg = read_config(args.config, args.cfg_options)
     fill_in(cfg)
     if not cfg.get('test_dataloader') or cfg.get('test_cfg') is None:
         raise UserError(
-            f'{args.config} has no test_dataloader or no test_cfg: expected '
-            'both, and test_evaluator, as in configs/_base_/flower.py'
+            f'{args.config} lacks test_dataloader or test_cfg: expected both, '
+            'and test_evaluator, as in configs/_base_/flower.py'
         )
     if args.image_size:
         cfg.merge_from_dict(
@@ -77,11 +77,11 @@ def configure(args: argparse.Namespace) -> Config:
     if args.data_root:
         use_data_root(cfg, args.data_root)
     cfg.launcher = args.launcher
-    # Not the run's own folder: its resolved config stays as it is.
+    # In the run's own folder it would replace the resolved config.
     cfg.work_dir = args.work_dir or str(Path(args.checkpoint).parent / 'test')
     cfg.load_from = args.checkpoint
-    cfg.resume = False  # as a config that a resumed run has left says
-    # A test leaves its own files only; TensorBoard is for training.
+    cfg.resume = False  # the config that a resumed run leaves says True
+    # TensorBoard is for training.
     cfg.visualizer.vis_backends = [ConfigDict(type='LocalVisBackend')]
     for name in ('pretrained', 'record', 'progress', 'report', 'ema'):
         cfg.default_hooks.pop(name, None)
@@ -129,7 +129,7 @@ def _add_tta(cfg: Config) -> None:
 def test(args: argparse.Namespace) -> None:
     """Test with the parsed arguments of `test`."""
     if args.out_item and not args.out:
-        raise UserError('--out-item says what goes into --out FILE: add it')
+        raise UserError('--out-item needs --out FILE')
     cfg = configure(args)
     classes = settle(cfg)
     keep_memory()
@@ -148,7 +148,7 @@ def test(args: argparse.Namespace) -> None:
         _add_tta(cfg)
     batch_size = cfg.test_dataloader.get('batch_size', 1)
     less = (
-        'Fewer at a time: --cfg-options '
+        'With a smaller batch: --cfg-options '
         f'test_dataloader.batch_size={max(1, batch_size // 2)}'
     )
     with explained(folder, batch_size, less):
@@ -186,7 +186,7 @@ def test(args: argparse.Namespace) -> None:
 def _run(
     cfg: Config, args: argparse.Namespace, classes: list[str]
 ) -> tuple[dict, KeepPredictions]:
-    """Measure; return the config's metrics and what each photo got."""
+    """Test; return the metrics of the config and the predictions."""
     runner = RUNNERS.build(cfg)
     kept = KeepPredictions(classes)
     runner.test_evaluator.metrics.append(kept)
@@ -227,18 +227,18 @@ def evaluate(found: Predictions) -> dict:
 
 
 def _same_classes(checkpoint: str, meta: dict, classes: list[str]) -> None:
-    """A model of other classes would be measured against wrong names."""
+    """Require that the checkpoint has the classes of the dataset."""
     trained = list((meta.get('dataset_meta') or {}).get('classes', classes))
     if trained != classes:
         raise UserError(
             f'{checkpoint} was trained on {_few(trained)};\n'
             f'the dataset has {_few(classes)}.\n'
-            'Name the dataset it was trained on: --data-root FOLDER'
+            'Test on the dataset of the training: --data-root FOLDER'
         )
 
 
 def _same_config(args: argparse.Namespace, cfg: Config, meta: dict) -> None:
-    """Stop where the model would compute otherwise than in training."""
+    """Require that the model computes as in training."""
     try:
         found = differences(cfg, meta.get('cfg'))
     except RecursionError as error:
@@ -287,7 +287,7 @@ def _show(figures: dict, split: str, folder: Path, out: str | None) -> None:
     correct = sum(row[i] for i, row in enumerate(figures['confusion']))
     if line := below_largest_class(correct, photos):
         print(f'\nnote: {line}')
-    print('\nconfusion, a row for each true class, a column for each guess:')
+    print('\nconfusion matrix (rows: labels, columns: predicted classes):')
     cell = max(4, *(len(str(n)) for row in figures['confusion'] for n in row))
     for name, row in zip(rows, figures['confusion'], strict=True):
         print(f'{name:{width}} ', *(f'{n:{cell}d}' for n in row))

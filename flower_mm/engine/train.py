@@ -1,4 +1,4 @@
-"""One training run: from settled config to best.pth and a summary."""
+"""Train: from a config and the command line to best.pth and a summary."""
 
 import argparse
 import gc
@@ -40,9 +40,9 @@ from flower_mm.weights.safe_loading import safe_loading
 def configure(
     cfg: Config, args: argparse.Namespace, all_ranks: bool = False
 ) -> None:
-    """Put the command line into the config, with MMPretrain's meanings.
+    """Apply the command line to the config, with MMPretrain's meanings.
 
-    `all_ranks` says that all processes of a distributed run call this.
+    `all_ranks`: whether all processes of a distributed run call this.
     """
     fill_in(cfg)
     if args.data_root:
@@ -65,7 +65,7 @@ def configure(
             use_bfloat16(cfg)
     choose_precision(cfg, device, all_ranks)
     if args.resume == '':
-        raise UserError('--resume names a checkpoint, or nothing at all')
+        raise UserError('invalid --resume: expected a checkpoint or no value')
     if args.resume or args.resume_anyway:
         _resume_from(cfg, args.resume)
     if args.auto_scale_lr:
@@ -85,8 +85,8 @@ def configure(
     if args.retry_nan:
         if args.resume_anyway:
             raise UserError(
-                '--retry-nan goes back to checkpoints of the same settings: '
-                'use it without --resume-anyway'
+                '--retry-nan needs checkpoints with the same settings: use it '
+                'without --resume-anyway'
             )
         if not cfg.default_hooks.get('finite'):
             cfg.default_hooks.finite = ConfigDict(type='FiniteHook')
@@ -101,23 +101,23 @@ def configure(
 
 
 def _resume_from(cfg: Config, named: str | None) -> None:
-    """Where nothing is named: the newest that there is, or a new start."""
+    """Resume the named checkpoint, else the newest, else start a new run."""
     cfg.resume = True
     if named not in (None, 'auto'):
         cfg.load_from = named
     elif checkpoints(Path(cfg.work_dir)):
         cfg.load_from = None
     else:
-        cfg.resume = False  # what the config loads is for the new start
+        cfg.resume = False  # a new run loads what the config names
 
 
 def _start_from(cfg: Config, args: argparse.Namespace) -> None:
     if args.from_scratch:
-        raise UserError('either --weights or --from-scratch')
+        raise UserError('use either --weights or --from-scratch')
     if cfg.get('load_from'):
         raise UserError(
-            f'the config loads {cfg.load_from} after --weights, which would '
-            'change nothing: --cfg-options load_from=None'
+            f'--weights has no effect: the config loads {cfg.load_from} '
+            'after it.\nSwitch that off: --cfg-options load_from=None'
         )
     cfg.default_hooks.pretrained = ConfigDict(
         type='PretrainedHook', weights=args.weights
@@ -127,29 +127,30 @@ def _start_from(cfg: Config, args: argparse.Namespace) -> None:
 def _fit_head_only(cfg: Config, args: argparse.Namespace) -> None:
     if cfg.get('val_cfg') is None or args.folds:
         raise UserError(
-            '--head-only leaves a best.pth, which validation chooses: use it '
+            '--head-only needs validation, which chooses best.pth: use it '
             'without --no-validate and --folds, and with val_cfg, '
             'val_dataloader and val_evaluator in the config'
         )
-    # The last hook, as it has to be.
+    # It has to be the last hook.
     cfg.default_hooks.pop('head_first', None)
     cfg.default_hooks.head_first = ConfigDict(type='HeadFirstHook', only=True)
-    # There are no steps to average.
+    # Without steps there is nothing to average.
     cfg.default_hooks.ema = None
 
 
 def _accumulate(cfg: Config, parts: int) -> None:
-    """The same total batch in `parts` pieces, for less memory."""
+    """Split each batch into `parts` with one common step, for less memory."""
     loader = cfg.train_dataloader
     if loader.batch_size % parts:
         raise UserError(
-            f'a batch of {loader.batch_size} photos has no {parts} equal '
-            'parts: another --accumulate, or --cfg-options '
-            f'train_dataloader.batch_size={loader.batch_size // parts * parts}'
+            'invalid --accumulate: expected a divisor of the batch size '
+            f'{loader.batch_size}, got {parts}.\nOr change the batch size: '
+            '--cfg-options train_dataloader.batch_size='
+            f'{loader.batch_size // parts * parts}'
         )
     loader.batch_size //= parts
     if cfg.get('auto_scale_lr'):
-        # MMEngine compares it with the size of a part.
+        # MMEngine compares it with the size of one part.
         cfg.auto_scale_lr.base_batch_size /= parts
     wrapper = cfg.optim_wrapper
     wrapper.accumulative_counts = parts * wrapper.get('accumulative_counts', 1)
@@ -159,7 +160,7 @@ def _complete_loader(
     loader: ConfigDict, args: argparse.Namespace, device: str
 ) -> None:
     loader.setdefault('persistent_workers', True)
-    # Pinned memory serves copies to a GPU and warns where there is none.
+    # Pinned memory speeds up copies to a GPU; torch warns without a GPU.
     loader.setdefault('pin_memory', device == 'cuda')
     if args.no_pin_memory:
         loader.pin_memory = False
@@ -189,7 +190,7 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
                 print(f'\nstopped; {_resume_hint(folder, args)}', flush=True)
             return interrupted(stop)
         except NotFiniteError:
-            raise  # to go on would lead there again
+            raise  # resuming would fail in the same way
         except UserError as error:
             if not getattr(error, 'while_training', False):
                 raise
@@ -204,16 +205,17 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
                     hook.write(runner)
             if not args.folds:
                 print_summary(runner, args)
-        del runner  # its model holds on to the threads of the group
+        del runner  # its model keeps the threads of the group alive
         gc.collect()
     return None
 
 
 def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
-    """Build the Runner and train; whatever ends it is in run.json."""
+    """Build the Runner and train; write any error into run.json."""
     batch_size = cfg.train_dataloader.get('batch_size', 1)
     less = (
-        f'The same total batch in parts, say of {max(1, batch_size // 2)}: '
+        'Split each batch into parts, for example of '
+        f'{max(1, batch_size // 2)} photos: '
         f'--accumulate {2 * args.accumulate}'
     )
     runner = None
@@ -226,14 +228,14 @@ def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
             train_to_the_end(runner)
     except BaseException as ended:
         let_children_end()
-        # A worker that ended first, of the same signal, is no reason.
+        # SIGTERM may end a worker first.
         error = Terminated() if Terminated.came else ended
         if runner:
             _record(runner, error)
-            # To go on is of use where it had begun; to ask a loop that is
-            # not built yet would build it.
-            built = isinstance(runner._train_loop, BaseLoop)
-            error.while_training = built and runner.iter > 0
+            # Resuming is useful after the first iteration. Reading
+            # runner.iter would build the loop.
+            is_built = isinstance(runner._train_loop, BaseLoop)
+            error.while_training = is_built and runner.iter > 0
         if error is ended:
             raise
         raise error from ended
@@ -241,10 +243,10 @@ def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
 
 
 def _end_workers(runner: FlowerRunner) -> None:
-    """Let persistent workers go in torch's own order.
+    """End persistent workers in torch's own order.
 
-    Where Python collects loaders and queues at once, it closes the queues
-    before the loaders have said goodbye through them.
+    If Python collected loaders and queues together, it could close the queues
+    before the loaders have used them to end the workers.
     """
     for loop in (runner.train_loop, runner.val_loop):
         if loop:
@@ -252,15 +254,15 @@ def _end_workers(runner: FlowerRunner) -> None:
 
 
 def _record(runner: FlowerRunner, error: BaseException) -> None:
-    """Give the terminal back and write how it ended, if that is possible."""
-    stopped = isinstance(error, KeyboardInterrupt)
+    """Restore the terminal and write the end of the run into run.json."""
+    is_stopped = isinstance(error, KeyboardInterrupt)
     for hook in runner.hooks:
         if isinstance(hook, ProgressHook):
             hook.close()
         elif isinstance(hook, RunRecordHook):
-            # A full disk or a broken worker may stop the record too.
+            # A full disk or a dead worker may make this fail as well.
             with suppress(OSError, UserError, RuntimeError):
-                if stopped:
+                if is_stopped:
                     hook.end(runner, 'interrupted')
                 else:
                     hook.end(runner, 'failed', error)

@@ -469,4 +469,4 @@ def test_accumulation_is_the_same_total_batch(start, config, tmp_path):
     assert rate['1'] == rate['2'] == pytest.approx(2 * 3e-3)
     run = start(args=('--accumulate', '3'))
     assert run.wait() == 2
-    assert 'a batch of 8 photos has no 3 equal parts' in run.text
+    assert 'expected a divisor of the batch size 8, got 3' in run.text

@@ -1,4 +1,4 @@
-"""Losses that are no numbers: told at once, or undone."""
+"""A loss that is NaN or Inf stops the run, or is undone by a retry."""
 
 import json
 from collections.abc import Callable
@@ -72,7 +72,9 @@ def test_spoiled_weights_are_not_kept(train, tmp_path):
     script.write_text(SPOILED)
     run = train('train_cfg.max_epochs=3', first=str(script))
     assert run.process.exitcode == 2
-    assert 'the weights are no numbers in iteration 5 of epoch 2' in run.text
+    assert (
+        'the weights contain NaN or Inf in iteration 5 of epoch 2' in run.text
+    )
     kept = sorted(p.name for p in (tmp_path / 'run').glob('*.pth'))
     assert kept == ['best.pth', 'epoch_0.pth', 'epoch_1.pth']
 
@@ -86,7 +88,7 @@ def test_going_back_slows_down_until_it_works(train, tmp_path):
     found = record(tmp_path)
     times = len(found['went_back'])
     assert 1 <= times <= 8
-    assert run.text.count('at 0.1 of the rate') == times
+    assert run.text.count('at 0.1 of the learning rate') == times
     rates = [
         line['lr']
         for line in read_scalars(tmp_path / 'run' / 'scalars.json')

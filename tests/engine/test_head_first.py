@@ -240,7 +240,7 @@ def test_what_it_cannot_be_used_with(flags, config, dataset, tmp_path):
         '--work-dir', tmp_path / 'run', '--head-only', *flags,
     )  # fmt: skip
     assert run.wait() == 2, run.text
-    assert '--head-only leaves a best.pth' in run.text
+    assert '--head-only needs validation' in run.text
 
 
 def test_a_head_without_a_linear_layer(first, dataset, tmp_path):

@@ -417,7 +417,10 @@ def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
         (['nowhere.py'], 'there is no config nowhere.py'),
         (['CONFIG', '--data-root', 'nowhere'], 'prepare_dataset.py'),
         (['CONFIG', '--device', 'cuda:99'], 'no device cuda:99'),
-        (['CONFIG', '--device', 'cuda:x'], 'a number belongs after'),
+        (
+            ['CONFIG', '--device', 'cuda:x'],
+            'after the colon',
+        ),
         (
             ['CONFIG', '--data-root', 'DATA', '--resume', 'nofile.pth'],
             'there is no checkpoint nofile.pth',

@@ -1,4 +1,4 @@
-"""Losses and weights that are no numbers: stop, or go back and slow down."""
+"""Stop a run whose loss or weights contain NaN or Inf."""
 
 import math
 from pathlib import Path
@@ -13,29 +13,29 @@ from flower_mm.errors import UserError
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 
-WENT_BACK = 'went_back'  # what the run's record calls it
+WENT_BACK = 'went_back'  # in the message hub and in run.json
 SHOWN = 3  # photos named on the screen; run.json has all
 
 
 class NotFiniteError(UserError):
-    """The loss or the weights are NaN or infinite; `facts` is for run.json."""
+    """The loss or the weights contain NaN or Inf; run.json has `facts`."""
 
     def __init__(self, text: str, facts: dict) -> None:
         super().__init__(text)
         self.facts = facts
 
 
-@HOOKS.register_module()
+@HOOKS.register_module(name=['FiniteLossHook', 'FiniteHook'])
 class FiniteLossHook(Hook):
-    """Stop at the first loss that is no number, and before such weights stay.
+    """Stop at the first loss that is NaN or Inf.
 
-    A checkpoint and best.pth are written of whole epochs only, so that
-    neither ever holds weights from behind such a loss.
+    Checkpoints are written after whole epochs, so that no checkpoint holds
+    weights that such a loss has changed.
 
     Args:
-        retries: How often to go back to the last checkpoint instead, with a
-            lower rate.
-        factor: What the rate is multiplied by each time.
+        retries: How often to return to the last checkpoint instead, with a
+            lower learning rate.
+        factor: The factor of the learning rate for each retry.
     """
 
     # Before anything is logged or averaged.
@@ -53,7 +53,7 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        # RuntimeInfoHook has waited for this number already.
+        # RuntimeInfoHook has synchronised with the device already.
         loss = outputs['loss'].item()
         if _in_any_process(runner, not math.isfinite(loss)):
             photos = [
@@ -63,19 +63,21 @@ class FiniteLossHook(Hook):
             self._stop(runner, f'the loss is {loss}', loss, photos)
 
     def after_train_epoch(self, runner) -> None:
-        """A last step may spoil the weights when its loss was still sound."""
+        """Check the weights: the last step may have followed a finite loss."""
         weights = unwrapped(runner.model).state_dict().values()
-        sound = [w.isfinite().all() for w in weights if w.is_floating_point()]
-        if _in_any_process(runner, not bool(torch.stack(sound).all())):
-            self._stop(runner, 'the weights are no numbers', math.nan, [])
+        finite = [w.isfinite().all() for w in weights if w.is_floating_point()]
+        if _in_any_process(runner, not bool(torch.stack(finite).all())):
+            self._stop(runner, 'the weights contain NaN or Inf', math.nan, [])
 
-    def _stop(self, runner, what: str, loss: float, photos: list[str]) -> None:
+    def _stop(
+        self, runner, problem: str, loss: float, photos: list[str]
+    ) -> None:
         rate = runner.optim_wrapper.get_lr()['lr'][0]
         done = runner.iter - runner.epoch * len(runner.train_dataloader)
-        # The loop counts up after its hooks.
+        # The loop increments its counter after its hooks.
         iteration = done + 1 if photos else done
         facts = {
-            'what': what,
+            'what': problem,
             'epoch': runner.epoch + 1,
             'iteration': iteration,
             'rate': rate,
@@ -87,19 +89,19 @@ class FiniteLossHook(Hook):
         if len(photos) > SHOWN:
             batch += f' and {len(photos) - SHOWN} more, see run.json'
         raise NotFiniteError(
-            f'{what} in iteration {iteration} of epoch {runner.epoch + 1}, at '
-            f'a rate of {rate:.1e}'
+            f'{problem} in iteration {iteration} of epoch '
+            f'{runner.epoch + 1}, at learning rate {rate:.1e}'
             + (f', with {batch}' if batch else '')
-            + '.\nMost often the rate is too high: --cfg-options '
+            + '.\nMost often the learning rate is too high: --cfg-options '
             f'optim_wrapper.optimizer.lr={rate * self.factor:.0e}\n'
-            'or go back to the last checkpoint and slow down by itself: '
+            'or return to the last checkpoint and lower it automatically: '
             '--retry-nan 2',
             facts,
         )
 
 
 def _in_any_process(runner: Runner, here: bool) -> bool:
-    """All processes of a run stop together, or those left would wait."""
+    """Whether any process has the problem: all have to stop together."""
     if not runner.distributed:
         return here
     flag = torch.tensor(float(here), device=get_device())

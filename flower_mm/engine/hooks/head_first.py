@@ -1,4 +1,4 @@
-"""The last layer solved on the frozen backbone, before anything is trained."""
+"""Fit the last layer on the frozen backbone before the first epoch."""
 
 import copy
 import time
@@ -23,17 +23,16 @@ from flower_mm.registry import HOOKS
 class HeadFirstHook(Hook):
     """Fit the head on one pass over the training photos, then validate it.
 
-    A head of random weights sends noise through a pretrained backbone in the
-    first hundred steps. This one begins where a linear probe ends. The photos
-    are seen as in validation, without augmentation.
+    In the first hundred steps, a random head changes a pretrained backbone by
+    noisy gradients. This head is the result of a linear probe. Photos are
+    prepared as in validation, without augmentation.
 
     Args:
-        only: End the run there: photos to best.pth in one pass.
+        only: End the run after that, with the fitted head in best.pth.
     """
 
-    # The first checkpoint is written before, and once more with the head;
-    # resuming from the former comes here again: the same features, the same
-    # head.
+    # The first checkpoint is written before, and again with the fitted head.
+    # Resuming the former fits the same head again.
     comes_last = True
 
     def __init__(self, only: bool = False) -> None:
@@ -43,16 +42,16 @@ class HeadFirstHook(Hook):
         if runner.epoch > 0:
             return
         if 'head_first' in runner.message_hub.runtime_info:
-            # Resumed from behind it, with that head.
+            # Resumed from a checkpoint with the fitted head.
             runner.train_loop.stop_training |= self.only
             return
         start = time.monotonic()
         model = unwrapped(runner.model)
         classes = len(runner.train_dataloader.dataset.metainfo['classes'])
         layer = last_layer(model, classes)
-        # What is drawn here, is not drawn from the run's own generators.
+        # This leaves the run's random generators unchanged.
         with drawing(runner.seed):
-            features, labels = self._look(runner, model, layer)
+            features, labels = self._features(runner, model, layer)
             fitted = fit(features, labels, classes, runner.seed)
         with torch.no_grad():
             for parameter, found in (
@@ -72,19 +71,19 @@ class HeadFirstHook(Hook):
                 'seconds': round(seconds, 2),
             },
         )
-        held = ''
+        held_out = ''
         if fitted.held_out:
-            held = (
-                f'; fitted without {fitted.held_out} of them it tells '
-                f'{fitted.top1:.1f} % of those'
+            held_out = (
+                f'; held-out accuracy {fitted.top1:.1f} % '
+                f'({fitted.held_out} photos)'
             )
         runner.say(
-            f'head fitted on {len(labels)} photos in {seconds:.0f} s{held}'
+            f'head fitted on {len(labels)} photos in {seconds:.0f} s{held_out}'
         )
         if runner.val_loop:
             runner.val_loop.run()
         else:
-            # The first checkpoint has the head of before.
+            # The first checkpoint has the random head.
             for hook in runner.hooks:
                 if isinstance(hook, AtomicCheckpointHook):
                     hook.save(runner, epoch=0)
@@ -92,10 +91,10 @@ class HeadFirstHook(Hook):
             runner.train_loop.stop_training = True
 
     @torch.no_grad()
-    def _look(
+    def _features(
         self, runner, model: nn.Module, layer: nn.Linear
     ) -> tuple[Tensor, Tensor]:
-        """What the layer sees of each photo, and the photo's label."""
+        """The inputs of the layer for each photo, and the labels."""
         seen = []
         hook = layer.register_forward_pre_hook(
             lambda _, inputs: seen.append(inputs[0].detach().float())
@@ -117,7 +116,7 @@ class HeadFirstHook(Hook):
 
 
 def last_layer(model: nn.Module, classes: int) -> nn.Linear:
-    """The linear layer whose outputs are the classes' scores."""
+    """The linear layer whose outputs are the logits of the classes."""
     layers = [
         layer
         for layer in model.modules()
@@ -126,14 +125,14 @@ def last_layer(model: nn.Module, classes: int) -> nn.Linear:
     if not layers or layers[-1].bias is None:
         raise UserError(
             'HeadFirstHook fits a linear layer with one output for each of '
-            f'the {classes} classes, and this model ends in none.\n'
+            f'the {classes} classes, which this model does not have.\n'
             'Leave it out: --cfg-options default_hooks.head_first=None'
         )
     return layers[-1]
 
 
 def _batches(runner) -> DataLoader:
-    """This process's share of the training photos, as validation sees them."""
+    """This process's training photos, prepared as for validation."""
     loader = runner.train_dataloader
     cfg = runner.cfg.get('val_dataloader') or runner.cfg.test_dataloader
     plain = Compose([TRANSFORMS.build(step) for step in cfg.dataset.pipeline])
@@ -148,7 +147,7 @@ def _batches(runner) -> DataLoader:
 
 
 def _seen_by(dataset: Dataset, pipeline: Compose) -> Dataset:
-    """The photos of a dataset, each once, through another pipeline."""
+    """The photos of a dataset, each once, with another pipeline."""
     if hasattr(dataset, 'datasets'):  # joined
         return ConcatDataset(
             [_seen_by(each, pipeline) for each in dataset.datasets]
@@ -161,15 +160,15 @@ def _seen_by(dataset: Dataset, pipeline: Compose) -> Dataset:
 
 
 def _of_all(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of all processes, in the order of one."""
+    """Gather features and labels, in the order of a single process."""
     count = get_world_size()
     if count == 1:
         return features, labels
     shares = all_gather_object((features.cpu(), labels.cpu()))
     total = sum(len(share[1]) for share in shares)
-    # The sampler deals the photos out like cards.
-    dealt = torch.cat([torch.arange(n, total, count) for n in range(count)])
-    place = dealt.argsort()
+    # The sampler gives process n the photos n, n + count, and so on.
+    indices = torch.cat([torch.arange(n, total, count) for n in range(count)])
+    place = indices.argsort()
     return (
         torch.cat([share[0] for share in shares])[place].to(features.device),
         torch.cat([share[1] for share in shares])[place].to(labels.device),

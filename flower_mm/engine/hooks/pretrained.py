@@ -1,4 +1,4 @@
-"""Starting from ImageNet weights."""
+"""Start from pretrained weights."""
 
 from pathlib import Path
 
@@ -15,18 +15,16 @@ from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.load_into_model import load_backbone
 from flower_mm.weights.pretrained_table import require
 
-PRETRAINED = 'pretrained'  # where checkpoints and run.json note the file
-INITIAL = 'initial_weights'  # and what the backbone started from
-# Networks for ImageNet have 340,000 parameters (ShuffleNetV2 x0.5) or more;
-# a smaller one learns from photos alone.
+# Keys of checkpoints and run.json: the file, and the kind of weights.
+PRETRAINED = 'pretrained'
+INITIAL = 'initial_weights'
+# Networks for ImageNet have 340,000 parameters (ShuffleNetV2 x0.5) or more.
 SMALL = 200_000
 
 
 @HOOKS.register_module()
 class PretrainedHook(Hook):
     """Load the backbone before the first epoch of a run.
-
-    A resumed run has its weights already.
 
     Args:
         weights: A name in the weights table, or the path of a file.
@@ -50,11 +48,11 @@ class PretrainedHook(Hook):
 
 
 def initial_weights(cfg: Config, model: nn.Module) -> str:
-    """What a new run's backbone starts from.
+    """The kind of weights that the backbone of a new run starts from.
 
     Returns:
         'pretrained'; 'random'; 'random, as wanted' where the config or
-        --from-scratch leaves PretrainedHook out; 'random, small network'.
+        --from-scratch switches PretrainedHook off; 'random, small network'.
     """
     hooks = cfg.get('default_hooks') or {}
     if (
@@ -70,7 +68,7 @@ def initial_weights(cfg: Config, model: nn.Module) -> str:
 
 
 def _loads_weights(part: dict) -> bool:
-    """MMPretrain's own ways to weights, in one part of a model."""
+    """Whether a part of a model loads weights by MMPretrain's own keys."""
     init = part.get('init_cfg') or []
     return bool(part.get('pretrained')) or any(
         isinstance(one, dict) and one.get('type') == 'Pretrained'
@@ -79,7 +77,7 @@ def _loads_weights(part: dict) -> bool:
 
 
 def find_weights(weights: str) -> Path:
-    """A path stays one; a name stands for its verified file."""
+    """Return the path of a file, given a path or a name in the table."""
     if Path(weights).suffix in ('.pth', '.pt', '.safetensors'):
         return Path(weights)
     return require(weights)

@@ -21,7 +21,7 @@ RATE = 'learning rate'
 class ProgressHook(Hook):
     """Show loss, accuracy, learning rate and the remaining time."""
 
-    comes_last = True  # when CheckpointHook knows the best score
+    comes_last = True  # after the checkpoint hook has the best score
 
     def before_train(self, runner) -> None:
         self.bar = None
@@ -136,7 +136,7 @@ class ProgressHook(Hook):
         self.close()
 
     def close(self) -> None:
-        """Give the terminal back, also when the run was stopped."""
+        """Restore the terminal."""
         if getattr(self, 'bar', None):
             self.bar.stop()
 

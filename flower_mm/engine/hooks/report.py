@@ -1,4 +1,4 @@
-"""The report at the end of a training."""
+"""Write the report at the end of a training."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,10 +17,10 @@ from flower_mm.user_modules import import_flags
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """Write report.html once the run is over; the run stands without it.
+    """Write report.html after the run; a failure does not fail the run.
 
-    tools/train.py sets `later` and writes it when the process group is left:
-    other processes would wait for this one longer than the group allows.
+    `train` sets `later` and writes it after leaving the process group, where
+    other processes would time out waiting for this one.
     """
 
     comes_last = True  # when run.json has the result
@@ -60,7 +60,7 @@ def _is_bgr(cfg: Config) -> bool:
 def report(
     folder: Path, say: Callable[[str], None], cfg: Config | None = None
 ) -> None:
-    """Write the report, or say why there is none.
+    """Write the report, or print why that failed.
 
     Args:
         folder: Of the run.

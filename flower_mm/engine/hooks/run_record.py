@@ -1,4 +1,4 @@
-"""run.json and curves.png: what a run was and how it went."""
+"""Write run.json, the record of a run, and curves.png."""
 
 import json
 import time
@@ -30,29 +30,29 @@ from flower_mm.report.formatting import TOP1
 from flower_mm.report.learning_curves import draw_curves, read_scalars
 from flower_mm.settings import data_root
 
-NAMED = 20  # skipped photos; the rest is counted
+NAMED = 20  # skipped photos by name; the others are counted
 
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
     """Write run.json after each epoch and curves.png at the end."""
 
-    comes_last = True  # when CheckpointHook knows the best score
+    comes_last = True  # after the checkpoint hook has the best score
 
     def before_run(self, runner) -> None:
         self.created = time.monotonic()
         self.seconds = {'train': 0.0, 'validate': 0.0}
         self.validations = 0
-        if not runner._resume:  # whose checkpoint has it
-            found = initial_weights(runner.cfg, unwrapped(runner.model))
-            runner.message_hub.update_info(INITIAL, found)
+        if not runner._resume:  # otherwise the checkpoint has it
+            kind = initial_weights(runner.cfg, unwrapped(runner.model))
+            runner.message_hub.update_info(INITIAL, kind)
 
     def before_train(self, runner) -> None:
         self.seconds['start'] = time.monotonic() - self.created
         self.started = datetime.now().astimezone().isoformat('T', 'seconds')
         self.resumed_at = runner.epoch
         if is_main_process():
-            # What is trained on now, whatever becomes of it meanwhile.
+            # The dataset may change while the run trains.
             root = data_root(runner.cfg)
             self.dataset = {
                 'dataset_sha256': describe(root).get('sha256'),
@@ -79,7 +79,7 @@ class RunRecordHook(Hook):
         self.passes = 0
 
     def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        # Plain and averaged weights are asked one after the other.
+        # EMAValLoop validates twice, with plain and averaged weights.
         self.passes += batch_idx == 0
 
     def after_val(self, runner) -> None:
@@ -117,7 +117,7 @@ class RunRecordHook(Hook):
             'command': self.command,
             'seed': runner.seed,
             'result': {
-                # Accuracy of the best epoch, whichever metric chose it.
+                # The accuracy of the best epoch by any metric.
                 'best_top1': best_top1(runner),
                 'best_metric': best_metric(runner),
                 'best_score': hub.runtime_info.get('best_score'),
@@ -126,7 +126,7 @@ class RunRecordHook(Hook):
                 'max_epochs': runner.max_epochs,
             },
             'data_root': str(data_root(runner.cfg)),
-            'started_in': str(Path.cwd()),  # where data_root is relative to
+            'started_in': str(Path.cwd()),  # data_root is relative to it
             **self.dataset,
             'classes': _classes(runner),
             'photos': {
@@ -150,7 +150,7 @@ class RunRecordHook(Hook):
             'parameters': self.parameters,
             'head_first': hub.get_info('head_first', None),
             'seconds': {k: round(v, 2) for k, v in self.seconds.items()},
-            # How often val was asked in those seconds.
+            # The passes over val in these seconds.
             'validations': self.validations,
             'started': self.started,
             'resumed_at_epoch': self.resumed_at or None,
@@ -168,15 +168,15 @@ class RunRecordHook(Hook):
 
 
 def best_metric(runner) -> str | None:
-    """The metric that chooses the best epoch, as far as it is known."""
+    """The metric that chooses the best epoch; None if it is unknown."""
     noted = runner.message_hub.runtime_info.get('best_metric')
-    # MMEngine's own CheckpointHook notes the score alone.
+    # MMEngine's own CheckpointHook stores the score alone.
     named = (getattr(hook, 'key_indicators', []) for hook in runner.hooks)
     return noted or next((names[0] for names in named if names), None)
 
 
 def best_top1(runner) -> float | None:
-    """The accuracy of the best epoch; None where it was not measured."""
+    """The accuracy of the best epoch; None if it was not measured."""
     hub = runner.message_hub.runtime_info
     if best_metric(runner) in (TOP1, None):
         return hub.get('best_score')
@@ -188,22 +188,21 @@ def best_top1(runner) -> float | None:
 
 
 def logged_scalars(runner) -> list[dict]:
-    """The lines of scalars.json, as far as there is one."""
+    """The lines of scalars.json."""
     path = Path(runner.work_dir) / 'scalars.json'
     return read_scalars(path) if path.is_file() else []
 
 
 def _changes(runner) -> dict | None:
-    """What the config changes; of a run that goes on, what it began with."""
-    noted = _noted(runner)
-    if noted and not runner.cfg.get('resume_anyway'):
-        return noted.get('changes')
+    """What the config changes; for a resumed run, what run.json says."""
+    earlier = _earlier_record(runner)
+    if earlier and not runner.cfg.get('resume_anyway'):
+        return earlier.get('changes')
     try:
         return changes(runner.cfg)
     except Exception as error:
-        # The run has its config; it is the files that changed meanwhile, or
-        # MMEngine. Training does not depend on either.
-        runner.say(f'what the config changes is not in run.json: {error}')
+        # The files may have changed since. Training needs none of them.
+        runner.say(f'run.json lacks the changes of the config: {error}')
         return None
 
 
@@ -226,12 +225,12 @@ def _classes(runner) -> list[str]:
 
 
 def _command(runner) -> str:
-    """What was typed; of a run that goes on, what began it."""
-    return _noted(runner).get('command') or typed_command()
+    """The command line; for a resumed run, that of its start."""
+    return _earlier_record(runner).get('command') or typed_command()
 
 
-def _noted(runner) -> dict:
-    """What run.json says of a run that goes on; of a new one, nothing."""
+def _earlier_record(runner) -> dict:
+    """The run.json of a resumed run; empty for a new run."""
     if not runner._resume:
         return {}
     try:

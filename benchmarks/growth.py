@@ -170,7 +170,7 @@ def _config(folder: Path):
     from mmengine.registry import DefaultScope
 
     import flower_mm.engine  # noqa: F401, registers
-    from flower_mm.settings import read_config, settle, use_data_root
+    from flower_mm.config import read_config, settle, use_data_root
 
     cfg = read_config(str(CONFIG))
     use_data_root(cfg, str(folder / 'dataset'))

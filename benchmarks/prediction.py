@@ -74,11 +74,11 @@ def make_files(model: str, folder: Path) -> None:
     import torch
 
     import flower_mm.engine  # noqa: F401
+    from flower_mm.config import read_config
     from flower_mm.export.int8 import int8_model
     from flower_mm.export.onnx_model import tensor_model
     from flower_mm.export.preprocessing import with_preprocessing
     from flower_mm.export.source_model import Source
-    from flower_mm.settings import read_config
     from flower_mm.weights.best_checkpoint import write_best
 
     config = ROOT / 'configs' / 'flower' / f'{MODELS[model][0]}_flower.py'

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.compared import ROOT, command, compare, require_weights
 from benchmarks.record import record
 from flower_mm.cli.arguments import count
-from flower_mm.settings import read_config
+from flower_mm.config import read_config
 
 REPORTS = ROOT / 'configs' / 'flower' / 'reports'
 OURS = {

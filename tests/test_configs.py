@@ -10,9 +10,9 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from flower_mm.checks.building.assemble import assemble
+from flower_mm.config import read_config, settle, use_data_root
 from flower_mm.engine import FlowerRunner
 from flower_mm.engine.hooks.head_first import last_layer
-from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.pretrained_table import read_table
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower*.py'))

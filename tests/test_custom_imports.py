@@ -7,8 +7,8 @@ import forked
 import pytest
 from helpers import ROOT, TINY, tool
 
+from flower_mm.config import read_config
 from flower_mm.errors import UserError
-from flower_mm.settings import read_config
 
 PARTS = """
 from mmcv.transforms import BaseTransform

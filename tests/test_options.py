@@ -14,9 +14,9 @@ from mmpretrain.models.utils.batch_augments import CutMix
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from flower_mm.config import read_config, settle, use_data_root
 from flower_mm.engine import FlowerRunner, precision
 from flower_mm.registry import MODELS
-from flower_mm.settings import read_config, settle, use_data_root
 
 README = (ROOT / 'configs' / 'flower' / 'README.md').read_text('utf-8')
 OPTIONS = dict(re.findall(r'^\| ([^|`]+) \| `(.+)` \|$', README, re.MULTILINE))

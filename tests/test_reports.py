@@ -11,8 +11,8 @@ from mmpretrain.registry import MODELS
 
 from benchmarks import recipes
 from benchmarks import reports as benchmarks_reports
+from flower_mm.config import read_config, settle, use_data_root
 from flower_mm.engine import FlowerRunner
-from flower_mm.settings import read_config, settle, use_data_root
 
 FOLDER = ROOT / 'configs' / 'flower' / 'reports'
 REPORTS = sorted(FOLDER.glob('*.py'))

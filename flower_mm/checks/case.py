@@ -17,11 +17,11 @@ from torch.utils.data import Dataset
 from flower_mm.checks.building.assemble import FoundError, assemble, reason
 from flower_mm.checks.finding import Finding, stop
 from flower_mm.checks.quiet import quiet
+from flower_mm.config import LOADERS, datasets, settle, walk
 from flower_mm.datasets.annotations import prepare_command, read_classes
 from flower_mm.engine.distributed import processes
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS
-from flower_mm.settings import LOADERS, datasets, settle, walk
 
 # What FlowerDataset reads from its folder.
 GIVEN = ('data_prefix', 'metainfo')

@@ -13,9 +13,9 @@ from flower_mm.checks.schedule.rate import (
     short,
     unit_of,
 )
+from flower_mm.config import walk
 from flower_mm.engine.distributed import processes
 from flower_mm.environment import device_name
-from flower_mm.settings import walk
 from flower_mm.weights.pretrained_table import local_path
 
 SHOWN = 5  # classes

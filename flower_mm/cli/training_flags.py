@@ -204,7 +204,7 @@ def read_training_config(args: argparse.Namespace) -> 'Config':
     `args.config` becomes a path, and `args.cfg_options` all settings that the
     command line overrides.
     """
-    from flower_mm.settings import read_config
+    from flower_mm.config import read_config
 
     args.typed_config, args.config = args.config, config_path(args.config)
     options = config_options(args.cfg_options_words)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
-from flower_mm.settings import base_configs
+from flower_mm.config import base_configs
 from flower_mm.weights.best_checkpoint import plain
 
 PARTS = (

@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from flower_mm.config import ResolvedRun
 from flower_mm.datasets.annotations import (
     describe,
     lists_sha256,
     photos_folder,
     read_annotations,
-    read_classes,
 )
 from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.engine.hooks.report import report
 from flower_mm.engine.resume import read_run
 from flower_mm.engine.run_identity import differences, identity, require_same
 from flower_mm.engine.run_start import RUN_FILES, set_aside
-from flower_mm.engine.train import configure, train
+from flower_mm.engine.train import resolve_run, train
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
 from flower_mm.layout import DatasetDir
@@ -46,7 +46,6 @@ from flower_mm.report.predictions import (
     write_predictions,
 )
 from flower_mm.report.predictor import Predictor
-from flower_mm.settings import data_root, settle
 
 SPLITS = ('train', 'val')
 
@@ -54,14 +53,12 @@ SPLITS = ('train', 'val')
 def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
     """Cross-validate with the parsed arguments of `train`."""
     _refuse(args)
-    whole = copy.deepcopy(cfg)
-    configure(whole, args)
-    folder = Path(whole.work_dir)
+    run = resolve_run(cfg, args)
+    folder, root = run.work_dir, run.data_root
     with only_run_in(folder):
         sweep(folder)
-        held = _deal(whole, args, folder)
+        held = _deal(run, args)
         # The dataset may change while the folds train.
-        root = data_root(whole)
         dataset = {
             'data_root': str(root),
             'started_in': str(Path.cwd()),  # data_root is relative to it
@@ -109,15 +106,14 @@ def _run(folder: Path, fold: int) -> Path:
     return folder / f'fold_{fold}'
 
 
-def _deal(cfg: Config, args: argparse.Namespace, folder: Path) -> list[Held]:
+def _deal(run: ResolvedRun, args: argparse.Namespace) -> list[Held]:
     """Make the folds, or read those of the run to resume."""
-    root = data_root(cfg)
-    classes = read_classes(root)
-    seed = cfg.get('randomness', {}).get('seed') or 0
+    root, folder, classes = run.data_root, run.work_dir, list(run.classes)
+    seed = run.cfg.randomness.seed or 0
     note = {
         'of': args.folds,
         'seed': seed,
-        'photos': identity(cfg, 1)['photos'],
+        'photos': identity(run.cfg, 1)['photos'],
     }
     made = folder / 'folds'
     if args.resume and made.is_dir():
@@ -169,9 +165,7 @@ def _train(
     settings.work_dir = str(run)
     settings.data_root = str(folder / 'folds' / str(fold))
     settings.no_report = True  # there is one of all folds
-    settled = copy.deepcopy(cfg)
-    configure(settled, settings)
-    settle(settled)
+    settled = resolve_run(cfg, settings).cfg
     out = run / HELD_OUT
     kept = checkpoints(run)
     if args.resume and kept and out.is_file():

@@ -1,7 +1,9 @@
 """Choose what a run starts from: a checkpoint or pretrained weights."""
 
 import argparse
+import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -9,6 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
 from flower_mm.engine.distributed import is_first, processes
 from flower_mm.engine.hooks.pretrained import find_weights
@@ -43,9 +46,12 @@ RUN_FILES = (
 )
 
 
-def choose_start(cfg: Config, args: argparse.Namespace) -> None:
-    """Resolve `resume`, `load_from` and the pretrained weights of a run."""
-    folder = Path(cfg.work_dir)
+def choose_start(run: ResolvedRun, args: argparse.Namespace) -> ResolvedRun:
+    """Resolve `resume`, `load_from` and the pretrained weights of a run.
+
+    Files of the folder that the run does not continue are moved away.
+    """
+    cfg, folder = copy.deepcopy(run.cfg), run.work_dir
     named = bool(cfg.get('load_from'))
     if named and not Path(cfg.load_from).is_file():
         raise UserError(f'there is no checkpoint {cfg.load_from}')
@@ -68,6 +74,8 @@ def choose_start(cfg: Config, args: argparse.Namespace) -> None:
     elif hook:
         # Before the model is built, so that a missing file is an early error.
         hook.weights = str(find_weights(hook.weights))
+    _log_into(cfg)
+    return replace(run, cfg=cfg)
 
 
 def _resume_from(
@@ -148,3 +156,18 @@ def set_aside(folder: Path, names: Iterable[str]) -> None:
         f'moved {len(paths)} earlier file(s) of {folder} to {earlier}',
         flush=True,
     )
+
+
+def _log_into(cfg: Config) -> None:
+    """Put scalars.json and the TensorBoard events right under work_dir."""
+    folder = Path(cfg.work_dir)
+    for backend in cfg.visualizer.vis_backends:
+        name = str(getattr(backend.type, '__name__', backend.type))
+        name = name.rpartition('.')[2]
+        if name == 'LocalVisBackend':
+            backend.save_dir = str(folder)
+            # The Runner writes the resolved config under this name as well.
+            backend.config_save_file = Path(cfg.filename).name
+        elif name.endswith('TensorboardVisBackend'):
+            # TensorBoard shows the name of the last folder.
+            backend.save_dir = str(folder / 'tensorboard' / folder.name)

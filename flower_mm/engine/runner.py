@@ -15,6 +15,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from flower_mm.allocator import begin_lean
+from flower_mm.config import resolve
 from flower_mm.datasets.load_photo import use_decoder
 from flower_mm.engine.checkpoint_validation import (
     StateError,
@@ -27,7 +28,6 @@ from flower_mm.errors import UserError
 from flower_mm.models.float32_head import classify_in_float32
 from flower_mm.models.memory_format import use_channels_last
 from flower_mm.models.structure import unwrapped
-from flower_mm.settings import settle
 from flower_mm.weights.load_into_model import (
     check_whole,
     load_backbone,
@@ -62,8 +62,7 @@ class FlowerRunner(Runner):
     @classmethod
     @safe_loading()
     def from_cfg(cls, cfg: Config) -> 'FlowerRunner':
-        settle(cfg)
-        return super().from_cfg(cfg)
+        return super().from_cfg(resolve(cfg).cfg)
 
     train = safe_loading()(Runner.train)
     val = safe_loading()(Runner.val)

@@ -16,6 +16,12 @@ from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
+from flower_mm.config import (
+    fill_in,
+    read_config,
+    resolve,
+    use_data_root,
+)
 from flower_mm.engine.config_differences import differences
 from flower_mm.engine.distributed import leave_group, use_device
 from flower_mm.engine.precision import choose_precision
@@ -27,7 +33,6 @@ from flower_mm.machine_failures import explained
 from flower_mm.report.baselines import below_largest_class
 from flower_mm.report.learning_curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
-from flower_mm.settings import fill_in, read_config, settle, use_data_root
 from flower_mm.weights.read_checkpoint import read_checkpoint
 from flower_mm.weights.safe_loading import safe_loading
 
@@ -108,8 +113,9 @@ def configure(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _add_tta(cfg: Config) -> None:
+def _with_tta(cfg: Config) -> Config:
     """Average each photo's scores with those of its mirror image."""
+    cfg = copy.deepcopy(cfg)
     pipeline = cfg.test_dataloader.dataset.pipeline
     model = cfg.get('tta_model') or ConfigDict(
         type='mmpretrain.AverageClsScoreTTA'
@@ -117,12 +123,13 @@ def _add_tta(cfg: Config) -> None:
     cfg.model = ConfigDict(**model, module=cfg.model)
     if cfg.get('tta_pipeline'):
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-        return
+        return cfg
     flips = [{'type': 'RandomFlip', 'prob': p} for p in (1.0, 0.0)]
     cfg.test_dataloader.dataset.pipeline = [
         *copy.deepcopy(pipeline[:-1]),
         {'type': 'TestTimeAug', 'transforms': [flips, [pipeline[-1]]]},
     ]
+    return cfg
 
 
 @safe_loading()
@@ -130,10 +137,9 @@ def test(args: argparse.Namespace) -> None:
     """Test with the parsed arguments of `test`."""
     if args.out_item and not args.out:
         raise UserError('--out-item needs --out FILE')
-    cfg = configure(args)
-    classes = settle(cfg)
+    run = resolve(configure(args))
+    cfg, classes, folder = run.cfg, list(run.classes), run.work_dir
     keep_memory()
-    folder = Path(cfg.work_dir)
     beside = None if args.work_dir else Path(args.checkpoint).parent
     refuse_links_out(folder, beside)
     if args.show_dir:
@@ -145,7 +151,7 @@ def test(args: argparse.Namespace) -> None:
     if not args.ignore_checkpoint_config:
         _same_config(args, cfg, meta)
     if args.tta:
-        _add_tta(cfg)
+        cfg = _with_tta(cfg)
     batch_size = cfg.test_dataloader.get('batch_size', 1)
     less = (
         'With a smaller batch: --cfg-options '

@@ -1,6 +1,7 @@
 """Train: from a config and the command line to best.pth and a summary."""
 
 import argparse
+import copy
 import gc
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -11,6 +12,13 @@ from mmengine.runner import BaseLoop
 
 from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
+from flower_mm.config import (
+    ResolvedRun,
+    datasets,
+    fill_in,
+    resolve,
+    use_data_root,
+)
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
 from flower_mm.engine.distributed import is_first, leave_group, use_device
 from flower_mm.engine.hooks.finite_loss import NotFiniteError
@@ -28,12 +36,6 @@ from flower_mm.files import sweep
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
 from flower_mm.machine_failures import explained
-from flower_mm.settings import (
-    datasets,
-    fill_in,
-    settle,
-    use_data_root,
-)
 from flower_mm.weights.safe_loading import safe_loading
 
 
@@ -168,23 +170,30 @@ def _complete_loader(
         loader.persistent_workers = False
 
 
+def resolve_run(
+    cfg: Config, args: argparse.Namespace, all_ranks: bool = False
+) -> ResolvedRun:
+    """Apply command line and dataset to a copy of a config."""
+    cfg = copy.deepcopy(cfg)
+    configure(cfg, args, all_ranks)
+    return resolve(cfg)
+
+
 @safe_loading()
 def train(cfg: Config, args: argparse.Namespace) -> int | None:
     """Train with the parsed arguments of `train`; return the exit code."""
-    configure(cfg, args, all_ranks=True)
-    settle(cfg)
+    run = resolve_run(cfg, args, all_ranks=True)
     keep_memory()
-    folder = Path(cfg.work_dir)
-    first = is_first(cfg.launcher)
+    folder = run.work_dir
+    first = is_first(run.cfg.launcher)
     with only_run_in(folder) if first else nullcontext():
         if first:
             sweep(folder)
         else:
             refuse_links_out(folder)
-        choose_start(cfg, args)
-        _log_into(cfg)
+        run = choose_start(run, args)
         try:
-            runner = _train(cfg, args)
+            runner = _train(run, args)
         except KeyboardInterrupt as stop:
             if first:
                 print(f'\nstopped; {_resume_hint(folder, args)}', flush=True)
@@ -210,9 +219,9 @@ def train(cfg: Config, args: argparse.Namespace) -> int | None:
     return None
 
 
-def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
+def _train(run: ResolvedRun, args: argparse.Namespace) -> FlowerRunner:
     """Build the Runner and train; write any error into run.json."""
-    batch_size = cfg.train_dataloader.get('batch_size', 1)
+    batch_size = run.cfg.train_dataloader.get('batch_size', 1)
     less = (
         'Split each batch into parts, for example of '
         f'{max(1, batch_size // 2)} photos: '
@@ -220,8 +229,8 @@ def _train(cfg: Config, args: argparse.Namespace) -> FlowerRunner:
     )
     runner = None
     try:
-        with explained(Path(cfg.work_dir), batch_size, less):
-            runner = RUNNERS.build(cfg)
+        with explained(run.work_dir, batch_size, less):
+            runner = RUNNERS.build(run.cfg)
             for hook in runner.hooks:
                 if isinstance(hook, ReportHook):
                     hook.later = True
@@ -276,21 +285,6 @@ def _resume_hint(folder: Path, args: argparse.Namespace) -> str:
         f'the latest checkpoint is of epoch {last}. Resume from it:\n'
         f'  {_command(args, "--resume")}'
     )
-
-
-def _log_into(cfg: Config) -> None:
-    """Put scalars.json and the TensorBoard events right under work_dir."""
-    folder = Path(cfg.work_dir)
-    for backend in cfg.visualizer.vis_backends:
-        name = str(getattr(backend.type, '__name__', backend.type))
-        name = name.rpartition('.')[2]
-        if name == 'LocalVisBackend':
-            backend.save_dir = str(folder)
-            # The Runner writes the resolved config under this name as well.
-            backend.config_save_file = Path(cfg.filename).name
-        elif name.endswith('TensorboardVisBackend'):
-            # TensorBoard shows the name of the last folder.
-            backend.save_dir = str(folder / 'tensorboard' / folder.name)
 
 
 def _command(args: argparse.Namespace, *more: str) -> str:

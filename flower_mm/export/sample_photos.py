@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from flower_mm.config import walk
 from flower_mm.datasets.annotations import (
     Photo,
     describe,
@@ -14,7 +15,6 @@ from flower_mm.datasets.annotations import (
 from flower_mm.errors import UserError, printable
 from flower_mm.inference.model import TrainedModel
 from flower_mm.layout import DatasetDir
-from flower_mm.settings import walk
 
 MOST_CHECKED = 1000  # photos; their accuracy is known to a point or two
 CALIBRATED = 160  # photos; more moved no range of int8 by much

@@ -12,13 +12,13 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.commands import command
+from flower_mm.config import data_root, read_config, require_epochs
 from flower_mm.datasets.annotations import lists_sha256
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.hooks.pretrained import find_weights
 from flower_mm.engine.run_identity import FREE
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
-from flower_mm.settings import data_root, read_config, require_epochs
 from flower_mm.sweep.trial import Trial
 from flower_mm.user_modules import folder_of_modules
 from flower_mm.weights.file_hash import sha256_of

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from flower_mm.config import walk
 from flower_mm.errors import UserError, printable
 from flower_mm.registry import MODELS, TRANSFORMS
-from flower_mm.settings import walk
 from flower_mm.user_modules import allowed_modules, how_to_import
 from flower_mm.weights import allowed_transforms
 from flower_mm.weights.allowed_parts import (

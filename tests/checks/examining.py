@@ -9,7 +9,10 @@ from mmengine.config import Config
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, Level
 from flower_mm.checks.run import examine, open_case
-from flower_mm.cli.training_flags import parse_training, read_training_config
+from flower_mm.cli.training_flags import (
+    parse_training,
+    read_training_config,
+)
 
 NOTE, WARN, STOP = Level
 

@@ -7,8 +7,8 @@ from helpers import ROOT
 from mmengine.config import DictAction
 
 from flower_mm.cli.config_options import parse_config_options
+from flower_mm.config import read_config
 from flower_mm.errors import UserError
-from flower_mm.settings import read_config
 
 CONFIG = ROOT / 'configs' / 'flower' / 'resnet18_flower.py'
 

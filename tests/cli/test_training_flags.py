@@ -6,11 +6,11 @@ import pytest
 from helpers import ROOT, tool
 
 from flower_mm.cli.training_flags import parse_training, read_training_config
+from flower_mm.config import read_config
 from flower_mm.errors import UserError
 from flower_mm.exit_codes import YOURS
 from flower_mm.image_size import image_size_settings, model_size
 from flower_mm.packaged_configs import short_names
-from flower_mm.settings import read_config
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 SETTINGS = {

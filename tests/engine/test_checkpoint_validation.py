@@ -12,10 +12,10 @@ from mmengine.config import ConfigDict
 from mmengine.registry import RUNNERS
 
 from flower_mm.cli.training_flags import parse_training
+from flower_mm.config import read_config, settle
 from flower_mm.engine.checkpoint_validation import check_states, check_stored
 from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
-from flower_mm.settings import read_config, settle
 
 HOSTILE = [
     2**59,

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 import flower_mm.engine  # noqa: F401
+from flower_mm.config import read_config
 from flower_mm.engine.config_changes import changes
-from flower_mm.settings import read_config
 
 CHILD = """
 _base_ = ['base.py', 'more.py']

@@ -13,10 +13,10 @@ import torch
 from helpers import CLASSES, ROOT, draw_photo, tool
 
 from flower_mm.cli.training_flags import parse_training
+from flower_mm.config import read_config
 from flower_mm.engine import folds
 from flower_mm.report.predictions import read_predictions
 from flower_mm.report.predictor import Predictor
-from flower_mm.settings import read_config
 
 FAULTS = ROOT / 'tests' / 'faults.py'
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from helpers import ROOT, TINY, tool, train_tiny
 
+from flower_mm.config import read_config, settle, use_data_root
 from flower_mm.inference.classifier import Classifier
 from flower_mm.inference.heat_map import heat_maps
 from flower_mm.inference.model import plain_weights
-from flower_mm.settings import read_config, settle, use_data_root
 
 TIMM = "dict(_delete_=True, type='TimmClassifier', model_name='test_resnet')"
 HUGGING_FACE = (

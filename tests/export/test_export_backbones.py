@@ -12,11 +12,11 @@ from torch import nn
 
 import flower_mm.engine  # noqa: F401  registers what configs name
 from flower_mm import Classifier
+from flower_mm.config import read_config, settle, use_data_root
 from flower_mm.errors import UserError
 from flower_mm.export import export_model
 from flower_mm.export.onnx_model import tensor_model
 from flower_mm.registry import MODELS
-from flower_mm.settings import read_config, settle, use_data_root
 from flower_mm.weights.best_checkpoint import write_best
 
 # The fast ones train the same networks.

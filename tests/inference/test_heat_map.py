@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import nn
 
+from flower_mm.config import read_config
 from flower_mm.inference.heat_map import (
     heat_maps,
     heat_of,
@@ -19,7 +20,6 @@ from flower_mm.inference.heat_map import (
 )
 from flower_mm.registry import MODELS
 from flower_mm.report.predictor import Predictor
-from flower_mm.settings import read_config
 
 CONFIGS = sorted((ROOT / 'configs/flower').glob('*.py'))
 # Windows and patches of these are cut for 224 pixels.

@@ -7,9 +7,9 @@ from helpers import ROOT
 from mmpretrain.models import AlexNet, LinearClsHead, PoolFormer
 from torch import nn
 
+from flower_mm.config import read_config
 from flower_mm.models.memory_format import use_channels_last
 from flower_mm.registry import MODELS
-from flower_mm.settings import read_config
 
 CONFIGS = [
     path

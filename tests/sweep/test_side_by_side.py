@@ -18,9 +18,9 @@ import pytest
 from helpers import ROOT, tool, train_tiny
 
 from flower_mm.cli.training_flags import parse_training
+from flower_mm.config import read_config
 from flower_mm.errors import UserError
 from flower_mm.lock import is_taken
-from flower_mm.settings import read_config
 from flower_mm.sweep import plan
 
 BROKEN = """

@@ -12,9 +12,9 @@ from helpers import ROOT
 from mmengine.registry import DefaultScope
 
 from flower_mm import Classifier
+from flower_mm.config import read_config
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS, TRANSFORMS
-from flower_mm.settings import read_config
 from flower_mm.weights.best_checkpoint import (
     plain,
     write_best,

@@ -8,8 +8,8 @@ import torch
 from helpers import ROOT
 from mmpretrain.registry import MODELS, TRANSFORMS
 
+from flower_mm.config import read_config
 from flower_mm.errors import UserError
-from flower_mm.settings import read_config
 from flower_mm.weights.best_checkpoint import plain
 from flower_mm.weights.checked_config import config_of
 

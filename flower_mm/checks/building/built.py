@@ -15,9 +15,9 @@ from flower_mm.checks.building.assemble import reason
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, stop, warn
 from flower_mm.checks.quiet import quiet
+from flower_mm.config import LOADERS, metrics_of, walk
 from flower_mm.engine.distributed import processes
 from flower_mm.errors import UserError
-from flower_mm.settings import LOADERS, metrics_of, walk
 
 
 def check(case: Case) -> Iterator[Finding]:

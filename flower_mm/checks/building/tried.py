@@ -17,11 +17,11 @@ from flower_mm.checks.building.assemble import reason
 from flower_mm.checks.case import Case, Split
 from flower_mm.checks.finding import Finding, stop
 from flower_mm.checks.quiet import quiet
+from flower_mm.config import LOADERS
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import FORMATS
 from flower_mm.errors import UserError
-from flower_mm.settings import LOADERS
 
 SAMPLE = 50  # photos whose headers are read, for the extremes among them
 ENOUGH = 8e6  # pixels to load, beyond those of two photos

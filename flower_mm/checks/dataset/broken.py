@@ -12,11 +12,11 @@ from mmengine.registry import TRANSFORMS
 
 from flower_mm.checks.case import Case, Split
 from flower_mm.checks.finding import Finding, note, stop, warn
+from flower_mm.config import walk
 from flower_mm.datasets.flower_dataset import FEW, read_photo
 from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.errors import UserError
 from flower_mm.prepare.scan_photos import look
-from flower_mm.settings import walk
 
 # For the photos of a split, at the start of a training and for the doctor.
 # The end of a file takes 0.05 ms, a photo of 320 x 240 pixels 0.5 ms.

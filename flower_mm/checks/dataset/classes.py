@@ -9,7 +9,7 @@ from flower_mm.checks.case import Case, Split
 from flower_mm.checks.dataset.labels import labels
 from flower_mm.checks.finding import Finding, note, stop, warn
 from flower_mm.checks.machine.disk import is_theirs
-from flower_mm.settings import walk
+from flower_mm.config import walk
 from flower_mm.weights.best_checkpoint import TOP1
 
 # Where numbers of classes stand.

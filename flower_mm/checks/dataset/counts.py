@@ -7,7 +7,7 @@ import numpy as np
 from flower_mm.checks.case import Case, Split
 from flower_mm.checks.dataset.unread import unread
 from flower_mm.checks.finding import Finding, note, stop, warn
-from flower_mm.settings import walk
+from flower_mm.config import walk
 
 FEW = 5  # photos to learn a class from
 UNEVEN = 10  # times as many of one class as of another

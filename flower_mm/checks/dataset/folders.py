@@ -14,8 +14,8 @@ from mmengine.config import ConfigDict
 from flower_mm.checks.case import Case
 from flower_mm.checks.dataset.labels import listed_order
 from flower_mm.checks.finding import Finding, stop
+from flower_mm.config import LOADERS
 from flower_mm.datasets.annotations import read_classes
-from flower_mm.settings import LOADERS
 
 SHOWN = 5  # classes of a list
 # Folders of a split, the likeliest first.

@@ -8,8 +8,8 @@ from mmengine.config import ConfigDict
 
 from flower_mm.checks.case import Case, Split
 from flower_mm.checks.finding import Finding, note, stop, warn
+from flower_mm.config import datasets, walk
 from flower_mm.errors import UserError
-from flower_mm.settings import datasets, walk
 
 # Folders that are not a split's; testing reads val where it has to.
 OTHERS = {

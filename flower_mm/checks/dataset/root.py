@@ -9,8 +9,8 @@ from flower_mm.checks.case import Case
 from flower_mm.checks.dataset import folders
 from flower_mm.checks.dataset.labels import listed_order
 from flower_mm.checks.finding import Finding, stop
+from flower_mm.config import LOADERS, datasets, walk
 from flower_mm.datasets.annotations import read_classes, require_dataset
-from flower_mm.settings import LOADERS, datasets, walk
 
 THEIRS = 'data/imagenet'  # in the base configs of MMPretrain
 # Keys by which a dataset says where its photos are.

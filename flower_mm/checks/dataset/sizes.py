@@ -10,9 +10,9 @@ from PIL import Image
 from flower_mm.checks.case import Case, sizes_of
 from flower_mm.checks.finding import Finding, note, warn
 from flower_mm.checks.remedy import option
+from flower_mm.config import LOADERS, walk
 from flower_mm.datasets.decoded_cache import require_side
 from flower_mm.decoding import FORMATS
-from flower_mm.settings import LOADERS, walk
 
 SIDE = 320  # pixels, the side that our configs keep
 SAMPLE = 200  # photos whose headers are read

@@ -9,7 +9,7 @@ from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, warn
 from flower_mm.checks.remedy import option, setting
 from flower_mm.checks.weights import uses_weights
-from flower_mm.settings import LOADERS, walk
+from flower_mm.config import LOADERS, walk
 
 # ImageNet's, in the order of RGB and on the scale of photos.
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

@@ -20,9 +20,9 @@ from flower_mm.checks.keys.placed import placed
 from flower_mm.checks.keys.replaced import Replacement
 from flower_mm.checks.keys.source import Source
 from flower_mm.checks.remedy import option, shown, value_at
+from flower_mm.config import datasets, walk
 from flower_mm.datasets.annotations import read_classes
 from flower_mm.errors import UserError
-from flower_mm.settings import datasets, walk
 
 # What Runner.from_cfg takes, and what is read of the whole config.
 RUNNER = set(inspect.signature(Runner.__init__).parameters)

@@ -5,7 +5,7 @@ from mmengine.evaluator import BaseMetric
 
 from flower_mm.checks.keys.accepted import find
 from flower_mm.checks.quiet import quiet
-from flower_mm.settings import metrics_of, walk
+from flower_mm.config import metrics_of, walk
 from flower_mm.weights.best_checkpoint import TOP1
 
 # Loops that log what the metrics give, and nothing else.

@@ -6,7 +6,7 @@ from mmengine.config import Config, ConfigDict
 
 from flower_mm.checks.finding import Finding, stop, warn
 from flower_mm.checks.keys.accepted import find
-from flower_mm.settings import walk
+from flower_mm.config import walk
 
 LOADERS = ('train_dataloader', 'val_dataloader')
 # Those of MMClassification 0.x, which are still there for other uses.

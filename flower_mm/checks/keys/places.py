@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from flower_mm.checks.finding import Finding, note, warn
 from flower_mm.checks.keys.source import Source
-from flower_mm.settings import datasets
+from flower_mm.config import datasets
 
 PERSONAL = re.compile(r'/(home|Users|root)/\S|~[^/\s]*/|[A-Za-z]:[\\/]')
 MEND = (

@@ -16,7 +16,7 @@ from flower_mm.checks.keys.parts import check_parts
 from flower_mm.checks.keys.pipelines import check_pipelines
 from flower_mm.checks.keys.places import check_places
 from flower_mm.checks.keys.source import Source, read_sources
-from flower_mm.settings import datasets, require_epochs
+from flower_mm.config import datasets, require_epochs
 
 NEEDED = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg')
 # MMEngine wants all of a row, or none.

@@ -10,8 +10,8 @@ from mmengine.registry import HOOKS
 
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, note, stop, warn
+from flower_mm.config import walk
 from flower_mm.engine.checkpoint_state import checkpoints
-from flower_mm.settings import walk
 
 HOOK = 'default_hooks.checkpoint'
 # Numbers that an optimizer keeps for each weight; SGD's is its momentum.

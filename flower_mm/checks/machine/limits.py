@@ -12,9 +12,9 @@ from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, note, stop, warn
 from flower_mm.checks.remedy import value_at
 from flower_mm.commands import python
+from flower_mm.config import walk
 from flower_mm.cores import cores
 from flower_mm.machine_failures import SHARED_MEMORY
-from flower_mm.settings import walk
 
 # What writes a log elsewhere, and any one package that does it.
 BACKENDS = {

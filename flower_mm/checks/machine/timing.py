@@ -18,10 +18,10 @@ from mmengine.runner import Runner
 from flower_mm.checks.case import Case
 from flower_mm.checks.machine import disk
 from flower_mm.checks.machine.limits import cores
+from flower_mm.config import settle
 from flower_mm.engine.validation_loop import EMAValLoop
 from flower_mm.files import write_whole
 from flower_mm.machine_failures import explained
-from flower_mm.settings import settle
 
 WARM_UP = 2  # iterations: memory is found, workers start
 FEWEST = 5  # iterations that are measured

@@ -10,7 +10,7 @@ from flower_mm.checks.finding import Finding, note, warn
 from flower_mm.checks.keys.source import Source, read_sources
 from flower_mm.checks.remedy import option, setting
 from flower_mm.checks.schedule.rate import Curve, Rate, kind, short
-from flower_mm.settings import walk
+from flower_mm.config import walk
 
 LR = 'optim_wrapper.optimizer.lr'
 BATCH = 'train_dataloader.batch_size'

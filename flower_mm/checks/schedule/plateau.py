@@ -7,7 +7,7 @@ from flower_mm.checks.keys.accepted import find
 from flower_mm.checks.remedy import option, setting
 from flower_mm.checks.schedule.rate import Rate, kind
 from flower_mm.checks.schedule.refit import COSINE
-from flower_mm.settings import metrics_of
+from flower_mm.config import metrics_of
 
 
 def check_plateau(rate: Rate) -> Iterator[Finding]:

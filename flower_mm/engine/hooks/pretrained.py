@@ -7,10 +7,10 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import nn
 
+from flower_mm.config import walk
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.report.result_warnings import RANDOM
-from flower_mm.settings import walk
 from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.load_into_model import load_backbone
 from flower_mm.weights.pretrained_table import require

@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from flower_mm.commands import typed_command
+from flower_mm.config import data_root
 from flower_mm.datasets.annotations import describe, lists_sha256
 from flower_mm.engine.config_changes import changes
 from flower_mm.engine.hooks.broken_photos import SKIPPED
@@ -28,7 +29,6 @@ from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.report.formatting import TOP1
 from flower_mm.report.learning_curves import draw_curves, read_scalars
-from flower_mm.settings import data_root
 
 NAMED = 20  # skipped photos by name; the others are counted
 

@@ -8,8 +8,8 @@ import pytest
 from helpers import ROOT
 from mmengine.config import Config, ConfigDict
 
+from flower_mm.config import read_config, settle, use_data_root
 from flower_mm.errors import UserError
-from flower_mm.settings import read_config, settle, use_data_root
 
 CONFIG = ROOT / 'configs' / 'flower' / 'resnet18_flower.py'
 
@@ -132,7 +132,7 @@ def test_a_config_elsewhere_inherits_from_an_editable_install(tmp_path):
         "_base_ = 'flower_mm::flower/mobilenet_v3_large_flower.py'\n"
     )
     code = (
-        'from flower_mm.settings import read_config\n'
+        'from flower_mm.config import read_config\n'
         "print(read_config('mine.py').model.backbone.type)"
     )
     done = subprocess.run(

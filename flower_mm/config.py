@@ -1,14 +1,16 @@
-"""From a config file to the config that runs: what the data decides.
+"""Read a config and apply the dataset to it.
 
-No config states the number of classes. Here it is read from classes.txt and
-put wherever MMPretrain wants it.
+Configs do not state the number of classes. It is read from classes.txt and set
+wherever MMPretrain needs it.
 """
 
+import copy
 import inspect
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -39,6 +41,26 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 _lock = threading.RLock()
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A config with the command line and the dataset applied.
+
+    `cfg` is never changed; `dataclasses.replace` makes another run of it.
+    """
+
+    cfg: Config
+    work_dir: Path
+    data_root: Path
+    classes: tuple[str, ...]
+
+
+def resolve(cfg: Config) -> ResolvedRun:
+    """Apply the dataset to a copy of a config that has the command line."""
+    cfg = copy.deepcopy(cfg)
+    classes = settle(cfg)
+    return ResolvedRun(cfg, Path(cfg.work_dir), data_root(cfg), tuple(classes))
 
 
 @contextmanager
@@ -85,7 +107,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
         raise UserError(
             f'there is no config {path}'
             + (
-                f'; beside it: {", ".join(p.name for p in near)}'
+                f'; configs in its folder: {", ".join(p.name for p in near)}'
                 if near
                 else ''
             )
@@ -99,8 +121,8 @@ def read_config(path: str, options: dict | None = None) -> Config:
             f'{type(error).__name__}: {error}'
         ) from error
     import_custom_modules(cfg)
-    # MMEngine asks for the text five times a run, and has yapf lay it out each
-    # time. Its argument against that does not reach the config.
+    # MMEngine formats the text by yapf, five times a run. Its argument that
+    # switches this off does not reach the config.
     object.__setattr__(cfg, '_format_python_code', False)
     if options:
         try:
@@ -114,10 +136,9 @@ def read_config(path: str, options: dict | None = None) -> Config:
 
 
 def _add_augments(cfg: Config) -> None:
-    """Put `more_augments` where the photos of train are ready but unpacked.
+    """Insert `more_augments` before PackInputs in the pipeline of train.
 
-    A config that inherits a list can only state it as a whole; this adds to
-    it in one line.
+    A config can replace an inherited list as a whole only; this extends it.
     """
     more = cfg.pop('more_augments', None)
     if not more:
@@ -131,8 +152,8 @@ def _add_augments(cfg: Config) -> None:
         ]
         if not packs:
             raise UserError(
-                'more_augments go before PackInputs, which the pipeline of '
-                'train does not have: state the whole pipeline'
+                'more_augments are inserted before PackInputs, which the '
+                'pipeline of train lacks: set the whole pipeline'
             )
         dataset.pipeline = [
             *pipeline[: packs[-1]],
@@ -142,7 +163,7 @@ def _add_augments(cfg: Config) -> None:
 
 
 def _misfit(cfg: Config, name: str) -> str:
-    """Why the config has no place for an option; empty where it has one."""
+    """Why an option cannot be set in the config; empty if it can."""
     part, above, inside_list = cfg._cfg_dict, '', False
     for step in name.split('.'):
         if isinstance(part, list):
@@ -181,7 +202,7 @@ def use_data_root(cfg: Config, root: str) -> None:
 
 
 def settle(cfg: Config) -> list[str]:
-    """Fill in what classes.txt decides; return the classes.
+    """Set in place what the dataset determines; return the classes.
 
     Heads, preprocessor, mixing augmentations and label smoothing get the
     number of classes; top-5 goes where there are fewer than five. Where the
@@ -190,11 +211,11 @@ def settle(cfg: Config) -> list[str]:
     fill_in(cfg)
     root = data_root(cfg)
     require_epochs(cfg)
-    _add_augments(cfg)  # where another tool than ours has read the config
+    _add_augments(cfg)  # if another tool than ours has read the config
     classes = read_classes(root)
     count = len(classes)
     for part in walk(cfg.model):
-        # A VGG that gives features has -1.
+        # A VGG that returns features has -1.
         if part.get('num_classes', -1) != -1:
             part.num_classes = count
     # Test-time augmentation wraps the model.
@@ -206,13 +227,13 @@ def settle(cfg: Config) -> list[str]:
         if _takes(head, 'num_classes'):
             head.num_classes = count
         elif backbone and _takes(backbone, 'num_classes'):
-            # VGG brings its classifier along, and its head has only the loss.
+            # VGG contains its classifier; its head has only the loss.
             backbone.num_classes = count
         if 'topk' in head:
             head.topk = _possible(head.topk, count)
         mixes = (cfg.model.get('train_cfg') or {}).get('augments')
         if mixes and _takes(head, 'cal_acc'):
-            # A mixed photo has no one class to be right about.
+            # A mixed photo has more than one label.
             head.cal_acc = False
     cfg.data_preprocessor.num_classes = count
     for name in ('val_evaluator', 'test_evaluator'):
@@ -223,8 +244,8 @@ def settle(cfg: Config) -> list[str]:
                 metric.num_classes = count
     for name in LOADERS:
         if cfg.get(name):
-            # As MMPretrain's tools do. Not in the config file: inherited from
-            # there, MMEngine would add a key that the function does not take.
+            # As MMPretrain's tools do. A config that inherited it would have
+            # a key that the function does not accept.
             cfg[name].setdefault('collate_fn', {'type': 'default_collate'})
             _settle_loader(cfg[name], name)
     for dataset in datasets(cfg):
@@ -234,7 +255,7 @@ def settle(cfg: Config) -> list[str]:
 
 
 def fill_in(cfg: Config) -> None:
-    """Replace None by what MMEngine's Runner and MMPretrain take for it."""
+    """Replace None by the defaults of MMEngine's Runner and MMPretrain."""
     for key in FILLED_IN[:3]:
         if cfg.get(key) is None:
             cfg[key] = ConfigDict()
@@ -256,33 +277,36 @@ def fill_in(cfg: Config) -> None:
 
 def _settle_loader(loader: ConfigDict, name: str) -> None:
     if not loader.get('num_workers'):
-        # torch refuses these two without workers.
+        # torch refuses these without workers.
         loader.persistent_workers = False
         loader.pop('prefetch_factor', None)
     kind = (loader.get('sampler') or {}).get('type')
     if str(getattr(kind, '__name__', kind)).endswith('InfiniteSampler'):
         raise UserError(
-            f'{name}.sampler.type is InfiniteSampler, with which an epoch '
-            'never ends: expected DefaultSampler.\n'
+            f'invalid {name}.sampler.type: expected DefaultSampler, got '
+            'InfiniteSampler, with which an epoch never ends.\n'
             f'--cfg-options {name}.sampler.type=DefaultSampler'
         )
 
 
 def require_epochs(cfg: Config) -> None:
-    """Stop where training is not counted in whole epochs, one at least."""
+    """Require that training takes a number of epochs, at least one."""
     length = cfg.get('train_cfg') or {}
     if length.get('max_epochs', 1) < 1:
-        raise UserError('train_cfg.max_epochs has to be 1 or more')
+        raise UserError(
+            'invalid train_cfg.max_epochs: expected at least 1, got '
+            f'{length.max_epochs}'
+        )
     if not length.get('by_epoch', True) or 'max_iters' in length:
         raise UserError(
-            'train_cfg counts iterations; checkpoints and best.pth are of '
-            'whole epochs:\n'
+            'invalid train_cfg: expected epochs, after which checkpoints are '
+            'written, got iterations:\n'
             '  train_cfg = dict(_delete_=True, by_epoch=True, max_epochs=10)'
         )
 
 
 def data_root(cfg: Config) -> Path:
-    """The one folder that all splits come from."""
+    """The folder of the dataset, which all splits have in common."""
     roots = {
         str(dataset.data_root)
         for dataset in datasets(cfg)
@@ -290,12 +314,12 @@ def data_root(cfg: Config) -> Path:
     }
     if len(roots) > 1:
         raise UserError(
-            'the splits come from different folders: '
+            'the splits are in different folders: '
             f'{", ".join(sorted(roots))}.\n'
-            'Put all under one: --data-root FOLDER'
+            'Use one dataset: --data-root FOLDER'
         )
     if not roots:
-        raise UserError('no dataset is named: --data-root FOLDER')
+        raise UserError('the config names no dataset: --data-root FOLDER')
     root = Path(roots.pop())
     require_dataset(root)
     return root
@@ -304,7 +328,7 @@ def data_root(cfg: Config) -> Path:
 def datasets(
     cfg: Config, loaders: tuple[str, ...] = LOADERS
 ) -> Iterator[ConfigDict]:
-    """Each split's dataset, inside wrappers too."""
+    """The dataset of each split, also inside wrappers."""
     for name in loaders:
         loader = cfg.get(name)
         if loader:
@@ -314,7 +338,7 @@ def datasets(
 
 
 def walk(part):
-    """Every dictionary in a piece of config."""
+    """Every dictionary in a part of a config."""
     if isinstance(part, dict):
         yield part
         for value in part.values():
@@ -325,12 +349,12 @@ def walk(part):
 
 
 def _takes(part: ConfigDict, key: str) -> bool:
-    """Whether a part of the model has a use for a setting."""
+    """Whether the class of a part of the model accepts a key."""
     kind = part.get('type')
     if isinstance(kind, str):
         kind = MODELS.get(kind)
     if kind is None:
-        return True  # nobody knows it, which building it tells
+        return True  # building it reports an unknown type
     arguments = inspect.signature(kind).parameters.values()
     return any(
         argument.name == key or argument.kind == argument.VAR_KEYWORD
@@ -339,7 +363,7 @@ def _takes(part: ConfigDict, key: str) -> bool:
 
 
 def metrics_of(evaluator: dict | list | None) -> list[ConfigDict]:
-    """The metrics in an evaluator, in each form that MMEngine takes."""
+    """The metrics of an evaluator, in any form that MMEngine accepts."""
     if isinstance(evaluator, dict) and 'metrics' in evaluator:
         evaluator = evaluator['metrics']
     if isinstance(evaluator, dict):
@@ -348,6 +372,6 @@ def metrics_of(evaluator: dict | list | None) -> list[ConfigDict]:
 
 
 def _possible(topk: int | tuple, count: int) -> tuple:
-    """Top-k says something only where k is less than the classes."""
+    """Keep each k of top-k that is less than the number of classes."""
     wanted = (topk,) if isinstance(topk, int) else tuple(topk)
     return tuple(k for k in wanted if k < count) or (1,)

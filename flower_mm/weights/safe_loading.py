@@ -17,6 +17,7 @@ from pathlib import Path
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
@@ -51,7 +52,7 @@ def load_from_local(filename: str, map_location: object = None) -> dict:
     if '://' in str(filename):
         raise UserError(
             f'cannot load {filename}: expected a local file.\n'
-            'Download verified weights: python tools/get_weights.py NAME'
+            'Download verified weights: ' + command('weights', 'NAME')
         )
     return read_checkpoint(Path(filename).expanduser())
 

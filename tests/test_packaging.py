@@ -78,6 +78,11 @@ def test_mmengine_alone_inherits_from_an_expression(installed, tmp_path):
         assert done.stdout == '3 18\n', done.stderr
 
 
+def test_the_wheel_installs_the_command(installed):
+    (points,) = installed.glob('*.dist-info/entry_points.txt')
+    assert 'flower-mm = flower_mm.cli.main:main' in points.read_text()
+
+
 def test_a_config_inherits_from_an_unrelated_folder(
     installed, dataset, tmp_path
 ):

@@ -100,6 +100,8 @@ class Parser(argparse.ArgumentParser):
             or ('--cfg-options' in ours.values() and meant[0] != '-')
         }
         names = others | ours
+        if '.' in flag and '--cfg-options' in ours.values():
+            return flag.lstrip('-')
         word = flag.lstrip('-').replace('_', '-').lower()
         near = difflib.get_close_matches(word, names, n=1, cutoff=0.75)
         return names[near[0]] if near else ''

@@ -71,6 +71,10 @@ def test_the_module_runs_the_commands(tmp_path):
             ['train', 'x', '--weight-decay=0.1'],
             '--cfg-options optim_wrapper.optimizer.weight_decay=0.1',
         ),
+        (
+            ['train', 'x', '--model.backbone.depth=34'],
+            '--cfg-options model.backbone.depth=34',
+        ),
         (['predict', 'x', 'y', '--weight-decay=0.1'], None),
         (['predict', 'x', 'y', '--bs', '3'], '--batch-size'),
     ],

@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, note, stop, warn
+from flower_mm.commands import command
 from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.engine.hooks.pretrained import find_weights, initial_weights
 from flower_mm.engine.resume import read_run
@@ -230,7 +231,7 @@ def _forged(path: Path, where: str) -> Iterator[Finding]:
                 f'{digest}, expected {home.sha256}.',
                 where,
                 'give it another name if it is your own; else move it away, '
-                f'then python tools/get_weights.py {entry.name}',
+                f'then {command("weights", entry.name)}',
             )
             return
 
@@ -261,7 +262,7 @@ def _nothing(case: Case) -> Iterator[Finding]:
         f'{len(case.splits["train_dataloader"].photos)} photos.',
         HOOK,
         _own_weights(case)
-        + ' (python tools/get_weights.py --list shows names)' * (not name)
+        + f' ({command("weights", "--list")} shows names)' * (not name)
         + '; or, if it is meant: --from-scratch' * case.is_flower_run,
     )
 
@@ -324,6 +325,6 @@ def _own_weights(case: Case, instead: str = '') -> str:
         ]
     if instead and not instead.startswith(HOOK):
         options.append(f'{instead}=None')
-    fetch = f'python tools/get_weights.py {name}, then' if name else ''
+    fetch = f'{command("weights", name)}, then' if name else ''
     listed = f'--cfg-options {" ".join(options)}' if options else ''
     return ' '.join(filter(None, (fetch, flag, listed)))

@@ -82,7 +82,7 @@ def test_no_folder_at_all(tmp_path):
     config = write(tmp_path, TINY_ON_BASE)
     (found,) = stops(look_at(config, '--data-root', tmp_path / 'nowhere'))
     assert 'does not exist' in found.what
-    assert 'tools/prepare_dataset.py' in found.what
+    assert 'prepare PHOTOS' in found.what
 
 
 def test_places_without_a_root(root, tmp_path):

@@ -127,7 +127,7 @@ def test_load_from_another_architecture_goes_on_in_silence(examine, mobilenet):
         found.what
     )
     assert 'without a word' in found.what
-    assert 'tools/get_weights.py resnet18' in found.mend
+    assert 'weights resnet18' in found.mend
 
 
 def test_load_from_another_architecture_under_our_runner(examine, mobilenet):
@@ -165,9 +165,7 @@ def test_a_deeper_model_of_the_same_family(examine, file_of):
 def test_the_way_to_other_weights_is_a_flag(examine, resnet18):
     text = from_file(Path('nowhere.pth'))
     (found,) = bad(examine(text))
-    assert found.mend.endswith(
-        'get_weights.py resnet18, then --weights resnet18'
-    )
+    assert found.mend.endswith('weights resnet18, then --weights resnet18')
     again = examine(text, '--weights', resnet18)
     assert bad(again) == []
     assert again.one('100 of 100 backbone tensors').level == NOTE
@@ -337,7 +335,7 @@ def test_weights_of_the_table_that_are_not_here(
     monkeypatch.setenv('FLOWER_MM_CHECKPOINTS', str(tmp_path / 'none'))
     (found,) = bad(examine(from_file('resnet18')))
     assert found.level == STOP
-    assert 'tools/get_weights.py resnet18' in found.what
+    assert 'weights resnet18' in found.what
 
 
 def test_a_file_whose_hash_is_not_the_tables(examine, monkeypatch, tmp_path):
@@ -370,7 +368,7 @@ def test_a_file_of_the_tables_that_is_named_by_its_path(
         found = examine(text).one('is not the file of that name')
         assert found.level == STOP
         assert found.where == where
-        assert 'tools/get_weights.py resnet18' in found.mend
+        assert 'weights resnet18' in found.mend
         assert examine(text).about('backbone tensors') == []
     file_hash.record(path, file_hash.sha256_of(path))  # as --accept-unverified
     for text in texts.values():

@@ -9,6 +9,7 @@ from flower_mm.checks.case import Case
 from flower_mm.checks.dataset import folders
 from flower_mm.checks.dataset.labels import listed_order
 from flower_mm.checks.finding import Finding, stop
+from flower_mm.commands import command
 from flower_mm.config import LOADERS, datasets, walk
 from flower_mm.datasets.annotations import read_classes, require_dataset
 
@@ -97,8 +98,8 @@ def _one(case: Case, root: str) -> Iterator[Finding]:
             f"{root} of MMPretrain's base config is still in force, and there "
             'is no such folder.',
             where,
-            '--data-root FOLDER, made by: python tools/prepare_dataset.py '
-            'PHOTOS --out FOLDER',
+            '--data-root FOLDER, made by: '
+            + command('prepare', 'PHOTOS', '--out', 'FOLDER'),
         )
     elif classes := _class_folders(path / 'train'):
         shown = ', '.join(classes[:8]) + ', …' * (len(classes) > 8)

@@ -16,6 +16,7 @@ from flower_mm.checks.keys.parts import check_parts
 from flower_mm.checks.keys.pipelines import check_pipelines
 from flower_mm.checks.keys.places import check_places
 from flower_mm.checks.keys.source import Source, read_sources
+from flower_mm.commands import command
 from flower_mm.config import datasets, require_epochs
 
 NEEDED = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg')
@@ -140,8 +141,8 @@ def _not_ours(
                 yield stop(
                     f'--skip-broken is for FlowerDataset, not {dataset.type}.',
                     '--skip-broken',
-                    'leave it out, or look for broken photos first: python '
-                    'tools/prepare_dataset.py --check --out FOLDER',
+                    'leave it out, or look for broken photos first: '
+                    + command('prepare', '--check', 'FOLDER'),
                 )
 
 

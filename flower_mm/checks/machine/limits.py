@@ -11,7 +11,7 @@ import torch
 from flower_mm.checks.case import Case
 from flower_mm.checks.finding import Finding, note, stop, warn
 from flower_mm.checks.remedy import value_at
-from flower_mm.commands import python
+from flower_mm.commands import command, python
 from flower_mm.config import walk
 from flower_mm.cores import cores
 from flower_mm.machine_failures import SHARED_MEMORY
@@ -152,7 +152,8 @@ def _precision(case: Case) -> Iterator[Finding]:
                 'This processor has bfloat16 arithmetic, and the run does '
                 'without.',
                 place,
-                '--amp; tools/doctor.py --time tells how much faster it is',
+                f'--amp; {command("check", case.args.config, "--time")} '
+                'measures how much faster it is',
             )
 
 

@@ -6,14 +6,14 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from docs.pages import blocks
-from flower_mm.checks.codes import CODES, Severity
-from flower_mm.settings import read_config, settle, use_data_root
 from helpers import CLASSES, ROOT, tool
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
+from flower_mm.checks.codes import CODES, Severity
 from flower_mm.cli import main
 from flower_mm.registry import MODELS
+from flower_mm.settings import read_config, settle, use_data_root
 
 CODE = blocks(ROOT / 'CONTRIBUTING.md', 'python')
 

@@ -12,12 +12,12 @@ from benchmarks.time_to_accuracy.table import stock_best
 
 # What, target, measured, whether it is met or what else to say of that, file.
 Line = tuple[str, str, str, bool | str, str]
-REMARKS = {True: '', False: 'missed'}
+REMARKS = {True: 'met', False: 'missed'}
 
 
 def table() -> str:
     lines = [
-        '| what | target | measured | | by |',
+        '| what | target | measured | result | file |',
         '| --- | --- | --- | --- | --- |',
     ]
     lines += [
@@ -67,8 +67,8 @@ def _time_to_accuracy() -> Iterator[Line]:
         stock = [seconds[one] for one in seconds if one.startswith('stock')]
         if stock and 'fast' in seconds:
             yield _at_most(
-                f"the fast config's seconds to stock's best, {best:.2f} %, "
-                "by stock's",
+                'time to the best accuracy of stock MMPretrain '
+                f'({best:.2f} %), fast config / stock',
                 seconds['fast'] / min(stock),
                 0.1,
                 name,
@@ -79,8 +79,8 @@ def _head_only() -> Iterator[Line]:
     for row in recorded('head_only'):
         config = row['config'].rpartition('/')[2]
         yield _at_most(
-            f'`--head-only` of {config} in {row["precision"]}, its seconds '
-            'by those of the bare passes',
+            f'time of `--head-only`, {config} in {row["precision"]} / bare '
+            'forward passes',
             float(row['ratio']),
             1.5,
             'head_only',
@@ -91,11 +91,11 @@ def _throughput() -> Iterator[Line]:
     for row in recorded('throughput'):
         model = row['model']
         for what, key, least in (
-            ("stock's", 'stock', 2.4 if 'ResNet' in model else 2.0),
-            ("a bare loop's", 'bare', 0.9),
+            ('stock MMPretrain', 'stock', 2.4 if 'ResNet' in model else 2.0),
+            ('a bare loop', 'bare', 0.9),
         ):
             yield _at_least(
-                f'{model}, photos a second in training by {what}',
+                f'{model}, training images per second / {what}',
                 float(row[f'train_ours_to_{key}']),
                 least,
                 'throughput',
@@ -108,13 +108,13 @@ def _overhead() -> Iterator[Line]:
             continue
         share = float(row['share_of_clock'])
         if (row['part'], row['what']) == ('start', 'first iteration'):
-            what = 'seconds to the first iteration by those of the imports'
+            what = 'time to the first iteration / time of the imports'
             yield _at_most(what, share, 1.3, 'overhead')
         elif (row['part'], row['what']) == (
             'epoch',
             'outside forward and backward',
         ):
-            what = 'of an epoch of MobileNetV2, outside forward and backward'
+            what = 'MobileNetV2, overhead outside forward and backward'
             yield _at_most(what, 100 * share, 10, 'overhead', ' %')
 
 
@@ -123,14 +123,13 @@ def _growth() -> Iterator[Line]:
     few, many = rows[0], rows[-1]
     for part in ('prepare', 'decode', 'start', 'epoch'):
         for what, key in (
-            ('milliseconds a photo', f'{part}_ms_per_photo'),
-            ('peak MB', f'{part}_peak_mb'),
+            ('milliseconds per photo', f'{part}_ms_per_photo'),
+            ('peak memory in MB', f'{part}_peak_mb'),
         ):
             less, more = float(few[key]), float(many[key])
             yield (
-                f'{part}: {what} of {few["photos"]} and of {many["photos"]} '
-                'photos',
-                'no more',
+                f'{part}: {what}, {few["photos"]} and {many["photos"]} photos',
+                'no increase',
                 f'{less:g} and {more:g}',
                 more <= 1.1 * less,
                 'growth',
@@ -151,7 +150,7 @@ def _prediction() -> Iterator[Line]:
         }
         said = ', '.join(f'{way} {times:.2f}' for way, times in found.items())
         yield (
-            f'{row["model"]}, prediction of {row["at_a_time"]} at a time by '
+            f'{row["model"]}, prediction in batches of {row["at_a_time"]} / '
             "MMPretrain's inferencer",
             'at least 3',
             said,
@@ -186,11 +185,11 @@ def _recipes() -> Iterator[Line]:
         fewest = min(len(ours), len(theirs[best]))
         part = len(theirs) < len(every) or fewest < 3
         yield (
-            f'points of top-1 over the best of other recipes, {best}; '
+            f'accuracy above the best other recipe ({best}), points; '
             f'epochs: {epochs}{besides}',
-            f'at least {least}, all runs ahead',
+            f'at least {least}, every run ahead',
             f'{ahead:.2f}: {both}',
-            f'in part: {len(theirs)} of {len(every)} others, {fewest} seed'
+            f'partly: {len(theirs)} of {len(every)} recipes, {fewest} seed'
             + 's' * (fewest > 1)
             if met and part
             else met,

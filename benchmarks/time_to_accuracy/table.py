@@ -49,10 +49,10 @@ def _of_one(place: str, rows: list[dict], levels: tuple[int, ...]) -> str:
     best = stock_best(rows)
     known = '?' if best == inf else f'{best:.2f}'
     heads = [
-        *('system', 'epochs', 'runs', 'best top-1, %'),
-        *(f's to {level} %' for level in levels),
-        *(f"s to stock's best, {known} %", 's to the end'),
-        *('photos/s', 'peak MB'),
+        *('system', 'epochs', 'runs', 'best accuracy, %'),
+        *(f'seconds to {level} %' for level in levels),
+        *(f'seconds to {known} %, the best of stock', 'seconds in all'),
+        *('images per second', 'peak MB'),
     ]
     lines = [
         f'{place}:',

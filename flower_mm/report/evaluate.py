@@ -29,7 +29,12 @@ from flower_mm.report.predictions import (
     read_predictions,
     write_predictions,
 )
-from flower_mm.report.run_folder import NUMBER, Run, checked, read_json
+from flower_mm.report.run_folder import (
+    Run,
+    read_json,
+    report_schema,
+    validated,
+)
 from flower_mm.weights.file_hash import sha256_of
 
 if TYPE_CHECKING:
@@ -37,20 +42,6 @@ if TYPE_CHECKING:
 
     from flower_mm.report.predictor import Predictor
 
-# What of `measured` in report.json is reused with predictions.csv.
-REUSED = {
-    'split': str,
-    'best_sha256': str,
-    'predictions_sha256': str,
-    'files_sha256': str,
-    'photos_per_second': float,
-    'device': str,
-    'best_epoch': int,
-    'best_top1': NUMBER,
-    'best_seed': int,
-    'best_dataset_sha256': str,
-    'other_photos': int,
-}
 PREDICTIONS, REPORT = 'predictions.csv', 'report.json'
 
 LoadPredictor = Callable[[], 'Predictor']
@@ -175,38 +166,31 @@ def _earlier(
     """
     report = read_json(folder / REPORT)
     origin = report.get('measured') if isinstance(report, dict) else None
+    try:
+        reused = validated(origin, report_schema()['$defs']['measured'])
+    except ValueError:
+        return None
     if (
-        not isinstance(origin, dict)
-        or not isinstance(origin.get('best_sha256'), str)
-        or sha256 not in (None, origin['best_sha256'])
-        or origin.get('split') != split
-        or checked(origin.get('photos_per_second'), float) is None
-        or checked(origin.get('device'), str) is None
+        reused['best_sha256'] is None
+        or sha256 not in (None, reused['best_sha256'])
+        or reused['split'] != split
+        or None in (reused['photos_per_second'], reused['device'])
     ):
         return None
     path = folder / PREDICTIONS
     try:
-        if origin.get('predictions_sha256') != sha256_of(path):
+        if reused['predictions_sha256'] != sha256_of(path):
             return None
         predictions = read_predictions(path)
     except (OSError, UserError):
         return None
-    reused = {
-        key: checked(origin.get(key), kind) for key, kind in REUSED.items()
-    }
-    if reused['files_sha256'] is None or reused['other_photos'] is None:
+    if None in (reused['files_sha256'], reused['other_photos']):
         # Of an earlier version; the photos will be predicted again.
         reused |= {'files_sha256': None, 'other_photos': 0}
-    groups = disjoint_groups(origin.get('equal'), len(predictions.photos))
-    return Evaluation(
-        predictions,
-        reused
-        | {
-            'folds': None,
-            'dataset_changed': origin.get('dataset_changed') is True,
-            'equal': groups,
-        },
-    )
+    reused['folds'] = None
+    reused['dataset_changed'] = reused['dataset_changed'] is True
+    groups = disjoint_groups(reused['equal'], len(predictions.photos))
+    return Evaluation(predictions, reused | {'equal': groups})
 
 
 def _predict(
@@ -265,18 +249,11 @@ def _evaluate_folds(
             predictors.append((load, shown))
     count, correct = len(predictions.photos), int(predictions.correct.sum())
     _require_same(path, 'all folds', count, correct, run.fold_results)
-    origin = {
+    unknown = dict.fromkeys(report_schema()['$defs']['measured']['properties'])
+    origin = unknown | {
         'split': 'train and val',
         'folds': len(run.folds),
-        'best_sha256': None,
         'predictions_sha256': sha256_of(path),
-        'files_sha256': None,
-        'photos_per_second': None,
-        'device': None,
-        'best_epoch': None,
-        'best_top1': None,
-        'best_seed': None,
-        'best_dataset_sha256': None,
         'other_photos': 0,
         'dataset_changed': False,
         'equal': near_duplicates(root, predictions) if root else None,

@@ -42,10 +42,10 @@ class Predictor(TrainedModel):
         """What the checkpoint says about the run that wrote it."""
         sha256 = self.meta.get('dataset_sha256')
         return {
-            'best_epoch': checked(self.meta.get('epoch'), int),
-            'best_top1': checked(self.top1, float),
-            'best_seed': checked(self.meta.get('seed'), int),
-            'best_dataset_sha256': checked(sha256, str),
+            'best_epoch': checked(self.meta.get('epoch'), 'integer'),
+            'best_top1': checked(self.top1, 'number'),
+            'best_seed': checked(self.meta.get('seed'), 'integer'),
+            'best_dataset_sha256': checked(sha256, 'string'),
         }
 
     def predict(self, photos: list[str], labels: list[int]) -> Predictions:

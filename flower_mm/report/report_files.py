@@ -122,7 +122,7 @@ def _resolved_config(run: Run) -> dict | None:
         config = read_checkpoint(path)['meta']['cfg']
     except (UserError, OSError, KeyError, TypeError, AttributeError):
         return None
-    return checked(config, dict)
+    return checked(config, 'object')
 
 
 def _refuse_to_replace(out: Path) -> None:

@@ -4,9 +4,11 @@ The folder may come from a stranger. All of it is data: values are validated
 by type and size, and no code in it is executed.
 """
 
+import functools
 import json
 import re
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
 from flower_mm.errors import UserError, printable
@@ -17,70 +19,32 @@ from flower_mm.report.learning_curves import read_scalars
 # Titles in report.txt; the second ones are those of version 1.
 CONFLICTS = (summary.CONFLICTS, 'Conflicts: one photo under two classes')
 DUPLICATES = (summary.DUPLICATES, 'Equal or nearly equal, on one side')
-NUMBER = (int, float)
 MAX_DEPTH = 20  # of nested lists; a config has about ten
 MAX_NUMBER = 1e15  # sums and products of such numbers are finite
-# run.json: the type of each value, any of which may be missing or null.
-RUN = {
-    'status': str,
-    'config': str,
-    'changes': {
-        'bases': [str],
-        'settings': [{'key': str, 'base': object, 'run': object}],
-    },
-    'command': str,
-    'seed': int,
-    'result': {
-        'best_top1': NUMBER,
-        'best_metric': str,
-        'best_score': NUMBER,
-        'best_epoch': int,
-        'epochs': int,
-        'max_epochs': int,
-    },
-    'data_root': str,
-    'started_in': str,
-    'dataset_sha256': str,
-    'lists_sha256': str,
-    'photos': {'train': int, 'val': int},
-    'skipped_photos': {'count': int},
-    'device': str,
-    'processes': int,
-    'initial_weights': str,
-    'head_first': {'photos': int},
-    'optim_wrapper': str,
-    'seconds': {'train': NUMBER, 'validate': NUMBER},
-    'validations': int,
-    'started': str,
-    'resumed_at_epoch': int,
-    'resumed_although': [str],
-    'went_back': list,
-    'versions': dict,
-    'git_commit': str,
-    'error': str,
-}
-# folds.json has the dataset that was split into folds.
+# folds.json names the dataset that was split into folds.
 DATASET_KEYS = ('data_root', 'started_in', 'dataset_sha256', 'lists_sha256')
-FOLDS = {
-    **{key: RUN[key] for key in DATASET_KEYS},
-    'folds': [
-        {
-            'run': str,
-            'photos': int,
-            'top1': NUMBER,
-            'epochs': int,
-            'best_top1': NUMBER,
-            'best_epoch': int,
-        }
-    ],
+TYPES = {
+    'string': (str,),
+    'integer': (int,),
+    'number': (int, float),
+    'boolean': (bool,),
+    'array': (list,),
+    'object': (dict,),
 }
+
+
+@functools.cache
+def report_schema() -> dict:
+    """The JSON Schema of report.json, which has run.json under `run`."""
+    path = resources.files('flower_mm.report') / 'report.schema.json'
+    return json.loads(path.read_text(encoding='utf-8'))
 
 
 @dataclass(frozen=True)
 class Run:
     folder: Path
-    # All keys of RUN; of a run with folds those of the first fold, with the
-    # dataset that was split.
+    # All keys of run.json in the schema, None if missing; of a run with folds
+    # those of the first fold, with the dataset that was split.
     record: dict
     scalars: list[dict]
     folds: list['Run'] = field(default_factory=list)
@@ -123,7 +87,12 @@ def read_run(folder: Path) -> Run:
         raise UserError(_not_a_run(folder, names))
     # Reports are written into the folder.
     refuse_links_out(folder, flag='')
-    found = _read_record(folder / 'folds.json', FOLDS)
+    run, folds = (report_schema()['properties'][k] for k in ('run', 'folds'))
+    found = _read_record(
+        folder / 'folds.json',
+        {key: run['properties'][key] for key in DATASET_KEYS}
+        | {'folds': folds['properties']['each']},
+    )
     results = [
         row
         for row in found['folds'] or []
@@ -133,9 +102,9 @@ def read_run(folder: Path) -> Run:
     ]
     if not results:
         return _read(folder)
-    folds = [_read(folder / row['run']) for row in results]
+    runs = [_read(folder / row['run']) for row in results]
     data = {key: found[key] for key in DATASET_KEYS}
-    return Run(folder, folds[0].record | data, [], folds, results)
+    return Run(folder, runs[0].record | data, [], runs, results)
 
 
 def _not_a_run(folder: Path, names: tuple[str, ...]) -> str:
@@ -153,18 +122,20 @@ def _not_a_run(folder: Path, names: tuple[str, ...]) -> str:
 
 
 def _read(folder: Path) -> Run:
+    keys = dict(report_schema()['properties']['run']['properties'])
+    del keys['name']  # of the folder
     scalars = folder / 'scalars.json'
     return Run(
         folder,
-        _read_record(folder / 'run.json', RUN),
+        _read_record(folder / 'run.json', keys),
         read_scalars(scalars) if scalars.is_file() else [],
     )
 
 
-def _read_record(path: Path, schema: dict) -> dict:
+def _read_record(path: Path, keys: dict[str, dict]) -> dict:
     try:
         content = _parse(path) if path.is_file() else {}
-        return validated(content, schema)
+        return validated(content, {'type': 'object', 'properties': keys})
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f'{path} is damaged: {error}') from None
 
@@ -191,42 +162,40 @@ def _number(text: str, kind: type) -> float | str:
     return kind(text) if abs(float(text)) <= MAX_NUMBER else text
 
 
-def validated(value: object, schema: object, where: str = '') -> object:
-    """The part of `value` that the schema names, with None for what is null.
+def validated(value: object, schema: dict, where: str = '') -> object:
+    """The part of `value` that a JSON Schema names; ValueError if invalid.
 
-    A schema is a type (`object` for any), a tuple of types, a dict of schemas
-    or a list with the schema of its items. ValueError if a type differs.
+    Every value may be null or missing, which gives None. Of the schema only
+    type, properties and items are used.
     """
-    if isinstance(schema, dict):
-        value = {} if value is None else value
-        _require_type(value, dict, where)
+    if value is None and 'properties' not in schema:
+        return None
+    names = schema.get('type', [])
+    names = names if isinstance(names, list) else [names]
+    value = {} if value is None else value
+    _require_type(value, [name for name in names if name != 'null'], where)
+    if 'properties' in schema:
         prefix = f'{where}.' if where else ''
         return {
             key: validated(value.get(key), part, f'{prefix}{key}')
-            for key, part in schema.items()
+            for key, part in schema['properties'].items()
         }
-    if value is None:
-        return None
-    if isinstance(schema, list):
-        _require_type(value, list, where)
-        (part,) = schema
-        return [validated(item, part, where) for item in value]
-    _require_type(value, schema, where)
+    if 'items' in schema:
+        return [validated(item, schema['items'], where) for item in value]
     _require_depth(value, where)
     return value
 
 
-def _require_type(value: object, kind: type | tuple, where: str) -> None:
+def _require_type(value: object, names: list[str], where: str) -> None:
+    kinds = tuple(kind for name in names for kind in TYPES[name])
     # A bool is an int to Python.
-    is_bool = isinstance(value, bool) and kind is not object
-    if is_bool or not isinstance(value, kind):
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        expected = ' or '.join(kind.__name__ for kind in kinds)
+    is_bool = isinstance(value, bool) and 'boolean' not in names
+    if names and (is_bool or not isinstance(value, kinds)):
         is_nested = isinstance(value, (dict, list))
         shown = type(value).__name__ if is_nested else repr(value)
         raise ValueError(
-            f'invalid {where or "content"}: expected {expected}, got '
-            f'{printable(shown, 60)}'
+            f'invalid {where or "content"}: expected {" or ".join(names)}, '
+            f'got {printable(shown, 60)}'
         )
 
 
@@ -234,18 +203,17 @@ def _require_depth(value: object, where: str, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f'{where} is nested more than {MAX_DEPTH} levels')
     if isinstance(value, (dict, list)):
-        items = value.values() if isinstance(value, dict) else value
-        for item in items:
+        for item in value.values() if isinstance(value, dict) else value:
             _require_depth(item, where, depth + 1)
 
 
-def checked(value: object, kind: type | tuple) -> object:
-    """The value if it is valid, else None."""
+def checked(value: object, name: str) -> object:
+    """The value if it is of this JSON type and finite, else None."""
     try:
-        found = validated(value, kind)
+        found = validated(value, {'type': name})
     except ValueError:
         return None
-    is_number = isinstance(found, NUMBER)
+    is_number = isinstance(found, (int, float))
     return None if is_number and not abs(found) <= MAX_NUMBER else found
 
 
@@ -267,10 +235,10 @@ def read_dataset_findings(root: Path) -> dict:
         'prepared': True,
         'sha256': found['sha256'],
         'counts': {
-            split: _only(counts, int)
+            split: _only(counts, 'integer')
             for split, counts in found['counts'].items()
         },
-        'left_out': _only(found.get('left_out'), str),
+        'left_out': _only(found.get('left_out'), 'string'),
         'conflicts': lines_of(parts, CONFLICTS),
         'conflicts_kept': found['options']['on_conflict'] == 'keep',
         'duplicates': lines_of(parts, DUPLICATES),
@@ -278,11 +246,11 @@ def read_dataset_findings(root: Path) -> dict:
     }
 
 
-def _only(values: object, kind: type) -> dict:
+def _only(values: object, name: str) -> dict:
     """The valid items of a dictionary; an empty one for other values."""
     items = values.items() if isinstance(values, dict) else ()
     return {
-        key: value for key, value in items if checked(value, kind) is not None
+        key: value for key, value in items if checked(value, name) is not None
     }
 
 

@@ -216,7 +216,7 @@ def _model(checkpoint: dict, config: Config) -> Model:
         if name
         else _architecture(config.model),
         parameters_of(state),
-        checked(meta.get('pretrained'), dict),
+        checked(meta.get('pretrained'), 'object'),
         'pretrained' in meta,
         own_modules(config),
     )

@@ -53,6 +53,7 @@ def test_a_report_of_a_real_run(plain_run, dataset):
     validate(report_of(made, found, dataset))
     validate(report_of(made, Evaluation(reason='No best.pth.'), None))
     results = [{'run': 'fold_1', 'photos': 9, 'top1': 90.0, 'epochs': 2}]
+    results[0] |= {'best_top1': None, 'best_epoch': None}
     folds = Run(Path('x'), made.record, [], [made], results)
     validate(report_of(folds, found, dataset))
 

@@ -1,18 +1,20 @@
-"""What fine-tuning has to exceed: the largest class and the solved head."""
+"""Baselines for fine-tuning: the largest class and the solved head."""
 
 from flower_mm.report.formatting import TOP1
 from flower_mm.report.metrics import wilson
 
 
 def below_largest_class(correct: int, photos: dict[str, int]) -> str:
-    """A line where accuracy is not clearly above the largest class's share.
+    """A note if accuracy is not clearly above the largest class's share.
 
-    The rule is that of the report: the lower end of the accuracy's 95 %
-    Wilson interval has to be above the share. Empty where it is.
+    As in the report, the lower end of the 95 % Wilson interval decides.
 
     Args:
-        correct: Photos whose class was predicted.
-        photos: How many there are of each class.
+        correct: Correctly classified photos.
+        photos: Photos of each class.
+
+    Returns:
+        The note, or an empty text.
     """
     total = sum(photos.values())
     name = max(photos, key=photos.__getitem__)
@@ -28,7 +30,7 @@ def below_largest_class(correct: int, photos: dict[str, int]) -> str:
 
 
 def solved_head(scalars: list[dict], is_solved: bool) -> dict | None:
-    """The accuracy of the solved head and of what fine-tuning made of it.
+    """The accuracy of the solved head, and of fine-tuning after it.
 
     Args:
         scalars: The lines of scalars.json; the solved head is validated
@@ -54,7 +56,7 @@ def solved_head(scalars: list[dict], is_solved: bool) -> dict | None:
 
 
 def below_solved_head(found: dict | None) -> str:
-    """A line where fine-tuning ends below the solved head; else empty."""
+    """A note if fine-tuning ends below the solved head, else empty."""
     if not found or found['last_top1'] >= found['top1']:
         return ''
     best = (

@@ -18,10 +18,10 @@ FEW_PHOTOS = 50  # too few for an estimate of selective prediction
 
 
 def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
-    """How far stated confidence and actual accuracy lie apart.
+    """Calibration error, and the temperature that reduces it.
 
-    The error after scaling is measured on photos that the temperature was
-    not fitted on: each half of them gets that of the other half.
+    The error after scaling uses two-fold cross-fitting: each half of the
+    photos is scaled with the temperature that was fitted on the other half.
     """
     correct = scores.argmax(axis=1) == labels
     confidence = scores.max(axis=1).astype(float)
@@ -53,7 +53,7 @@ def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
 
 
 def _beyond(temperature: float) -> str | None:
-    """That the search for a temperature ended at a bound, if it did."""
+    """Why there is no temperature: the search ended at a bound."""
     if MIN_TEMPERATURE * 1.01 < temperature < MAX_TEMPERATURE / 1.01:
         return None
     end = (
@@ -64,11 +64,11 @@ def _beyond(temperature: float) -> str | None:
     return f'the best one is {end}, where the search ends'
 
 
-def evened(correct: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """The share that is right among photos of the same confidence.
+def mean_of_equals(correct: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """The accuracy among the photos of equal confidence, for each photo.
 
-    Where a limit falls between equal ones, it is a matter of chance which
-    are on what side: each gets what the average of them has.
+    If a limit falls between equal confidences, it is chance which photos are
+    on which side; with their mean accuracy the order is irrelevant.
     """
     place, size = np.unique(
         confidence, return_inverse=True, return_counts=True
@@ -77,13 +77,13 @@ def evened(correct: np.ndarray, confidence: np.ndarray) -> np.ndarray:
 
 
 def _bins(confidence: np.ndarray) -> list[np.ndarray]:
-    """Photos in order of confidence, cut into parts of equal size."""
+    """Photos in order of confidence, in bins of equal size."""
     count = min(BINS, max(1, len(confidence) // PHOTOS_PER_BIN))
     return np.array_split(np.argsort(confidence, kind='stable'), count)
 
 
 def reliability(correct: np.ndarray, confidence: np.ndarray) -> list[dict]:
-    correct = evened(correct, confidence)
+    correct = mean_of_equals(correct, confidence)
     return [
         {
             'photos': len(part),
@@ -96,8 +96,8 @@ def reliability(correct: np.ndarray, confidence: np.ndarray) -> list[dict]:
 
 
 def ece(correct: np.ndarray, confidence: np.ndarray) -> float:
-    """Expected calibration error, in per cent."""
-    correct = evened(correct, confidence)
+    """Expected calibration error, in percent."""
+    correct = mean_of_equals(correct, confidence)
     gaps = [
         abs(float(correct[part].sum() - confidence[part].sum()))
         for part in _bins(confidence)
@@ -108,7 +108,7 @@ def ece(correct: np.ndarray, confidence: np.ndarray) -> float:
 def _ece_by_chance(
     confidence: np.ndarray, seed: int, times: int = 1000
 ) -> np.ndarray:
-    """The error that a perfectly calibrated model shows on so few photos."""
+    """The error of a perfectly calibrated model, for simulated labels."""
     rng = np.random.default_rng(seed)
     confidence = np.sort(confidence)
     starts = np.flatnonzero(np.diff(confidence, prepend=-1.0))
@@ -117,7 +117,7 @@ def _ece_by_chance(
     gaps = np.zeros(times)
     for i in range(times):
         right = rng.random(len(confidence)) < confidence
-        if len(sizes) < len(confidence):  # as `evened` does
+        if len(sizes) < len(confidence):  # as `mean_of_equals` does
             shares = np.add.reduceat(right.astype(float), starts) / sizes
             right = np.repeat(shares, sizes)
         gaps[i] = sum(
@@ -127,14 +127,14 @@ def _ece_by_chance(
 
 
 def _halves(correct: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two halves of the photos with as many wrong ones in each."""
+    """Two halves of the photos with equally many errors."""
     order = np.random.default_rng(seed).permutation(len(correct))
     order = order[np.argsort(correct[order], kind='stable')]
     return order[::2], order[1::2]
 
 
 def _logs(scores: np.ndarray) -> np.ndarray:
-    # What a float32 calls 0 would be infinitely wrong.
+    # A float32 probability may be 0, whose logarithm is infinite.
     return np.log(np.maximum(scores.astype(float), 1e-12))
 
 
@@ -155,9 +155,9 @@ def nll(labels: np.ndarray, scores: np.ndarray, at: float) -> float:
 
 
 def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The temperature of least negative log-likelihood, within bounds.
+    """The temperature with the lowest negative log-likelihood.
 
-    The loss is convex in 1/T, so that its slope changes sign once.
+    The loss is convex in 1/T, so that bisection of its slope finds it.
     """
     logs = _logs(scores)
     own = logs[np.arange(len(labels)), labels].mean()
@@ -165,7 +165,7 @@ def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
     while high - low > 1e-3:
         middle = (low + high) / 2
         powers = _softmax(logs / math.exp(middle))
-        if np.vdot(powers, logs) / len(logs) > own:  # too sure
+        if np.vdot(powers, logs) / len(logs) > own:  # overconfident
             low = middle
         else:
             high = middle
@@ -173,13 +173,13 @@ def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def selective_prediction(labels: np.ndarray, scores: np.ndarray) -> dict:
-    """Accuracy on the rest when a person takes the least confident."""
+    """Accuracy on the rest if a person classifies the least confident."""
     correct = scores.argmax(axis=1) == labels
     confidence = scores.max(axis=1).astype(float)
     order = np.argsort(confidence, kind='stable')
     photos = len(order)
-    even = evened(correct, confidence)[order]
-    # [k]: of the photos that are left when k are handed over
+    even = mean_of_equals(correct, confidence)[order]
+    # [k]: accuracy on the rest without the first k photos
     rest = even[::-1].cumsum()[::-1] / np.arange(photos, 0, -1)
     table = []
     for share in SHARES:
@@ -206,13 +206,13 @@ def selective_prediction(labels: np.ndarray, scores: np.ndarray) -> dict:
 
 
 def _short(count: float) -> float:
-    """A whole number, as a rule; a share of equally sure ones is none."""
+    """An int, unless equal confidences lead to a fraction."""
     count = round(float(count), 1)
     return int(count) if count.is_integer() else count
 
 
 def most_wrong(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The wrong photos, those first that the model was surest of."""
+    """The errors, those with the highest confidence first."""
     predicted = scores.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     return wrong[np.argsort(-scores[wrong].max(axis=1), kind='stable')]

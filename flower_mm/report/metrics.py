@@ -1,7 +1,6 @@
-"""What predictions say, in figures: plain values, ready for report.json.
+"""Accuracy, F1 and their intervals, as plain values for report.json.
 
-Accuracies and shares are in per cent, as in run.json and test.json;
-temperatures and losses are as they are.
+Accuracies and shares are in percent, as in run.json and test.json.
 """
 
 import math
@@ -11,22 +10,22 @@ import numpy as np
 
 RESAMPLES = 10_000
 AT_A_TIME = 4_000_000  # resampled cells in memory
-FEW = 5  # right or wrong photos; fewer say nothing of what they are like
+FEW = 5  # correct photos or errors; fewer give no interval
 Z = 1.959964  # the normal distribution's 97.5 %
 
 
 def confusion(
     labels: np.ndarray, predicted: np.ndarray, count: int
 ) -> np.ndarray:
-    """Photos of each class (rows) by what they were taken for."""
+    """The confusion matrix: rows are labels, columns are predictions."""
     cells = np.bincount(labels * count + predicted, minlength=count**2)
     return cells.reshape(count, count)
 
 
 def top_k(labels: np.ndarray, scores: np.ndarray, k: int) -> float:
-    """How often the label is among the k classes of the highest scores.
+    """The share of photos whose label is among the k highest scores.
 
-    Of equal scores the earlier class comes first, as argmax has it.
+    Of equal scores the earlier class comes first, as in argmax.
     """
     own = scores[np.arange(len(labels)), labels, None]
     earlier = np.arange(scores.shape[1]) < labels[:, None]
@@ -35,10 +34,10 @@ def top_k(labels: np.ndarray, scores: np.ndarray, k: int) -> float:
 
 
 class Units(NamedTuple):
-    """Groups of equal photos, alike ones counted together."""
+    """Groups of near-duplicates; groups with equal cells are counted."""
 
-    cells: np.ndarray  # (kinds, cells of the matrix that are not 0) photos
-    times: np.ndarray  # (kinds,) how many groups hold just these
+    cells: np.ndarray  # (kinds, non-zero cells of the matrix) photos
+    times: np.ndarray  # (kinds,) number of such groups
 
     @property
     def sizes(self) -> np.ndarray:
@@ -63,16 +62,15 @@ def result(
 ) -> dict:
     """Top-1, macro F1 and balanced accuracy, with 95 % intervals.
 
-    The two averages are over the classes that have photos here. Top-1 has
-    Wilson's interval: a bootstrap of one wrong photo reaches 100 %, since
-    more than a third of the resamples do without that one. For the averages
-    there is nothing but the bootstrap, so that they have no interval where
-    it would reach 0 or 100 %; with FEW it does in exp(-5) = 0.7 % of the
-    resamples, less than the 2.5 % that are cut off.
+    The averages are over the classes that have photos. Top-1 has Wilson's
+    interval: with one error, a bootstrap reaches 100 %, because more than a
+    third of the resamples lack that photo. The averages have a bootstrap
+    interval if it stays away from 0 and 100 %: with FEW errors exp(-5) =
+    0.7 % of the resamples have none, less than the 2.5 % that are cut off.
 
-    Of equal photos it is groups that are drawn, and Wilson's interval is
-    that of as many photos as they are worth where a model is right on all
-    of a group or on none (Kish): n^2 / sum(m^2) with groups of m photos.
+    With near-duplicates, groups are resampled, and Wilson's interval is for
+    the effective number of photos n^2 / sum(m^2) of groups of m photos
+    (Kish), for a model that is correct on all photos of a group or on none.
     """
     photos, correct = int(matrix.sum()), int(matrix.trace())
     rows, columns = np.nonzero(matrix)
@@ -118,7 +116,7 @@ def result(
 
 
 def too_few(count: int, what: str, kind: str = '') -> str | None:
-    """That so few photos are right, or wrong, if they are."""
+    """Why an estimate is impossible with so few photos, if it is."""
     if count >= FEW:
         return None
     if not count:
@@ -130,11 +128,10 @@ def too_few(count: int, what: str, kind: str = '') -> str | None:
 def _resampled(
     matrix: np.ndarray, units: Units | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Top-1, balanced accuracy and macro F1 of resampled photos, per cent.
+    """Top-1, balanced accuracy and macro F1 of resampled photos, in percent.
 
-    A photo counts by its cell of the confusion matrix alone, so that drawing
-    photos with replacement is one multinomial draw of the cells; a group of
-    photos by its cells together.
+    A photo counts by its cell of the confusion matrix, so that resampling
+    photos is one multinomial draw of the cells; a group counts by its cells.
     """
     rng = np.random.default_rng(seed)
     rows, columns = np.nonzero(matrix)
@@ -152,7 +149,7 @@ def _resampled(
         support = _summed(drawn, rows, count)
         taken = _summed(drawn, columns, count)
         with np.errstate(invalid='ignore'):
-            # A class that a resample lacks is in no average of it.
+            # The averages of a resample skip classes without photos.
             recall = np.where(support, right / support, np.nan)
             f1 = np.where(support, 2 * right / (support + taken), np.nan)
         parts.append(
@@ -169,7 +166,7 @@ def _resampled(
 
 
 def _summed(drawn: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
-    """Add up the columns of each group; group -1 is left out."""
+    """Add up the columns of each group; group -1 is omitted."""
     sums = np.zeros((len(drawn), count))
     for group in np.unique(groups[groups >= 0]):
         sums[:, group] = drawn[:, groups == group].sum(axis=1)
@@ -194,7 +191,7 @@ def _macro_f1(matrix: np.ndarray) -> float:
 
 
 def wilson(correct: float, photos: float) -> list[float] | None:
-    """A share's 95 % interval; sound for few photos and shares near 100 %."""
+    """Wilson's 95 % interval of a share, in percent."""
     if not photos:
         return None
     share, z2 = correct / photos, Z * Z / photos
@@ -204,7 +201,7 @@ def wilson(correct: float, photos: float) -> list[float] | None:
         / (1 + z2)
         * math.sqrt(share * (1 - share) / photos + z2 / photos / 4)
     )
-    # In floats the bounds of 0 and 1 are a hair beside them.
+    # Exactly 0 and 100 in spite of rounding.
     return [
         100 * (middle - half) if correct else 0.0,
         100 * (middle + half) if correct < photos else 100.0,
@@ -212,7 +209,7 @@ def wilson(correct: float, photos: float) -> list[float] | None:
 
 
 def per_class(matrix: np.ndarray, classes: list[str]) -> list[dict]:
-    """Precision, recall and F1; None where there is nothing to divide by."""
+    """Precision, recall and F1 of each class; None without photos."""
     rows = []
     for i, name in enumerate(classes):
         right = int(matrix[i, i])
@@ -234,7 +231,7 @@ def per_class(matrix: np.ndarray, classes: list[str]) -> list[dict]:
 
 
 def confused_pairs(matrix: np.ndarray, classes: list[str]) -> list[dict]:
-    """Pairs of classes by how often one was taken for the other."""
+    """Pairs of classes, the most confused first."""
     both = np.triu(matrix + matrix.T, k=1)
     first, second = np.nonzero(both)
     order = np.argsort(-both[first, second], kind='stable')

@@ -1,4 +1,4 @@
-"""Whether one run is better than another, and on which photos."""
+"""Paired tests of two runs on the same photos."""
 
 import math
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ import numpy as np
 
 from flower_mm.report.predictions import Predictions
 
-SURE = 0.05  # a difference that chance makes more seldom counts as one
+ALPHA = 0.05  # level of significance
 
 
 @dataclass(frozen=True)
 class Paired:
     """Two runs on the same photos."""
 
-    worse: np.ndarray  # places in the first's photos: right, then wrong
-    better: np.ndarray  # wrong, then right
+    worse: np.ndarray  # photos of the first run: correct, then wrong
+    better: np.ndarray  # wrong, then correct
     order: np.ndarray  # [place in the first] = place in the second
 
 
 def short_names(photos: list[str]) -> list[str]:
-    """The photos without the folder that they all share.
+    """The paths without the folder that all photos share.
 
-    Two copies of a dataset lie in two places, on two systems perhaps.
+    Two runs may use copies of a dataset in different places.
     """
     paths = [photo.replace('\\', '/').split('/') for photo in photos]
     first, last = min(paths), max(paths)  # all others lie between the two
@@ -34,7 +34,7 @@ def short_names(photos: list[str]) -> list[str]:
 
 
 def pair(first: Predictions, second: Predictions) -> Paired | None:
-    """Match the photos of two runs; None where they are not the same."""
+    """Match the photos of two runs; None if photos or labels differ."""
     if first.classes != second.classes:
         return None
     place = {name: i for i, name in enumerate(short_names(second.photos))}
@@ -54,12 +54,11 @@ def pair(first: Predictions, second: Predictions) -> Paired | None:
 
 
 def difference(worse: int, better: int, photos: int, tests: int = 1) -> dict:
-    """Second minus first in per cent, and what chance has to do with it.
+    """Second minus first run in percentage points, with interval and test.
 
-    Of so many `tests` the best one looks good by chance the more easily;
-    each has to be the surer, and its interval the wider (Bonferroni).
+    For several `tests` the level and the interval are Bonferroni-corrected.
     """
-    p, needed = mcnemar(worse, better), SURE / tests
+    p, needed = mcnemar(worse, better), ALPHA / tests
     return {
         'right_then_wrong': worse,
         'wrong_then_right': better,
@@ -82,32 +81,33 @@ def tango(
 ) -> tuple[float, float]:
     """Tango's score interval (1998) for the difference of paired shares.
 
-    The differences that a score test does not refuse at the level `beyond`.
-    The number of photos on which the two differ is chance as well: it is
-    not taken as given.
+    It holds the differences that a score test accepts at the level `beyond`.
+    The number of photos on which the runs differ is random, too.
     """
     z = NormalDist().inv_cdf(1 - beyond / 2)
-    low = -_highest(better, worse, photos, z)
-    return low, _highest(worse, better, photos, z)
+    low = -_upper_end(better, worse, photos, z)
+    return low, _upper_end(worse, better, photos, z)
 
 
-def _highest(worse: int, better: int, photos: int, z: float) -> float:
-    """The highest difference that is at most `z` deviations off."""
+def _upper_end(worse: int, better: int, photos: int, z: float) -> float:
+    """The highest difference within `z` standard deviations."""
     low, high = (better - worse) / photos, 1.0
     for _ in range(60):
         middle = (low + high) / 2
         off = photos * middle - (better - worse)
-        if off <= z * _deviation(worse, better, photos, middle):
+        if off <= z * _standard_deviation(worse, better, photos, middle):
             low = middle
         else:
             high = middle
     return (low + high) / 2
 
 
-def _deviation(worse: int, better: int, photos: int, shift: float) -> float:
-    """Of `better` - `worse`, if `shift` is the true difference.
+def _standard_deviation(
+    worse: int, better: int, photos: int, shift: float
+) -> float:
+    """The deviation of `better` - `worse` if `shift` is the true difference.
 
-    The share that is right, then wrong is the likeliest one under that: the
+    The probability of `worse` is its most likely value under `shift`, the
     root of a quadratic equation.
     """
     b = (2 * photos + worse - better) * shift - worse - better
@@ -125,14 +125,15 @@ def _log_ways(count: int, k: int) -> float:
 
 
 def mcnemar(worse: int, better: int) -> float:
-    """How often equally good models differ so much, or more, by chance.
+    """The p-value of the exact McNemar test.
 
-    Where just one of the two is right, it is either with probability 1/2.
+    If exactly one of two equally good models is correct, it is either one
+    with probability 1/2.
     """
     count = worse + better
     if not count:
         return 1.0
-    # Logarithms: 2**count is beyond a float from 1,024 photos on.
+    # In logarithms, because 2**1024 exceeds a float.
     logs = [
         _log_ways(count, k) - count * math.log(2)
         for k in range(min(worse, better) + 1)

@@ -1,4 +1,4 @@
-"""What a model said of each photo: the one CSV that tools write and read."""
+"""predictions.csv: the scores of each photo, for all tools."""
 
 import csv
 import io
@@ -13,18 +13,18 @@ from flower_mm.csv_files import read_rows, write_row
 from flower_mm.errors import UserError, printable
 from flower_mm.files import replacing
 
-# In the run of a fold, beside its other files: of the photos it did not see.
+# In the folder of a fold: predictions of its held-out photos.
 HELD_OUT = 'held_out.csv'
-# For people; the scores behind them say it all.
+# For readers; the columns of scores follow.
 COLUMNS = ['photo', 'class', 'predicted', 'correct', 'confidence']
-# A photo's name may be any bytes; they stand in the file as they are.
+# A file name may be any bytes, which are kept.
 TEXT = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
-NEAR = 0.01  # to which scores of a photo sum up to 1
+TOLERANCE = 0.01  # of the sum of the scores of a photo
 
 
 @dataclass(frozen=True)
 class Predictions:
-    photos: list[str]  # paths as the dataset found them
+    photos: list[str]  # paths
     labels: np.ndarray  # (photos,) indices of the true classes
     scores: np.ndarray  # (photos, classes) float32, each row sums to 1
     classes: list[str]
@@ -39,7 +39,7 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """One line a photo: its class, what it was taken for, all scores."""
+    """Write one line per photo: label, predicted class and all scores."""
     classes = predictions.classes
     with replacing(path) as file:
         text = io.TextIOWrapper(file, **TEXT)
@@ -51,7 +51,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
             predictions.scores.astype(np.float32),
             strict=True,
         ):
-            # numpy's text of a float32 is the shortest that is read as it.
+            # str() of a float32 is the shortest text with the same value.
             write_row(
                 text,
                 [
@@ -63,17 +63,17 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
                     *map(str, scores),
                 ],
             )
-        text.detach()  # which writes what it holds back
+        text.detach()  # writes what is buffered
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read what `write_predictions` wrote, or a stranger's like it."""
+    """Read the file of `write_predictions`, which may be a stranger's."""
     try:
         with path.open(**TEXT) as file:
             return _read(read_rows(file), path)
     except FileNotFoundError:
         raise UserError(
-            f'there is no {path}.\nMake it: '
+            f'{path} is missing.\nWrite it: '
             + command('test', 'CONFIG', 'CHECKPOINT', '--out', path)
         ) from None
     except (OSError, csv.Error) as error:
@@ -86,8 +86,8 @@ def _read(rows: Iterator[tuple[int, list[str]]], path: Path) -> Predictions:
     alike = len(set(classes)) != len(classes)
     if header[: len(COLUMNS)] != COLUMNS or len(classes) < 2 or alike:
         raise UserError(
-            f'{path} holds no predictions: its first line is not '
-            f'{",".join(COLUMNS)} and the classes'
+            f'{path} is not a file of predictions: expected '
+            f'{",".join(COLUMNS)} and the classes in the first line'
         )
     label_of = {name: i for i, name in enumerate(classes)}
     photos, labels, scores = [], [], []
@@ -101,15 +101,15 @@ def _read(rows: Iterator[tuple[int, list[str]]], path: Path) -> Predictions:
         except (ValueError, KeyError):
             raise UserError(
                 f'{path}, line {number}: '
-                f'`{printable(",".join(row), 80)}` is no prediction'
+                f'invalid prediction `{printable(",".join(row), 80)}`'
             ) from None
         photos.append(photo)
         scores.append(line)
     if not photos:
-        raise UserError(f'{path} holds no predictions')
+        raise UserError(f'{path} contains no predictions')
     return Predictions(photos, np.array(labels), np.stack(scores), classes)
 
 
 def _are_shares(scores: np.ndarray) -> bool:
-    """Probabilities of one photo; no number fails every comparison."""
-    return bool((scores >= 0).all() and abs(scores.sum() - 1) < NEAR)
+    """Whether these are probabilities of a photo; NaN fails every test."""
+    return bool((scores >= 0).all() and abs(scores.sum() - 1) < TOLERANCE)

@@ -78,10 +78,10 @@ def test_people_read_what_was_said_and_whether_it_is_right(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('', 'its first line'),
-        ('photo,label\n1.jpg,daisy\n', 'its first line'),
-        (HEADER.replace('rose', 'rose,rose'), 'its first line'),
-        (HEADER, 'holds no predictions'),
+        ('', 'in the first line'),
+        ('photo,label\n1.jpg,daisy\n', 'in the first line'),
+        (HEADER.replace('rose', 'rose,rose'), 'in the first line'),
+        (HEADER, 'contains no predictions'),
         (HEADER + '1.jpg,tulip,rose,0,1,0,1\n', 'line 2'),
         (HEADER + '1.jpg,daisy,rose,0,1,0\n', 'line 2'),
         (HEADER + '1.jpg,daisy,rose,0,1,0,1,0\n', 'line 2'),

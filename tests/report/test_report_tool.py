@@ -142,24 +142,6 @@ def test_predictions_of_something_else_are_not_taken_up(
         assert np.array_equal(found.scores[place], found.scores[shown])
 
 
-def test_a_touched_photo_costs_time_and_no_more(
-    bare, dataset, tmp_path, capsys
-):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    write_report(bare, root)
-    before = figures(bare)
-    next((root / 'val').rglob('*.jpg')).touch()
-    capsys.readouterr()
-    write_report(bare, root)
-    assert 'predicting' in capsys.readouterr().err
-    made = figures(bare)
-    for key in ('result', 'confusion', 'wrong'):
-        assert made[key] == before[key]
-    write_report(bare, root)
-    assert 'predicting' not in capsys.readouterr().err
-
-
 def test_a_training_leaves_its_report(config, dataset, tmp_path):
     folder, log = tmp_path / 'run', tmp_path / 'log'
     options = (config, '--data-root', dataset, '--work-dir', folder)
@@ -617,21 +599,6 @@ def test_groups_that_are_none_are_passed_over(tmp_path, groups):
         ['a', 'b'],
     )
     assert not near_duplicates(tmp_path, found)
-
-
-def test_prepare_notes_which_photos_are_equal(photos, tmp_path):
-    source = tmp_path / 'photos'
-    shutil.copytree(photos, source)
-    one = next(source.rglob('*.jpg'))
-    (one.parent / 'sub').mkdir()
-    shutil.copy(one, one.parent / 'sub' / 'again.jpg')
-    root = tmp_path / 'flowers'
-    tool('prepare_dataset', source, '--out', root)
-    record = json.loads((root / 'dataset.json').read_text('utf-8'))
-    names = [
-        f'{one.parent.name}/{name}' for name in (one.name, 'sub_again.jpg')
-    ]
-    assert sorted(names) in record['equal']
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,9 @@ from PIL import Image
 from flower_mm import console
 from flower_mm.decoding import decode_rgb, read_bytes
 from flower_mm.errors import UserError
-from flower_mm.files import replacing
+from flower_mm.files import replacing, temporary_folder
 from flower_mm.layout import DatasetDir
+from flower_mm.lock import only_run_in
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.class_folders import Photo
 
@@ -40,20 +40,23 @@ PIECE = 1024**2
 
 @contextmanager
 def workspace(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, gone when the block ends, come what may."""
+    """A folder beside `out`, gone when the block ends, come what may.
+
+    A run that was killed leaves its own, which the next one deletes.
+    """
     missing = [p for p in (out.parent, *out.parent.parents) if not p.exists()]
-    work = _beside(out, f'work-{socket.gethostname()}-{os.getpid()}')
+    work = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(out)
-        work.mkdir()
-        yield work
+        work = temporary_folder(out)
+        with only_run_in(work):  # tells other processes that it is in use
+            yield work
     except BrokenPipeError:
         raise  # nobody reads the screen; nothing is wrong with the disk
     except OSError as error:
         raise UserError(_explain(error, out)) from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if work:
+            shutil.rmtree(work, ignore_errors=True)
         for folder in missing:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only if it is still empty
@@ -71,36 +74,6 @@ def _explain(error: OSError, out: Path) -> str:
 
 def _beside(out: Path, what: str) -> Path:
     return out.with_name(f'.{out.name}.{what}')
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Delete the work folders of runs on this machine that were killed."""
-    start = _beside(out, f'work-{socket.gethostname()}-').name
-    for folder in out.parent.iterdir():
-        if not folder.name.startswith(start):
-            continue
-        number = folder.name.removeprefix(start)
-        if number.isdigit() and not _is_running(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    if os.name == 'nt':
-        # There os.kill ends the process that it is asked about.
-        import ctypes
-
-        kernel = ctypes.windll.kernel32
-        handle = kernel.OpenProcess(0x1000, False, process)  # may look only
-        if handle:
-            kernel.CloseHandle(handle)
-        return bool(handle)
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def recover(out: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flower_mm.prepare import dataset_json
+from flower_mm.prepare import dataset_json, write
 
 from .conftest import (
     ENV,
@@ -560,7 +561,7 @@ def test_killed_while_writing(photos, prepared):
     )
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        if list(prepared.parent.glob('.*work*/dataset/*/daisy/big*')):
+        if list(prepared.parent.glob('.*.part/dataset/*/daisy/big*')):
             break
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
@@ -572,6 +573,38 @@ def test_killed_while_writing(photos, prepared):
     ok(*args)
     assert len(sides(prepared)) == 82
     assert [p.name for p in prepared.parent.iterdir()] == [prepared.name]
+
+
+KILLED = """
+import os, signal, socket, sys
+from pathlib import Path
+me = os.getpid()
+os.getpid, socket.gethostname = lambda: int(sys.argv[2]), lambda: sys.argv[3]
+from flower_mm.prepare.write import workspace
+with workspace(Path(sys.argv[1])) as work:
+    (work / 'photo.jpg').write_bytes(b'pixels')
+    os.kill(me, signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='there is no SIGKILL')
+@pytest.mark.parametrize(
+    ('process', 'host'),
+    [(os.getpid(), socket.gethostname()), (1, 'an earlier container')],
+    ids=['restarted container', 'new container'],
+)
+def test_killed_in_a_container(tmp_path, process, host):
+    """Each of its processes has the same number, or the host another name."""
+    out = tmp_path / 'dataset'
+    command = [sys.executable, '-c', KILLED, out, str(process), host]
+    done = subprocess.run(command, env=ENV)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / 'photo.jpg').is_file()
+    with write.workspace(out) as work:
+        assert not left.exists()
+        assert list(tmp_path.iterdir()) == [work]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('new_in_place', [False, True])

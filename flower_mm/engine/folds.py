@@ -15,6 +15,7 @@ import gc
 import json
 import shutil
 import statistics
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ from flower_mm.layout import DatasetDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import Held, make_folds, read_list
+from flower_mm.report.baselines import below_largest_class, below_solved_head
 from flower_mm.report.predictions import (
     HELD_OUT,
     Predictions,
@@ -46,6 +48,8 @@ from flower_mm.report.predictions import (
     write_predictions,
 )
 from flower_mm.report.predictor import Predictor
+from flower_mm.report.report_data import solved_heads
+from flower_mm.report.run_folder import read_run as read_report_run
 
 SPLITS = ('train', 'val')
 
@@ -79,7 +83,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
         summary = _conclude(folder, held, found, dataset)
         if not args.no_report:
             report(folder, print, cfg)
-    _show(folder, summary)
+    _show(folder, summary, _shortfalls(folder, found))
     return None
 
 
@@ -251,7 +255,22 @@ def _summary(run: Path, predictions: Predictions) -> dict:
     }
 
 
-def _show(folder: Path, summary: dict) -> None:
+def _shortfalls(folder: Path, folds: list[Predictions]) -> list[str]:
+    """Notes on baselines that the folds do not exceed."""
+    labels = Counter(np.concatenate([fold.labels for fold in folds]).tolist())
+    photos = {name: labels[i] for i, name in enumerate(folds[0].classes)}
+    correct = sum(int(fold.correct.sum()) for fold in folds)
+    lines = [
+        f'{head["run"]}: {line}'
+        for head in solved_heads(read_report_run(folder))
+        if (line := below_solved_head(head))
+    ]
+    if line := below_largest_class(correct, photos):
+        lines.append(line)
+    return lines
+
+
+def _show(folder: Path, summary: dict, notes: list[str]) -> None:
     print(f'\n{"":8}  photos  top-1, %  best epoch, %')
     for one in summary['folds']:
         best = one['best_top1']
@@ -266,6 +285,8 @@ def _show(folder: Path, summary: dict) -> None:
         'fold, with the weights of the last epoch; near-duplicates are in one '
         'fold'
     )
+    for line in notes:
+        print(f'note: {line}')
     for what, name in (
         ('report', 'report.html'),
         ('predictions', 'predictions.csv'),

@@ -207,7 +207,17 @@ def _folds(run: Run) -> dict | None:
         'lowest_top1': min(top1),
         'highest_top1': max(top1),
         'each': run.fold_results,
+        'solved_heads': solved_heads(run),
     }
+
+
+def solved_heads(run: Run) -> list[dict]:
+    """The figures of `solved_head` of each fold that fitted its head."""
+    return [
+        {'run': fold.name, **figures}
+        for fold in run.folds
+        if (figures := _solved_head(fold))
+    ]
 
 
 def _solved_head(run: Run) -> dict | None:

@@ -25,6 +25,10 @@ def warnings_of(report: dict) -> list[dict]:
     if line := below_solved_head(report.get('solved_head')):
         text = f'{line[0].upper()}{line[1:]}'
         found.append({'code': 'below-solved-head', 'text': text})
+    for fold in (report['folds'] or {}).get('solved_heads', []):
+        if line := below_solved_head(fold):
+            text = f'{fold["run"]}: {line}'
+            found.append({'code': 'below-solved-head', 'text': text})
     return found + _about_training(run)
 
 

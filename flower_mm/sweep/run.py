@@ -63,7 +63,8 @@ def _outcome(trial: Trial, code: int) -> str:
         return f'{trial.name}: failed, {why}\n  all it said: {trial.log}'
     best = trial.record()['result']['best_top1']
     shown = 'no accuracy' if best is None else f'{best:.2f} %'
-    return f'{trial.name}: {shown} in {trial.seconds():.0f} s'
+    lines = [f'{trial.name}: {shown} in {trial.seconds():.0f} s']
+    return '\n  '.join([*lines, *trial.warnings()])
 
 
 def _tidy(trial: Trial) -> None:

@@ -13,6 +13,9 @@ from flower_mm.lock import is_taken
 
 NOTE = 'trial.json'  # when it ran, and where in the log each time begins
 LOG = 'train.log'
+# How a line begins that warns, and the lines that go on with it.
+WARNINGS = ('warn  ', 'note: ')
+FIX = '      '
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,20 @@ class Trial:
             file.seek(self._sessions()[-1]['log'])
             text = file.read().decode(errors='replace')
         return [line for line in text.splitlines() if line.strip()]
+
+    def warnings(self) -> list[str]:
+        """What the training warned about, with the fixes.
+
+        Random initial weights, or an accuracy below a baseline, say.
+        """
+        found, is_open = [], False
+        for line in self.said():
+            is_open = is_open and line.startswith(FIX)
+            if line.startswith(WARNINGS):
+                is_open = True
+            if is_open:
+                found.append(line)
+        return found
 
     def _sessions(self) -> list[dict]:
         """Each with an end: where nobody saw it, when the run last wrote."""

@@ -1,13 +1,18 @@
 """The largest class and the solved head as what a model has to exceed."""
 
-import pytest
+import json
 
+import pytest
+from made_up import HOW, page, predictions
+
+from flower_mm.engine.folds import _shortfalls
 from flower_mm.report.baselines import (
     below_largest_class,
     below_solved_head,
     solved_head,
 )
 from flower_mm.report.formatting import name_of, value_of
+from flower_mm.report.run_folder import read_run
 
 
 def validated(*top1: float) -> list[dict]:
@@ -81,3 +86,28 @@ def test_nothing_to_note(top1, is_solved):
 def test_a_metric_is_named_as_what_it_is(metric, score, name, value):
     assert name_of(metric) == name
     assert value_of(metric, score) == value
+
+
+def test_those_of_folds_are_in_the_report(tmp_path):
+    """And on the screen, by the same figures."""
+    rows = []
+    for name, top1 in (('fold_1', (90.0, 80.0)), ('fold_2', (50.0, 60.0))):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / 'run.json').write_text('{"head_first": {"photos": 9}}')
+        lines = [json.dumps(record) + '\n' for record in validated(*top1)]
+        (folder / 'scalars.json').write_text(''.join(lines))
+        rows.append({'run': name, 'photos': 20, 'top1': 50.0, 'epochs': 1})
+    (tmp_path / 'folds.json').write_text(json.dumps({'folds': rows}))
+    wrong = predictions(40, surety=0.0)
+    how = HOW | {'folds': 2, 'split': 'train and val'}
+    text, facts = page(read_run(tmp_path), wrong, how)
+    heads = facts['folds']['solved_heads']
+    assert [(head['run'], head['top1']) for head in heads] == [
+        ('fold_1', 90.0),
+        ('fold_2', 50.0),
+    ]
+    assert text.count('below the solved head') == 1
+    first, second = _shortfalls(tmp_path, [wrong])
+    assert first.startswith('fold_1: fine-tuning ends below')
+    assert 'is not clearly above always predicting' in second

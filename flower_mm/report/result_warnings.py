@@ -19,13 +19,13 @@ def warnings_of(report: dict) -> list[dict]:
     if measured:
         found += _about_photos(measured, report['result'])
         found += _about_checkpoint(run, measured)
-    # A report.json of an earlier version lacks these two keys.
+    # A report.json of an earlier version lacks these keys.
     if run.get('initial_weights') == RANDOM:
         found.append({'code': 'random-weights'})
     if line := below_solved_head(report.get('solved_head')):
         text = f'{line[0].upper()}{line[1:]}'
         found.append({'code': 'below-solved-head', 'text': text})
-    for fold in (report['folds'] or {}).get('solved_heads', []):
+    for fold in (report.get('folds') or {}).get('solved_heads', []):
         if line := below_solved_head(fold):
             text = f'{fold["run"]}: {line}'
             found.append({'code': 'below-solved-head', 'text': text})

@@ -9,7 +9,7 @@ from helpers import CLASSES, ROOT
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from flower_mm.checks.building.assemble import assemble
+from flower_mm.checks.building import build_model
 from flower_mm.config import read_config, settle, use_data_root
 from flower_mm.engine import FlowerRunner
 from flower_mm.engine.hooks.head_first import last_layer
@@ -53,7 +53,7 @@ def test_the_head_of_a_config_can_be_fitted_first(path, dataset):
     use_data_root(cfg, str(dataset))
     settle(cfg)
     init_default_scope(cfg.default_scope)
-    layer = last_layer(assemble(cfg.model), len(CLASSES))
+    layer = last_layer(build_model(cfg.model), len(CLASSES))
     assert layer.out_features == len(CLASSES)
 
 

@@ -1,4 +1,1 @@
-"""Looking at a run before its first iteration, for what spoilt others.
-
-Each check is a mistake that somebody really made. `examine` runs them all.
-"""
+"""Checks of a training run before its first iteration."""

@@ -1,51 +1,48 @@
-"""What a check has to say."""
+"""A finding of a check: code, place, message and fix."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
-
-class Level(IntEnum):
-    """How bad it is; `stop` only for what cannot work or trains on wrong data.
-
-    A bad recipe is a `warn`: somebody may want to measure just that.
-    """
-
-    NOTE = 0
-    WARN = 1
-    STOP = 2
+from flower_mm.checks.codes import CODES, Severity
+from flower_mm.errors import UserError
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence, the place in the config or file, and what mends it.
+    """One finding.
 
-    The last two are empty where the sentence is an error's, which says all.
+    Args:
+        code: A key of `codes.CODES`.
+        where: The config key, flag or file.
+        message: One sentence.
+        fix: What to change; empty where the message says it.
+        severity: Where it differs from that of the code.
     """
 
-    level: Level
-    what: str
+    code: str
     where: str
-    mend: str
+    message: str
+    fix: str = ''
+    severity: Severity | None = None
+
+    def __post_init__(self) -> None:
+        if self.severity is None:
+            object.__setattr__(self, 'severity', CODES[self.code][1])
 
     @property
     def text(self) -> str:
-        """All but the level."""
-        if not self.where:
-            return self.what
-        return f'{self.what}\n{self.where}: {self.mend}'
+        """All but the severity."""
+        fix = f'\n  fix: {self.fix}' if self.fix else ''
+        message = self.message.replace('\n', '\n  ')
+        return f'{self.where}: {self.code} {message}{fix}'
 
     def __str__(self) -> str:
-        lines = self.text.replace('\n', '\n      ')
-        return f'{self.level.name.lower():4}  {lines}'
+        code = f'{self.code} {self.severity.name.lower()}: '
+        return self.text.replace(f'{self.code} ', code, 1)
 
 
-def note(what: str, where: str, mend: str) -> Finding:
-    return Finding(Level.NOTE, what, where, mend)
+class FindingError(UserError):
+    """A finding that keeps a check from going on."""
 
-
-def warn(what: str, where: str, mend: str) -> Finding:
-    return Finding(Level.WARN, what, where, mend)
-
-
-def stop(what: str, where: str, mend: str) -> Finding:
-    return Finding(Level.STOP, what, where, mend)
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding

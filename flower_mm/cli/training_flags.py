@@ -178,6 +178,13 @@ def _add_run_flags(group: argparse._ArgumentGroup) -> None:
         help='write no report.html at the end',
     )
     group.add_argument(
+        '--ignore',
+        action='append',
+        metavar='CODES',
+        help='checks to leave out, by their codes, e.g. LR003,DATA; '
+        "ignore_checks=['LR003'] in the config does the same",
+    )
+    group.add_argument(
         '--no-pin-memory',
         action='store_true',
         help='load batches into ordinary memory: pin_memory=False',

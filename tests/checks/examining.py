@@ -1,37 +1,51 @@
-"""Looking at a config as the doctor does, in this process."""
+"""Examine a config as the checks do, in this process."""
 
 import argparse
 from pathlib import Path
 
-from helpers import ROOT
+from helpers import ROOT, TINY
 from mmengine.config import Config
 
-from flower_mm.checks.case import Case
-from flower_mm.checks.finding import Finding, Level
-from flower_mm.checks.run import examine, open_case
-from flower_mm.cli.training_flags import (
-    parse_training,
-    read_training_config,
-)
+from flower_mm.checks.codes import Severity
+from flower_mm.checks.context import CheckContext
+from flower_mm.checks.finding import Finding
+from flower_mm.checks.run import examine, open_context
+from flower_mm.cli.training_flags import parse_training, read_training_config
 
-NOTE, WARN, STOP = Level
+NOTE, WARNING, ERROR = Severity
+# A model of our base that is built and run in a moment.
+TINY_ON_BASE = TINY.replace('{base!r}', "'BASE'")
+STOCK = "_base_ = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'\n"
 
 
 class Examined:
-    """What was found, to be asked by a word that has to be in it."""
+    """The findings, to be asked by the beginning of their codes."""
 
-    def __init__(self, found: list[Finding], case: Case | None) -> None:
-        self.found = found
-        self.case = case
-        self.text = '\n'.join(map(str, found))
+    def __init__(
+        self, findings: list[Finding], ctx: CheckContext | None
+    ) -> None:
+        self.findings = findings
+        self.ctx = ctx
 
-    def about(self, *words: str) -> list[Finding]:
-        return [f for f in self.found if all(word in str(f) for word in words)]
+    def of(self, *codes: str, least: Severity = NOTE) -> list[Finding]:
+        return [
+            finding
+            for finding in self.findings
+            if finding.code.startswith(codes) and finding.severity >= least
+        ]
 
-    def one(self, *words: str) -> Finding:
-        found = self.about(*words)
-        assert len(found) == 1, f'{words} in:\n{self.text}'
-        return found[0]
+    def one(self, *codes: str) -> Finding:
+        findings = self.of(*codes)
+        assert len(findings) == 1, '\n'.join(map(str, self.findings))
+        return findings[0]
+
+    def rows(self, least: Severity = WARNING) -> set[str]:
+        """Return `E CODE place` of each finding; lines as `mine.py:3`."""
+        return {
+            f'{f.severity.name[0]} {f.code} {f.where.rpartition("/")[2]}'
+            for f in self.findings
+            if f.severity >= least or f.code == 'RUN008'
+        }
 
 
 def look_at(
@@ -41,9 +55,9 @@ def look_at(
     return Examined(*examine(*read(config, *words), thorough))
 
 
-def opened(config: Path, *words: str | Path) -> Case:
-    """The same, and nothing is examined yet."""
-    return open_case(*read(config, *words))
+def opened(config: Path, *words: str | Path) -> CheckContext:
+    """Return the context of the checks before any of them has run."""
+    return open_context(*read(config, *words))
 
 
 def read(

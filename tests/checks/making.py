@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from helpers import TINY, draw_photo
+from examining import TINY_ON_BASE
+from helpers import draw_photo
 
 Counts = dict[str, int]  # photos of each class
 
@@ -21,23 +22,22 @@ test_dataloader = dict(
 FOLDERS = CUSTOM.replace("ann_file='train.txt', ", '').replace(
     "ann_file='val.txt', ", ''
 )
-TINY_ON_BASE = TINY.replace('{base!r}', "'BASE'")
 
 
-def make_dataset(root: Path, **sides: Counts) -> Path:
-    """Draw photos of each side; the classes are in the order of the first."""
-    classes = list(next(iter(sides.values())))
+def make_dataset(root: Path, **splits: Counts) -> Path:
+    """Draw photos of each split; the first one gives the order of classes."""
+    classes = list(next(iter(splits.values())))
     root.mkdir(parents=True, exist_ok=True)
     write_lines(root / 'classes.txt', classes)
-    for number, (side, counts) in enumerate(sides.items()):
+    for number, (split, counts) in enumerate(splits.items()):
         lines = []
         for name, count in counts.items():
             label = classes.index(name)
             for i in range(count):
                 photo = f'{name}/{i:03}.jpg'
-                draw_photo(root / side / photo, label, 1000 * number + i)
+                draw_photo(root / split / photo, label, 1000 * number + i)
                 lines.append(f'{photo} {label}')
-        write_lines(root / f'{side}.txt', lines)
+        write_lines(root / f'{split}.txt', lines)
     return root
 
 
@@ -50,6 +50,6 @@ def lines_of(path: Path) -> list[str]:
 
 
 def custom(root: Path, names: str = '', text: str = CUSTOM) -> str:
-    """A config text that reads `root` with MMPretrain's CustomDataset."""
+    """Return a config that reads `root` with MMPretrain's CustomDataset."""
     text = text.replace('ROOT', root.as_posix()).replace('NAMES', names)
     return TINY_ON_BASE + text

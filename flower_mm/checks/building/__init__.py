@@ -1,1 +1,0 @@
-"""Can each part of a config be built, and does a photo get through?"""

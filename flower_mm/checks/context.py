@@ -1,0 +1,273 @@
+"""What the checks look at: a config, its photos and its model, read once."""
+
+import argparse
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS, init_default_scope
+from mmpretrain.models import BaseSelfSupervisor
+from torch import nn
+from torch.utils.data import Dataset
+
+from flower_mm.checks.build_errors import build_finding
+from flower_mm.checks.building import ModelError, build_model, quiet
+from flower_mm.checks.config_values import bare_name
+from flower_mm.checks.finding import Finding, FindingError
+from flower_mm.config import LOADERS, datasets, settle, walk
+from flower_mm.datasets.annotations import prepare_command, read_classes
+from flower_mm.engine.distributed import processes
+from flower_mm.errors import UserError
+from flower_mm.registry import MODELS
+
+
+@dataclass(frozen=True)
+class Split:
+    """The photos of one data loader, as its dataset lists them."""
+
+    loader: str  # train_dataloader and so on
+    photos: list[str]
+    labels: np.ndarray
+    classes: list[str]
+    dataset: Dataset  # without a pipeline
+
+    @property
+    def name(self) -> str:
+        return self.loader.removesuffix('_dataloader')
+
+
+@dataclass
+class CheckContext:
+    """A training command before it starts.
+
+    `cfg` is the config with the command line in it, `settled` has the number
+    of classes as well. `thorough` allows checks that take seconds. The
+    rehearsal notes the `metrics` of the validation by name, and the bytes of
+    `activations` that training keeps for each photo.
+    """
+
+    args: argparse.Namespace
+    cfg: Config
+    device: str
+    thorough: bool = False
+    metrics: frozenset[str] | None = None
+    activations: float = 0.0
+
+    @cached_property
+    def settled(self) -> Config:
+        """The config with the number of classes in it, as it is built."""
+        cfg = copy.deepcopy(self.cfg)
+        kind = cfg.model.get('type')
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, BaseSelfSupervisor):
+            raise FindingError(
+                Finding(
+                    'RUN001',
+                    'model.type',
+                    f'{kind.__name__} is trained without labels: expected a '
+                    'classifier',
+                    'the config of an ImageClassifier, which may load the '
+                    'weights of such a training',
+                )
+            )
+        settle(cfg)
+        return cfg
+
+    @cached_property
+    def classes(self) -> list[str]:
+        return read_classes(self.root)
+
+    @cached_property
+    def root(self) -> Path:
+        """The dataset folder of the training photos."""
+        for dataset in datasets(self.cfg, ('train_dataloader',)):
+            return Path(dataset.data_root)
+        raise UserError('no dataset is named: --data-root FOLDER')
+
+    @property
+    def prepare(self) -> str:
+        """The command that prepares the dataset again."""
+        return prepare_command(self.root)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """The photos of each data loader.
+
+        A test split that cannot be read is left out: training does not read
+        it.
+        """
+        splits = {}
+        for loader in LOADERS:
+            if not self.settled.get(loader):
+                continue
+            try:
+                splits[loader] = self.read_split(loader)
+            except UserError:
+                if loader != 'test_dataloader':
+                    raise
+        return splits
+
+    @property
+    def train(self) -> Split:
+        return self.splits['train_dataloader']
+
+    def read_split(self, loader: str) -> Split:
+        """Build the dataset of a data loader and list its photos."""
+        self.enter_scope()
+        plain = copy.deepcopy(self.settled[loader].dataset)
+        for part in walk(plain):
+            if 'pipeline' in part or 'data_root' in part:
+                # Nothing is loaded here, and one process need not share it.
+                part.update(pipeline=[], serialize_data=False)
+                part.pop('decode_once', None)
+        try:
+            with quiet():
+                dataset = DATASETS.build(plain)
+            infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+            return Split(
+                loader,
+                [info['img_path'] for info in infos],
+                np.array([info['gt_label'] for info in infos], dtype=int),
+                list(dataset.metainfo.get('classes') or []),
+                dataset,
+            )
+        except UserError as error:
+            message, _, fix = str(error).partition('\n')
+            raise FindingError(
+                Finding('DATA004', self.list_of(loader), message, fix)
+            ) from error
+        except Exception as error:
+            machine = (OSError, RuntimeError, MemoryError)
+            if self.is_flower(loader) and isinstance(error, machine):
+                raise
+            raise self.build_error(
+                f'{loader}.dataset', plain, error
+            ) from error
+
+    def build_error(
+        self, place: str, part: object, error: Exception
+    ) -> FindingError:
+        given = self.args.cfg_options
+        return FindingError(build_finding(self.cfg, given, place, part, error))
+
+    def as_prepared(self, loader: str) -> str:
+        """How a data loader reads what prepare_dataset.py wrote."""
+        split = loader.removesuffix('_dataloader')
+        return (
+            f"{loader}.dataset=dict(_delete_=True, type='flower_mm."
+            f"FlowerDataset', data_root=…, split='{split}', pipeline=…) reads "
+            'a prepared folder'
+        )
+
+    def enter_scope(self) -> None:
+        init_default_scope(self.cfg.get('default_scope', 'flower_mm'))
+
+    @property
+    def is_flower_run(self) -> bool:
+        """Whether our Runner trains; MMEngine's has no hooks of ours."""
+        return self.cfg.get('runner_type') == 'FlowerRunner'
+
+    def is_flower(self, loader: str) -> bool:
+        """Whether FlowerDataset reads, and checks, the list of photos."""
+        return any(self.flowers(loader))
+
+    def flowers(self, loader: str) -> Iterator[tuple[str, ConfigDict]]:
+        """Yield each FlowerDataset of a data loader, inside wrappers too."""
+        for place, part in self.parts(loader):
+            if str(part.get('type')).endswith('FlowerDataset'):
+                yield place, part
+
+    def parts(self, loader: str) -> Iterator[tuple[str, ConfigDict]]:
+        """Yield each dataset of a data loader, wrappers before others."""
+        waiting = []
+        if self.cfg.get(loader):
+            waiting = [(f'{loader}.dataset', self.cfg[loader].dataset)]
+        while waiting:
+            place, part = waiting.pop()
+            yield place, part
+            if isinstance(part.get('dataset'), dict):
+                waiting.append((f'{place}.dataset', part.dataset))
+            for number, other in enumerate(part.get('datasets') or []):
+                waiting.append((f'{place}.datasets.{number}', other))
+
+    def steps(self, loader: str) -> Iterator[tuple[str, str, ConfigDict]]:
+        """Yield place, class name and config of each pipeline step."""
+        for place, part in self.parts(loader):
+            for number, step in enumerate(part.get('pipeline') or []):
+                name = bare_name(step.get('type'))
+                yield f'{place}.pipeline.{number}', name, step
+
+    def list_of(self, loader: str) -> str:
+        """Return the file that lists the photos of a data loader."""
+        for dataset in datasets(self.settled, (loader,)):
+            name = dataset.get('ann_file')
+            if not name and str(dataset.type).endswith('FlowerDataset'):
+                name = f'{dataset.get("split", "train")}.txt'
+            if name:
+                return str(Path(dataset.data_root) / name)
+        return f'{loader}.dataset'
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the training photos at the model's input."""
+        height_width = (224, 224)
+        for _, _, step in self.steps('train_dataloader'):
+            if 'edge' in step:
+                continue  # ResizeEdge leaves the other side open
+            for size in sizes_of(step):
+                height_width = size[-1], size[0]
+        return height_width
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model, without initial weights."""
+        self.enter_scope()
+        cfg = copy.deepcopy(self.settled.model)
+        cfg.setdefault('data_preprocessor', self.settled.data_preprocessor)
+        try:
+            return build_model(cfg)
+        except ModelError as error:
+            raise self.build_error(
+                error.place, error.part, error.error
+            ) from error
+
+    @cached_property
+    def processes(self) -> int:
+        return processes(self.cfg.get('launcher', 'none'))
+
+    @cached_property
+    def batch(self) -> int:
+        """Photos in an optimizer step, over all processes."""
+        return (
+            (self.cfg.train_dataloader.get('batch_size') or 1)
+            * self.processes
+            * self.cfg.optim_wrapper.get('accumulative_counts', 1)
+        )
+
+    @cached_property
+    def iterations(self) -> int:
+        """Batches an epoch, in each process."""
+        loader = self.cfg.train_dataloader
+        share = -(-len(self.train.photos) // self.processes)
+        if loader.get('drop_last'):
+            return max(1, share // loader.batch_size)
+        return max(1, -(-share // loader.batch_size))
+
+
+def sizes_of(step: ConfigDict) -> Iterator[Sequence[int]]:
+    """Yield the sizes in pixels of a step, width first, or one for both.
+
+    GrowingCrop has several; the last one is that of the last epochs.
+    """
+    for side in step.get('scales') or []:
+        yield [side]
+    for key in ('scale', 'size', 'crop_size'):
+        given = step.get(key)
+        size = given if isinstance(given, (list, tuple)) else [given]
+        # Other steps have a range of ratios under this name.
+        if size and all(isinstance(side, int) for side in size):
+            yield size

@@ -1,1 +1,0 @@
-"""Are these the photos and the classes that were meant?"""

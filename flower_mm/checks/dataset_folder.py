@@ -1,0 +1,84 @@
+"""Is there one dataset folder for all splits?
+
+Where this finds an error, the photos are not checked.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from flower_mm.checks.context import CheckContext
+from flower_mm.checks.finding import Finding
+from flower_mm.commands import command
+from flower_mm.config import LOADERS, walk
+from flower_mm.datasets.annotations import require_dataset
+
+STOCK_ROOT = 'data/imagenet'  # in the base configs of MMPretrain
+# Keys by which a dataset says where its photos are.
+PLACES = ('data_root', 'data_prefix', 'ann_file')
+ABOVE = 4  # folders above the config in which a dataset is looked for
+
+
+def check(ctx: CheckContext) -> Iterator[Finding]:
+    roots: dict[str, list[str]] = {}
+    for loader in LOADERS:
+        for dataset in walk((ctx.cfg.get(loader) or {}).get('dataset')):
+            if 'type' not in dataset or dataset.keys().isdisjoint(PLACES):
+                continue
+            if dataset.get('data_root'):
+                roots.setdefault(str(dataset.data_root), []).append(loader)
+            elif loader != 'test_dataloader':
+                yield Finding(
+                    'DATA001',
+                    f'{loader}.dataset.data_root',
+                    'not set: expected the folder that holds classes.txt',
+                    "data_root='FOLDER', with ann_file and data_prefix "
+                    'relative to it',
+                )
+                return
+    if len(roots) > 1:
+        yield _several(roots)
+    elif roots:
+        (root,) = roots
+        yield from _missing(ctx, root)
+
+
+def _several(roots: dict[str, list[str]]) -> Finding:
+    used = [
+        f'{" and ".join(dict.fromkeys(loaders))} from {root}'
+        + (" (MMPretrain's default)" if root == STOCK_ROOT else '')
+        for root, loaders in roots.items()
+    ]
+    whole = [root for root in roots if (Path(root) / 'classes.txt').is_file()]
+    # The data loader that has to follow the others.
+    other = next(root for root in reversed(roots) if root not in whole[:1])
+    return Finding(
+        'DATA002',
+        f'{roots[other][0]}.dataset.data_root',
+        f'the splits come from different folders: {"; ".join(used)}',
+        f'--data-root {(whole or ["FOLDER"])[0]}',
+    )
+
+
+def _missing(ctx: CheckContext, root: str) -> Iterator[Finding]:
+    path = Path(root)
+    where = 'train_dataloader.dataset.data_root'
+    if ctx.args.data_root:
+        where = '--data-root'
+    if (path / 'classes.txt').is_file():
+        return
+    for base in list(Path(ctx.args.config).resolve().parents)[: ABOVE + 1]:
+        other = base / root
+        if not path.is_absolute() and (other / 'classes.txt').is_file():
+            message = f'no dataset {root} in {Path.cwd()}'
+            yield Finding('DATA001', where, message, f'--data-root {other}')
+            return
+    if root == STOCK_ROOT and not path.exists():
+        yield Finding(
+            'DATA001',
+            where,
+            f"{root}, MMPretrain's default, does not exist",
+            '--data-root FOLDER, made by: '
+            + command('prepare', 'PHOTOS', '--out', 'FOLDER'),
+        )
+    else:
+        require_dataset(path)

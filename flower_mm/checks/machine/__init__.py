@@ -1,1 +1,0 @@
-"""What a run asks of this machine, and for how long."""

@@ -1,0 +1,221 @@
+"""Is a photo, or nearly the same photo, in two splits?"""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations, permutations
+from pathlib import Path
+
+from flower_mm.checks.context import CheckContext, Split
+from flower_mm.checks.finding import Finding
+from flower_mm.errors import UserError
+from flower_mm.prepare import dataset_json
+from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.near_duplicates import group
+from flower_mm.prepare.scan_photos import scan
+
+MOST = 20_000  # photos that are decoded in search of near-duplicates
+# Bytes read in search of equal photos before a training; a thorough check
+# reads all.
+AT_ONCE = 200_000_000
+
+
+def check(ctx: CheckContext) -> Iterator[Finding]:
+    splits = _different_splits(ctx)
+    sha256, prepared_split = _prepared_photos(ctx.root)
+    known = dict(sha256)
+    for one, other in combinations(splits, 2):
+        pairs = _equal_photos(ctx, one.photos, other.photos, known)
+        if pairs:
+            yield _shared(ctx, one, other, pairs)
+    train, *held_out = (set(split.photos) for split in splits)
+    # prepare_dataset.py keeps near-duplicates in one split.
+    separated = train <= prepared_split.keys() and all(
+        photos <= prepared_split.keys()
+        and not {prepared_split[p] for p in train}
+        & {prepared_split[p] for p in photos}
+        for photos in held_out
+    )
+    if not separated:
+        yield from _near_duplicates(ctx, splits, bool(prepared_split))
+
+
+def _different_splits(ctx: CheckContext) -> list[Split]:
+    """Return the splits without a test split that reads val."""
+    splits: list[Split] = []
+    for split in ctx.splits.values():
+        is_val = split.loader == 'test_dataloader' and any(
+            other.loader == 'val_dataloader'
+            and set(other.photos) == set(split.photos)
+            for other in splits
+        )
+        if not is_val:
+            splits.append(split)
+    return splits
+
+
+def _prepared_photos(root: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return sha256 and split by path; both empty for other datasets."""
+    sha256, split_of = {}, {}
+    try:
+        record = dataset_json.load(root)
+    except UserError:
+        return sha256, split_of  # of another version, or not prepared
+    for split, photos in record['files'].items():
+        folder = Path(record['photos'] or root / split).absolute()
+        for name, digest in photos.items():
+            path = f'{folder}{os.sep}{name.replace("/", os.sep)}'
+            sha256[path] = bytes.fromhex(digest)
+            split_of[path] = split
+    return sha256, split_of
+
+
+# --- equal photos ------------------------------------------------------------
+
+
+def _equal_photos(
+    ctx: CheckContext,
+    photos: list[str],
+    others: list[str],
+    known: dict[str, bytes],
+) -> list[tuple[str, str]]:
+    """Return pairs of one file, or of files with the same bytes.
+
+    `known` has the hashes so far, and gets those that are computed here.
+    """
+    one, other = set(photos), set(others)
+    same = [(path, path) for path in sorted(one & other)]
+    left, right = sorted(one - other), sorted(other - one)
+    if not all(path in known for path in (*left, *right)):
+        # Equal files have equal sizes.
+        sizes = [{p: _size(p) for p in side} for side in (left, right)]
+        both = set(sizes[0].values()) & set(sizes[1].values()) - {-1}
+        left, right = (
+            [path for path, size in side.items() if size in both]
+            for side in sizes
+        )
+        new = [path for path in (*left, *right) if path not in known]
+        if not ctx.thorough and sum(map(_size, new)) > AT_ONCE:
+            return same
+        known.update((path, _digest(path)) for path in new)
+    by_content = {known[path]: path for path in left}
+    return same + [
+        (by_content[known[path]], path)
+        for path in right
+        if known[path] in by_content
+    ]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116, 3000 of them
+    except OSError:
+        return -1
+
+
+def _digest(path: str) -> bytes:
+    try:
+        with Path(path).open('rb') as file:
+            return hashlib.file_digest(file, 'sha256').digest()
+    except OSError:
+        return path.encode()  # equal to no other
+
+
+def _shared(
+    ctx: CheckContext, one: Split, other: Split, pairs: list[tuple[str, str]]
+) -> Finding:
+    if set(one.photos) == set(other.photos):
+        message = (
+            f'{other.name} and {one.name} are the same {len(other.photos)} '
+            'photos'
+        )
+    else:
+        here, path = pairs[0]
+        example = here if here == path else f'{path} and {here}'
+        message = (
+            f'{len(pairs)} of {len(other.photos)} photos of {other.name} are '
+            f'in {one.name} as well, such as {example}'
+        )
+    where = ctx.list_of(other.loader)
+    return Finding('DATA006', where, message, ctx.prepare)
+
+
+# --- near-duplicates ---------------------------------------------------------
+
+
+def _near_duplicates(
+    ctx: CheckContext, splits: list[Split], is_prepared: bool
+) -> Iterator[Finding]:
+    state = 'the lists were changed since' if is_prepared else 'not prepared'
+    count = sum(len(split.photos) for split in splits)
+    searched = ctx.thorough and count <= MOST
+    if searched:
+        found = list(_look_at_photos(ctx, splits))
+        yield from found
+        if found:
+            return
+    yield Finding(
+        'DATA009',
+        str(ctx.root / 'dataset.json'),
+        f'{state} by prepare_dataset.py: '
+        + (
+            f'no near-duplicates among {count} photos'
+            if searched
+            else f'{count} photos were not searched for near-duplicates'
+        ),
+        ctx.prepare,
+    )
+
+
+def _look_at_photos(
+    ctx: CheckContext, splits: list[Split]
+) -> Iterator[Finding]:
+    photos, loaders = [], []
+    for split in splits:
+        for path, label in zip(split.photos, split.labels, strict=True):
+            photos.append(Photo(path, path, int(label)))
+            loaders.append(split.loader)
+    scan(photos, 'looking for near-duplicates')
+    groups = defaultdict(list)
+    sound = [i for i, photo in enumerate(photos) if not photo.bad]
+    for i, number in zip(
+        sound, group([photos[i] for i in sound]), strict=True
+    ):
+        groups[number].append(i)
+    across = [
+        (photos[i].file, photos[j].file)
+        for members in groups.values()
+        for i, j in permutations(members, 2)
+        if loaders[i] == 'train_dataloader' != loaders[j]
+        and photos[i].sha256 != photos[j].sha256  # else DATA006
+    ]
+    if across:
+        here, other = across[0]
+        yield Finding(
+            'DATA007',
+            ctx.list_of('val_dataloader'),
+            f'{len({path for _, path in across})} held-out photo(s) are '
+            f'near-duplicates of training photos, such as {other} and {here}',
+            ctx.prepare,
+        )
+    for members in groups.values():
+        pair = {photos[i].label: i for i in members}
+        if len(pair) > 1:
+            names = ' and '.join(
+                f'{photos[i].file} ({_class_name(ctx, loaders[i], label)})'
+                for label, i in list(pair.items())[:2]
+            )
+            yield Finding(
+                'DATA008',
+                ctx.list_of('train_dataloader'),
+                f'near-duplicates have different labels, such as {names}',
+                'correct the labels; identical photos are left out by: '
+                f'{ctx.prepare}',
+            )
+            return
+
+
+def _class_name(ctx: CheckContext, loader: str, label: int) -> str:
+    names = ctx.splits[loader].classes or ctx.classes
+    return names[label] if 0 <= label < len(names) else f'label {label}'

@@ -1,5 +1,6 @@
 """What the fuzz tests share: damage to good inputs, and what is allowed."""
 
+import itertools
 import json
 import os
 import re
@@ -19,7 +20,7 @@ COUNTS = Counter()  # inputs tried, by reader
 LONGEST_TEXT = 5000  # characters of an error
 MEMORY = 1 << 30  # bytes that a reader may ask for
 SECONDS = 20  # of computing, after which it hangs
-WAITING = 120  # seconds, which a busy machine may need for them
+WAITING = 120  # seconds; a machine that pauses does not count them
 # What an error must not print: it would steer the terminal.
 STEERING = re.compile('[\0-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
 
@@ -46,7 +47,7 @@ def fuzz(share: float = 1.0) -> Callable:
     return settings(profile, max_examples=int(profile.max_examples * share))
 
 
-class Hangs(BaseException):
+class HangsError(BaseException):
     """Not an Exception, which a reader may take for the input's fault."""
 
 
@@ -74,28 +75,37 @@ def _bounded() -> Iterator[None]:
         return
     import resource
 
-    def hangs(*_: object) -> None:
-        raise Hangs
+    seconds = itertools.count(1)
+
+    def compute(*_: object) -> None:
+        raise HangsError(f'more than {SECONDS} s of computing')
+
+    def wait(*_: object) -> None:
+        if next(seconds) >= WAITING:
+            raise HangsError(f'more than {WAITING} s of waiting')
 
     pages = int(size.read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     most = pages * resource.getpagesize() + MEMORY
-    before_signals = {
-        kind: signal.signal(kind, hangs)
-        for kind in (signal.SIGPROF, signal.SIGALRM)
+    handlers = {
+        kind: signal.signal(kind, handler)
+        for kind, handler in (
+            (signal.SIGPROF, compute),
+            (signal.SIGALRM, wait),
+        )
     }
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, WAITING)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
     resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
     try:
         yield
-    except Hangs:  # as an Exception, of which hypothesis shows the input
-        raise AssertionError(f'more than {SECONDS} s of computing') from None
+    except HangsError as error:  # hypothesis shows the input of Exceptions
+        raise AssertionError(error) from error
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for kind, handler in before_signals.items():
+        for kind, handler in handlers.items():
             signal.signal(kind, handler)
 
 

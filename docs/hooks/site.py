@@ -9,6 +9,8 @@ a comment on a line of its own:
     <!-- weights -->               the table of pretrained weights
 
     <!-- checks -->                the codes of the checks
+    <!-- report.json -->           the keys of report.json
+    <!-- comparison.json -->       the keys of comparison.json
 
 `imports.svg` and a page for each check are made here, too.
 """
@@ -28,6 +30,7 @@ from mkdocs.structure.pages import Page
 sys.path.insert(0, str(Path(__file__).parent))
 import check_pages
 from import_graph import draw, packages_of
+from schema_tables import tables
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs'
@@ -139,9 +142,17 @@ def _weights() -> str:
     return _table([*heads, 'source', 'licence'], rows)
 
 
+def _schema(name: str = '') -> str:
+    path = PACKAGE / 'report' / 'report.schema.json'
+    root = json.loads(path.read_text(encoding='utf-8'))
+    return tables(root['$defs'][name] if name else root, root)
+
+
 PARTS = {
     'packages': _packages,
     'versions': _versions,
     'weights': _weights,
+    'report.json': _schema,
+    'comparison.json': lambda: _schema('comparison'),
     'checks': lambda: check_pages.overview(CODES),
 }

@@ -1,6 +1,7 @@
 """The first lines of a training: what is trained, on what, and where."""
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from torch import nn
 
 from flower_mm.environment import device_name
@@ -22,7 +23,7 @@ def header(runner) -> str:
     rows = {
         'model': ', '.join(_model(cfg, unwrapped(runner.model))),
         'photos': f'{photos}, {len(dataset.metainfo["classes"])} classes',
-        'device': f'{device_name()}, {precision(cfg)}',
+        'device': f'{device_name(get_device())}, {precision(cfg)}',
         'training': f'{epochs} epoch{"s" * (epochs != 1)} of '
         f'{len(runner.train_dataloader)} iterations, batch size {batch_size}',
         'results': str(cfg.work_dir),

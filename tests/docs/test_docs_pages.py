@@ -39,6 +39,16 @@ def test_every_page_is_in_the_navigation():
         assert f': {page.name}\n' in nav, page.name
 
 
+def test_the_page_explains_each_section_of_the_report():
+    page = (ROOT / 'docs' / 'report.md').read_text(encoding='utf-8')
+    templates = ROOT / 'flower_mm' / 'report' / 'templates'
+    report = (templates / 'report.html.j2').read_text(encoding='utf-8')
+    sections = re.findall(r'<h2>([^:<]+)', report)
+    assert len(sections) > 5
+    for section in sections:
+        assert f'\n## {section}\n' in page, section
+
+
 def test_readme_is_short():
     assert len(README.read_text(encoding='utf-8').splitlines()) <= 120
     assert (ROOT / 'docs' / 'report.png').stat().st_size < 300_000

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 PICTURE = Path(__file__).parents[1] / 'report.png'
-WIDTH, HEIGHT = 1000, 1150  # pixels
+WIDTH, HEIGHT = 1000, 1135  # pixels
 COLOURS = 128  # a palette halves the file
 
 

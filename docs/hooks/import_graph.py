@@ -25,8 +25,9 @@ def packages_of(root: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in sorted(root.rglob('*.py')):
         parts = path.relative_to(root).parts
-        if parts[0].startswith('.'):
-            continue  # links to configs and tools
+        # Links to configs and tools; the entry point of `python -m`.
+        if parts[0].startswith('.') or path.name == '__main__.py':
+            continue
         package = parts[0] if len(parts) > 1 else CORE
         targets = found.setdefault(package, set())
         tree = ast.parse(path.read_text(encoding='utf-8'))

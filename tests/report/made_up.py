@@ -1,6 +1,7 @@
-"""Predictions and runs that no model made, and what their page holds."""
+"""Synthetic predictions and runs, and the content of their pages."""
 
 import io
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from flower_mm.report.evaluate import Evaluation
 from flower_mm.report.html import Photo, render_report
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.report_data import report_of
+from flower_mm.report.result_warnings import warnings_of
 from flower_mm.report.run_folder import Run, read_run
 
 FLOWERS = ['daisy', 'dandelion', 'rose', 'sunflower', 'tulip']
@@ -125,3 +127,27 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict]:
         return [attrs for name, attrs in self.tags if name == tag]
+
+
+def figures(folder: Path) -> dict:
+    return json.loads((folder / 'report.json').read_text('utf-8'))
+
+
+def codes(folder: Path) -> list[str]:
+    """The codes of the warnings, but that of the small random network."""
+    return [w['code'] for w in warnings_of(figures(folder))]
+
+
+def page_of(folder: Path) -> Page:
+    return Page((folder / 'report.html').read_text('utf-8'))
+
+
+def text_of(page: Path) -> str:
+    return Page(page.read_text('utf-8')).text
+
+
+def note(folder: Path, **values: object) -> None:
+    """Let run.json say something else."""
+    record = json.loads((folder / 'run.json').read_text('utf-8'))
+    text = json.dumps(record | values)
+    (folder / 'run.json').write_text(text, 'utf-8')

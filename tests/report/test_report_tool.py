@@ -9,62 +9,20 @@ from pathlib import Path
 import forked
 import numpy as np
 import pytest
-from helpers import CLASSES, draw_photo, tool, train_tiny
-from made_up import Page
+from helpers import CLASSES, draw_photo, tool
+from made_up import Page, codes, figures, page_of, text_of
 
 import flower_mm.engine  # noqa: F401
 from flower_mm.errors import UserError
-from flower_mm.report.evaluated_photos import near_duplicates
 from flower_mm.report.predictions import (
-    Predictions,
     read_predictions,
     write_predictions,
 )
 from flower_mm.report.report_files import write_comparison, write_report
-from flower_mm.report.result_warnings import warnings_of
 from flower_mm.weights.best_checkpoint import write_best
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 VAL = 21  # photos of the dataset's val split
-FILES = ('best.pth', 'run.json', 'scalars.json')
-
-
-@pytest.fixture
-def bare(bad_run: Path, tmp_path: Path) -> Path:
-    """A run of which no report was written yet."""
-    folder = tmp_path / 'bare'
-    folder.mkdir()
-    for name in FILES:
-        shutil.copy(bad_run / name, folder)
-    return folder
-
-
-@pytest.fixture(scope='session')
-def bad_run(config, dataset, tmp_path_factory) -> Path:
-    """As plain_run, but it learns too slowly to be always right."""
-    return train_tiny(
-        config,
-        dataset,
-        tmp_path_factory.mktemp('runs') / 'b',
-        *('--seed', '7', '--cfg-options', 'optim_wrapper.optimizer.lr=3e-5'),
-    )
-
-
-def figures(folder: Path) -> dict:
-    return json.loads((folder / 'report.json').read_text('utf-8'))
-
-
-def codes(folder: Path) -> list[str]:
-    """The codes of the warnings, but that of the small random network."""
-    return [w['code'] for w in warnings_of(figures(folder))]
-
-
-def page_of(folder: Path) -> Page:
-    return Page((folder / 'report.html').read_text('utf-8'))
-
-
-def text_of(page: Path) -> str:
-    return Page(page.read_text('utf-8')).text
 
 
 def test_a_run_becomes_a_page_and_figures(bare):
@@ -86,62 +44,6 @@ def test_a_run_becomes_a_page_and_figures(bare):
     assert page.stat().st_size < 1_500_000
 
 
-def test_predictions_are_made_once(bare, capsys):
-    write_report(bare)
-    assert 'predicting' in capsys.readouterr().err
-    first = figures(bare)
-    write_report(bare)
-    assert 'predicting' not in capsys.readouterr().err
-    again = figures(bare)
-    for made in (first, again):
-        del made['written']
-    assert first == again
-
-
-@pytest.mark.parametrize(
-    'change', ['best', 'csv', 'photos', 'pixels', 'pixels alone']
-)
-def test_predictions_of_something_else_are_not_taken_up(
-    bare, dataset, tmp_path, capsys, change
-):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    write_report(bare, root)
-    if change == 'best':
-        found = read_checkpoint(bare / 'best.pth')
-        for tensor in found['state_dict'].values():
-            tensor.mul_(0.5)
-        write_best(bare / 'best.pth', found['state_dict'], found['meta'])
-    elif change == 'csv':
-        path = bare / 'predictions.csv'
-        path.write_bytes(path.read_bytes().replace(b',1,', b',0,', 1))
-    elif change == 'photos':
-        lines = (root / 'val.txt').read_text('utf-8').splitlines(True)
-        (root / 'val.txt').write_text(''.join(lines[1:]), 'utf-8')
-    else:
-        first, *_, last = sorted((root / 'val').rglob('*.jpg'))
-        before, pixels = first.stat(), last.read_bytes()
-        if change == 'pixels alone':  # neither size nor time tell
-            size = max(len(pixels), before.st_size)
-            first.write_bytes(first.read_bytes().ljust(size, b'\0'))
-            write_report(bare, root)
-            before, pixels = first.stat(), pixels.ljust(size, b'\0')
-        first.write_bytes(pixels)
-        os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))
-        if change == 'pixels alone':
-            assert first.stat().st_size == before.st_size
-    capsys.readouterr()
-    write_report(bare, root)
-    assert 'predicting' in capsys.readouterr().err
-    if change == 'photos':
-        assert figures(bare)['result']['photos'] == len(lines) - 1
-    elif change.startswith('pixels'):
-        found = read_predictions(bare / 'predictions.csv')
-        place = found.photos.index(str(first))
-        shown = found.photos.index(str(last))
-        assert np.array_equal(found.scores[place], found.scores[shown])
-
-
 def test_a_training_leaves_its_report(config, dataset, tmp_path):
     folder, log = tmp_path / 'run', tmp_path / 'log'
     options = (config, '--data-root', dataset, '--work-dir', folder)
@@ -154,145 +56,6 @@ def test_a_training_leaves_its_report(config, dataset, tmp_path):
     assert 'Training photos after augmentation' in shown
     assert 'tools/train.py' in shown
     assert 'optim_wrapper.optimizer.lr' in shown
-
-
-def test_without_the_photos_there_are_still_figures(bare, dataset, tmp_path):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    write_report(bare, root)
-    record = json.loads((bare / 'run.json').read_text('utf-8'))
-    record['data_root'] = str(root)
-    (bare / 'run.json').write_text(json.dumps(record), 'utf-8')
-    before = figures(bare)['result']
-    shutil.rmtree(root)
-    (bare / 'report.html').unlink()
-    page = write_report(bare)
-    assert figures(bare)['result'] == before
-    assert page_of(bare).all('img') == []
-    assert '--data-root' in text_of(page)
-    (bare / 'report.json').unlink()
-    with pytest.raises(UserError, match='does not exist'):
-        write_report(bare)
-
-
-def test_without_best_there_are_still_figures(bare, plain_run, tmp_path):
-    write_report(bare)
-    before = figures(bare)
-    (bare / 'best.pth').unlink()
-    with pytest.raises(UserError, match='has photos and is kept'):
-        write_report(bare)
-    (bare / 'report.html').unlink()
-    page = write_report(bare)
-    made = figures(bare)
-    for key in ('result', 'measured', 'wrong'):
-        assert made[key] == before[key]
-    assert page_of(bare).all('img') == []
-    assert 'best.pth is missing' in text_of(page)
-    both = write_comparison([plain_run, bare], tmp_path / 'both.html')
-    assert 'McNemar' in text_of(both)
-    # What no report vouches for is not taken up.
-    (bare / 'report.json').unlink()
-    write_report(bare)
-    assert figures(bare)['result'] is None
-
-
-@pytest.mark.parametrize('made_by', ['the tool', 'hand'])
-def test_without_a_test_split_it_is_told_how_to_make_one(
-    bare, dataset, tmp_path, made_by
-):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    command = f'--out {root} --test 0.15 --overwrite'
-    if made_by == 'hand':
-        (root / 'dataset.json').unlink()
-        command = '--out NEW --test 0.15, then --data-root NEW'
-    with pytest.raises(UserError, match=r'test\.txt is missing') as error:
-        write_report(bare, root, 'test')
-    assert f'prepare PHOTOS {command}' in str(error.value)
-
-
-def note(folder: Path, **values: object) -> None:
-    """Let run.json say something else."""
-    record = json.loads((folder / 'run.json').read_text('utf-8'))
-    text = json.dumps(record | values)
-    (folder / 'run.json').write_text(text, 'utf-8')
-
-
-@pytest.mark.parametrize(
-    'wrong', ['split', 'device', 'best', 'photos', 'no predictions']
-)
-def test_what_cannot_be_had_leaves_the_report_as_it_was(
-    bare, dataset, tmp_path, wrong
-):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    note(bare, data_root=str(root))
-    write_report(bare)
-    options = []
-    if wrong == 'split':
-        options = ['--split', 'test']
-    elif wrong == 'device':
-        options = ['--device', 'cuda:99']
-    elif wrong == 'best':
-        whole = (bare / 'best.pth').read_bytes()
-        (bare / 'best.pth').write_bytes(whole[: len(whole) // 2])
-    else:
-        shutil.rmtree(root)
-    if wrong == 'no predictions':
-        (bare / 'predictions.csv').unlink()
-    names = [bare / 'report.html', bare / 'report.json']
-    before = [path.read_bytes() for path in names]
-    done = forked.start(tmp_path / 'log', 'report', bare, *options)
-    assert done.wait() == 2
-    assert 'Traceback' not in done.text
-    if wrong in ('photos', 'no predictions'):
-        assert str(root) in done.text
-        assert '--data-root' in done.text
-    assert [path.read_bytes() for path in names] == before
-
-
-def test_an_older_run_is_told_by_its_datasets_sha256(bare):
-    for noted, changed in (
-        ({}, False),
-        ({'lists_sha256': None}, False),
-        ({'dataset_sha256': '0' * 64}, True),
-        ({'dataset_sha256': None}, False),
-    ):
-        note(bare, **noted)
-        write_report(bare)
-        assert figures(bare)['measured']['dataset_changed'] is changed
-
-
-@pytest.mark.parametrize('split', ['val', 'test'])
-def test_photos_of_other_lists_are_not_held_out(
-    bare, dataset, tmp_path, split
-):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    shutil.copytree(root / 'train', root / split, dirs_exist_ok=True)
-    lines = (root / 'train.txt').read_text('utf-8').splitlines(True)
-    (root / f'{split}.txt').write_text(''.join(lines[::2]), 'utf-8')
-    (root / 'train.txt').write_text(''.join(lines[1::2]), 'utf-8')
-    note(bare, data_root=str(root))
-    write_report(bare, split=split)
-    assert figures(bare)['measured']['dataset_changed'] is True
-
-
-def test_a_run_resumed_on_other_photos_holds_none_out(bare):
-    note(bare, resumed_although=['the photos or classes of data have changed'])
-    write_report(bare)
-    assert figures(bare)['measured']['dataset_changed'] is True
-
-
-def test_a_best_of_another_run_is_told(bare, plain_run):
-    found = read_checkpoint(plain_run / 'best.pth')
-    write_report(bare)
-    assert 'other-checkpoint' not in codes(bare)
-    found['meta']['metrics']['accuracy/top1'] = 12.5
-    write_best(bare / 'best.pth', found['state_dict'], found['meta'])
-    for _ in range(2):  # predicted, and taken up
-        write_report(bare)
-        assert 'other-checkpoint' in codes(bare)
 
 
 def test_a_comparison_goes_over_nothing_else(plain_run, bare, tmp_path):
@@ -314,9 +77,7 @@ def test_a_data_root_that_is_given_has_to_be_right(bare, tmp_path):
     assert not (bare / 'report.html').exists()
 
 
-def test_another_dataset_is_refused(bare, dataset, tmp_path):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
+def test_another_dataset_is_refused(bare, root):
     for path in [root / 'classes.txt', *root.glob('*.txt')]:
         path.write_text(
             path.read_text('utf-8').replace('red', 'green'), 'utf-8'
@@ -411,10 +172,8 @@ def test_two_runs_side_by_side(plain_run, bad_run, tmp_path):
 
 
 def test_runs_of_other_photos_are_not_tested_against_each_other(
-    plain_run, bare, dataset, tmp_path
+    plain_run, bare, tmp_path, root
 ):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
     lines = (root / 'val.txt').read_text('utf-8').splitlines(True)
     (root / 'val.txt').write_text(''.join(lines[1:]), 'utf-8')
     record = json.loads((bare / 'run.json').read_text('utf-8'))
@@ -530,11 +289,9 @@ def test_an_interrupted_run_has_a_report(config, dataset, tmp_path):
 
 
 def test_a_comparison_leaves_reports_of_other_photos_alone(
-    plain_run, bare, dataset, tmp_path
+    plain_run, bare, tmp_path, root
 ):
     """Those of the test split, say, that a run was judged by."""
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
     shutil.copytree(root / 'val', root / 'test', dirs_exist_ok=True)
     shutil.copy(root / 'val.txt', root / 'test.txt')
     write_report(bare, root, 'test')
@@ -545,89 +302,6 @@ def test_a_comparison_leaves_reports_of_other_photos_alone(
     made = json.loads(page.with_suffix('.json').read_text('utf-8'))
     assert [run['measured']['split'] for run in made['runs']] == ['val'] * 2
     assert 'McNemar' in text_of(page)
-
-
-def test_photos_exchanged_under_their_names_are_noticed(
-    bare, dataset, tmp_path
-):
-    """By others that were learned from: the lists stay as they are."""
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    write_report(bare, root)
-    assert codes(bare) == []
-    first, second, *_ = sorted((root / 'val').rglob('*.jpg'))
-    learned = sorted((root / 'train').rglob('*.jpg'))
-    for photo, other in zip((first, second), learned, strict=False):
-        photo.write_bytes(other.read_bytes())
-    for _ in range(2):  # predicted, and taken up
-        write_report(bare, root)
-        assert codes(bare) == ['photos-replaced', 'dataset-changed']
-        assert figures(bare)['measured']['other_photos'] == 2
-
-
-def test_photos_that_prepare_found_equal_are_one(
-    bare, dataset, tmp_path, capsys
-):
-    root = tmp_path / 'data'
-    shutil.copytree(dataset, root)
-    listed = (root / 'val.txt').read_text('utf-8').splitlines()
-    paths = [line.rpartition(' ')[0] for line in listed]
-    record = json.loads((root / 'dataset.json').read_text('utf-8'))
-    groups = [paths[:3], [paths[4], 'red/of another split.jpg'], [7, None]]
-    text = json.dumps(record | {'equal': groups})
-    (root / 'dataset.json').write_text(text, 'utf-8')
-    write_report(bare, root)
-    assert figures(bare)['measured']['equal'] == [[0, 1, 2]]
-    assert figures(bare)['result']['different'] == VAL - 2
-    before = figures(bare)['result']
-    note(bare, data_root=str(root))
-    shutil.rmtree(root)
-    (bare / 'report.html').unlink()
-    write_report(bare)
-    assert figures(bare)['result'] == before
-
-
-@pytest.mark.parametrize(
-    'groups', [None, 7, [7], [['a/1.jpg', 'a/2.jpg'], ['a/2.jpg', 'a/1.jpg']]]
-)
-def test_groups_that_are_none_are_passed_over(tmp_path, groups):
-    (tmp_path / 'dataset.json').write_text(json.dumps({'equal': groups}))
-    found = Predictions(
-        ['/x/a/1.jpg', '/x/a/2.jpg'],
-        np.array([0, 0]),
-        np.full((2, 2), 0.5, np.float32),
-        ['a', 'b'],
-    )
-    assert not near_duplicates(tmp_path, found)
-
-
-@pytest.mark.parametrize(
-    'damage',
-    [
-        {'folds': 5, 'x': float('nan')},
-        {'photos_per_second': float('inf')},
-        {'best_epoch': 10**400, 'best_top1': float('nan')},
-        {'equal': [[0, 1], [1, 2]]},
-        {'equal': [[10**9, 0], ['x']]},
-        None,
-    ],
-)
-def test_any_earlier_figures_make_valid_ones(bare, damage):
-    write_report(bare)
-    found = figures(bare)
-    del found['measured']['folds']
-    found['measured'] |= damage or {}
-    (bare / 'report.json').write_text(json.dumps(found), 'utf-8')
-    (bare / 'best.pth').unlink()
-    (bare / 'report.html').unlink()
-    write_report(bare)
-
-    def none(name: str) -> None:
-        raise AssertionError(f'{name} is no JSON')
-
-    text = (bare / 'report.json').read_text('utf-8')
-    made = json.loads(text, parse_constant=none)
-    assert made['measured'] is None or made['measured']['folds'] is None
 
 
 def test_a_training_without_validation_says_why_it_has_no_report(

@@ -1,5 +1,6 @@
 """What a training prints: a header, a row per epoch, the next commands."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -73,6 +74,12 @@ def test_the_next_commands_have_the_options_of_the_run(
         '--work-dir', tmp_path / 'run', '--device', 'cpu', '--epochs', '1',
         '--image-size', '48', '--batch-size', '4', '--workers', '0',
     )  # fmt: skip
+    record = json.loads((tmp_path / 'run' / 'run.json').read_text('utf-8'))
+    assert record['command'].endswith('--workers 0')
+    settings = {s['key']: s['run'] for s in record['changes']['settings']}
+    assert settings['train_cfg.max_epochs'] == 1
+    assert settings['train_dataloader.batch_size'] == 4
+    assert settings['train_dataloader.num_workers'] == 0
     assert '48 x 48 pixels' in run.text
     assert '1 epoch of 10 iterations, batch size 4' in run.text
     commands = commands_in(run.text.splitlines())

@@ -16,6 +16,7 @@ from flower_mm.cli.arguments import (
 )
 from flower_mm.cli.training_flags import parse_training
 from flower_mm.packaged_configs import config_path
+from flower_mm.torch_import import importing_torch
 
 AS_TRAIN = 'as for `train`'
 
@@ -77,7 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from flower_mm.sweep.run import compare
+    with importing_torch():
+        from flower_mm.sweep.run import compare
 
     args.configs = list(map(config_path, args.configs))
     args.cfg_options = config_options(args.cfg_options_words)

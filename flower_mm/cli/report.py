@@ -8,9 +8,8 @@ import argparse
 
 from flower_mm.cli.arguments import add_data_root, add_device
 from flower_mm.errors import UserError
-from flower_mm.user_modules import add_import_flag
-from flower_mm.user_modules import add_import_flag
 from flower_mm.torch_import import importing_torch
+from flower_mm.user_modules import add_import_flag
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with importing_torch():
-        from flower_mm.report.report_files import write_comparison, write_report
+        from flower_mm.report.report_files import (
+            write_comparison,
+            write_report,
+        )
 
     options = (args.data_root, args.split, args.device)
     if len(args.runs) > 1:

@@ -113,7 +113,7 @@ def test_another_folder(tool, tmp_path):
 
 
 def test_the_list_says_what_is_here(tool, tmp_path):
-    assert 'here: no' in tool('--list').stdout
+    assert 'stored: no' in tool('--list').stdout
     tool('thing')
     (tmp_path / 'checkpoints/forged.pth').write_bytes(b'?')
     said = tool('--list').stdout

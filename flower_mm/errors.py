@@ -1,9 +1,9 @@
-"""The one exception that people are meant to see."""
+"""The exception for mistakes of users, and what to print of errors."""
 
 import errno
 import re
 
-# As Linux, glibc's loader, torch, C++, NumPy and OpenCV put it.
+# The words of Linux, glibc's loader, torch, C++, NumPy and OpenCV.
 _OUT_OF_MEMORY = re.compile(
     r'std::bad_alloc|cannot allocate memory|can.t allocate memory'
     r'|not enough memory|out of memory|insufficient memory'
@@ -13,10 +13,10 @@ _OUT_OF_MEMORY = re.compile(
 
 
 class UserError(Exception):
-    """Something that the person at the keyboard can mend.
+    """A mistake that the user can fix.
 
-    The text says what is wrong, where, and the command that mends it, in one
-    to three lines. The tools print it without a traceback and exit with 2.
+    The text says what is wrong, where, and the command that fixes it, in one
+    to three lines. Commands print it without a traceback and exit with 2.
     """
 
 
@@ -26,13 +26,13 @@ def message_of(error: BaseException) -> str:
 
 
 def printable(text: str, most: int = 200) -> str:
-    """What of a stranger's text fits a line and does not steer a terminal."""
+    """Return a stranger's text for one line, without control characters."""
     plain = ''.join(c if c.isprintable() else '?' for c in text[:most])
     return plain + '…' * (len(text) > most)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the memory was full, in whatever way a library says so."""
+    """Return whether an error of any library means a lack of memory."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (

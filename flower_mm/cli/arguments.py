@@ -4,6 +4,8 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from flower_mm.user_modules import FLAG as IMPORT
+
 
 def count(text: str) -> int:
     """Parse a positive whole number."""
@@ -61,6 +63,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         '--device',
         default='auto',
         help='auto, cpu, cuda, cuda:N or mps; by default auto',
+    )
+
+
+def add_imports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        IMPORT,
+        action='append',
+        default=[],
+        dest='imports',
+        metavar='MODULE',
+        help='module that registers your own backbone or transform: its '
+        'name, installed or in the current folder, or its .py file. The '
+        'module is executed. Repeat the flag for several modules',
     )
 
 

@@ -11,11 +11,10 @@ safetensors: best.safetensors, which flower_mm reads as it reads best.pth.
 
 import argparse
 
-from flower_mm.cli.arguments import add_data_root
+from flower_mm.cli.arguments import add_data_root, add_imports
 from flower_mm.errors import UserError
 from flower_mm.exit_codes import OK, OURS
 from flower_mm.torch_import import importing_torch
-from flower_mm.user_modules import add_import_flag
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for the files; by default the checkpoint's",
     )
     add_data_root(parser, 'the one of the training')
-    add_import_flag(parser)
+    add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,8 +7,7 @@ flower-mm predict best.pth holiday/ --threshold 0.8 --sort-into sorted
 import argparse
 from pathlib import Path
 
-from flower_mm.cli.arguments import add_device, count, probability
-from flower_mm.user_modules import add_import_flag
+from flower_mm.cli.arguments import add_device, add_imports, count, probability
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='photos in a batch; by default %(default)s',
     )
-    add_import_flag(parser)
+    add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> int:

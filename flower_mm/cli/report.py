@@ -6,10 +6,9 @@ flower-mm report work_dirs/resnet50_flower work_dirs/mobilenet_v2_flower
 
 import argparse
 
-from flower_mm.cli.arguments import add_data_root, add_device
+from flower_mm.cli.arguments import add_data_root, add_device, add_imports
 from flower_mm.errors import UserError
 from flower_mm.torch_import import importing_torch
-from flower_mm.user_modules import add_import_flag
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='split to measure on; by default %(default)s',
     )
     add_device(parser)
-    add_import_flag(parser)
+    add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,8 +9,7 @@ curl -F photo=@rose.jpg http://127.0.0.1:8000/predict
 
 import argparse
 
-from flower_mm.cli.arguments import add_device, port
-from flower_mm.user_modules import add_import_flag
+from flower_mm.cli.arguments import add_device, add_imports, port
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='compute in bfloat16, faster on some machines',
     )
-    add_import_flag(parser)
+    add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> None:

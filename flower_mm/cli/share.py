@@ -11,9 +11,13 @@ PyTorch. Paths of this machine and photos stay out, except for those that
 import argparse
 from pathlib import Path
 
-from flower_mm.cli.arguments import add_data_root, add_device, count
+from flower_mm.cli.arguments import (
+    add_data_root,
+    add_device,
+    add_imports,
+    count,
+)
 from flower_mm.torch_import import importing_torch
-from flower_mm.user_modules import add_import_flag
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_root(parser, 'the one of the training')
     add_device(parser)
-    add_import_flag(parser)
+    add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from flower_mm.cli.arguments import (
     add_config_options,
     add_data_root,
     add_device,
+    add_imports,
     add_launcher,
     config_options,
     count,
@@ -18,7 +19,6 @@ from flower_mm.cli.arguments import (
 from flower_mm.cli.training_flags import add_image_size
 from flower_mm.packaged_configs import config_path
 from flower_mm.torch_import import importing_torch
-from flower_mm.user_modules import add_import_flag
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='load batches into ordinary memory: pin_memory=False',
     )
     add_launcher(parser)
-    add_import_flag(parser)
+    add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> None:

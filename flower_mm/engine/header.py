@@ -13,6 +13,7 @@ def header(runner) -> str:
     """Return the lines that describe a training before its first epoch."""
     cfg = runner.cfg
     epochs = runner.max_epochs - runner.epoch
+    steps = len(runner.train_dataloader)
     batch_size = str(cfg.train_dataloader.batch_size)
     if runner.world_size > 1:
         batch_size += f' in each of {runner.world_size} processes'
@@ -25,7 +26,7 @@ def header(runner) -> str:
         'photos': f'{photos}, {len(dataset.metainfo["classes"])} classes',
         'device': f'{device_name(get_device())}, {precision(cfg)}',
         'training': f'{epochs} epoch{"s" * (epochs != 1)} of '
-        f'{len(runner.train_dataloader)} iterations, batch size {batch_size}',
+        f'{steps} iteration{"s" * (steps != 1)}, batch size {batch_size}',
         'results': str(cfg.work_dir),
     }
     return '\n'.join(f'{name:9} {text}' for name, text in rows.items())

@@ -1,7 +1,7 @@
 """Fine-tune ImageNet backbones on a folder of photos with MMPretrain.
 
 Importing this package is cheap: only the modules that need torch and
-MMPretrain import them, so that `tools/*.py --help` answers at once.
+MMPretrain import them, so that `flower-mm --help` answers at once.
 """
 
 from pathlib import Path

@@ -6,7 +6,6 @@ checkpoint may then name the parts that they register; it never decides what
 is imported.
 """
 
-import argparse
 import importlib.util
 import os
 import re
@@ -32,20 +31,6 @@ _allowed: set[str] = set()
 def allowed_modules() -> tuple[str, ...]:
     """The modules that the user has named in this process."""
     return tuple(sorted(_allowed))
-
-
-def add_import_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        FLAG,
-        action='append',
-        default=[],
-        dest='imports',
-        metavar='MODULE',
-        help='a module of your own that registers a backbone or a transform '
-        'of this model: its name, where it is installed or in the current '
-        'folder, or its .py file. It is a program and is run. Repeat the flag '
-        'for several',
-    )
 
 
 def how_to_import(module: str = 'MODULE') -> str:

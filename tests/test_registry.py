@@ -2,9 +2,11 @@ import importlib
 import subprocess
 import sys
 
+import pytest
 from mmengine.registry import Registry
 
 from flower_mm import registry
+from flower_mm.engine import run_identity
 
 
 def test_each_location_imports_and_each_parent_has_a_child():
@@ -31,3 +33,33 @@ def test_importing_the_package_is_light():
         "assert not {'torch', 'mmengine', 'cv2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'former', 'name'),
+    [
+        ('HOOKS', 'CheckpointHook', 'AtomicCheckpointHook'),
+        ('HOOKS', 'FiniteHook', 'FiniteLossHook'),
+        ('LOOPS', 'EitherWeightsValLoop', 'EMAValLoop'),
+        (
+            'OPTIM_WRAPPER_CONSTRUCTORS',
+            'FewGroups',
+            'MergedGroupsConstructor',
+        ),
+    ],
+)
+def test_former_names_work_in_configs(kind, former, name):
+    types = getattr(registry, kind)
+    assert types.get(former) is types.get(name)
+
+
+def test_former_names_in_a_checkpoint_can_be_resumed():
+    former, now = (
+        {'val_cfg': {'type': loop}, 'optim_wrapper': {'constructor': groups}}
+        for loop, groups in (
+            ('EitherWeightsValLoop', 'FewGroups'),
+            ('EMAValLoop', 'MergedGroupsConstructor'),
+        )
+    )
+    decisive = run_identity._decisive
+    assert dict(decisive(former)) == dict(decisive(now))

@@ -83,12 +83,14 @@ def check_stored(checkpoint: dict) -> None:
         _integer('ema_state_dict.steps', average['steps'], 0, iteration)
     _check_stopping(checkpoint.get('early_stopping'), epoch)
     gradients = checkpoint.get('gradients', {})
-    for name, gradient in _dict('gradients', gradients).items():
+    for name, gradient in _typed('gradients', gradients, dict).items():
         _finite(f'gradients.{name}', gradient)
     optimizer = checkpoint['optimizer']
-    states = _dict('optimizer.state', optimizer.get('state'))
+    states = _typed('optimizer.state', optimizer.get('state'), dict)
     for index, state in states.items():
-        for key, value in _dict(f'optimizer.state.{index}', state).items():
+        for key, value in _typed(
+            f'optimizer.state.{index}', state, dict
+        ).items():
             field = f'optimizer.state.{index}.{key}'
             if key == 'step':
                 _integer(field, value, 0, iteration)
@@ -102,17 +104,19 @@ def check_stored(checkpoint: dict) -> None:
     base = optimizer.get('base_param_settings')
     if base is not None:
         field = 'optimizer.base_param_settings'
-        _finite(f'{field}.lr', _dict(field, base).get('lr'))
+        _finite(f'{field}.lr', _typed(field, base, dict).get('lr'))
     groups = optimizer.get('param_groups')
-    for number, group in enumerate(_list('optimizer.param_groups', groups)):
-        _dict(f'optimizer.param_groups.{number}', group)
+    for number, group in enumerate(
+        _typed('optimizer.param_groups', groups, list)
+    ):
+        _typed(f'optimizer.param_groups.{number}', group, dict)
     for number, state in enumerate(checkpoint['param_schedulers']):
-        _dict(f'param_schedulers.{number}', state)
+        _typed(f'param_schedulers.{number}', state, dict)
 
 
 def _check_hub(hub: dict, epoch: int) -> None:
     for part in ('log_scalars', 'runtime_info', 'resumed_keys'):
-        _dict(f'message_hub.{part}', hub.get(part))
+        _typed(f'message_hub.{part}', hub.get(part), dict)
     for name, parts in hub['log_scalars'].items():
         if not (
             isinstance(parts, (list, tuple))
@@ -127,11 +131,9 @@ def _check_hub(hub: dict, epoch: int) -> None:
             field = f'message_hub.log_scalars.{name}'
             raise StateError(field, 'values and their counts', parts)
     for name, resumed in hub['resumed_keys'].items():
-        # MMEngine asserts this later.
-        if resumed is not True:
-            raise StateError(
-                f'message_hub.resumed_keys.{name}', 'True', resumed
-            )
+        if resumed is not True:  # MMEngine asserts this later
+            field = f'message_hub.resumed_keys.{name}'
+            raise StateError(field, 'True', resumed)
     for name, value in hub['runtime_info'].items():
         field = f'message_hub.runtime_info.{name}'
         if name.startswith('best_score') and value is not None:
@@ -143,25 +145,29 @@ def _check_hub(hub: dict, epoch: int) -> None:
             or (value is None and NOTED[name] is dict)
         ):
             raise StateError(field, NOTED[name].__name__, value)
-    for name, kind in ((SKIPPED, str), ('resumed_although', str)):
-        _items(hub['runtime_info'], name, kind)
-    for time in _items(hub['runtime_info'], WENT_BACK, dict):
+    info = hub['runtime_info']
+    for name, kind in (
+        (SKIPPED, str),
+        ('resumed_although', str),
+        (WENT_BACK, dict),
+    ):
+        for item in info.get(name, []):
+            if not isinstance(item, kind):
+                field = f'message_hub.runtime_info.{name}'
+                raise StateError(field, f'list of {kind.__name__}', item)
+    for retry in info.get(WENT_BACK, []):
         field = f'message_hub.runtime_info.{WENT_BACK}.back_to'
-        if not isinstance(time.get('back_to'), str):
-            raise StateError(field, 'str', time.get('back_to'))
+        _typed(field, retry.get('back_to'), str)
 
 
 def _check_stopping(state: object, epoch: int) -> None:
     if state is None:
         return
     field = 'early_stopping'
-    _dict(field, state)
+    _typed(field, state, dict)
     _integer(f'{field}.wait_count', state.get('wait_count'), 0, epoch + 1)
     _number(f'{field}.best_score', state.get('best_score'))
-    if not isinstance(state.get('stop_training'), bool):
-        raise StateError(
-            f'{field}.stop_training', 'bool', state.get('stop_training')
-        )
+    _typed(f'{field}.stop_training', state.get('stop_training'), bool)
 
 
 def check_states(checkpoint: dict, runner: Runner) -> None:
@@ -298,12 +304,10 @@ def _equal(value: object, own: object) -> bool:
             and value.keys() == own.keys()
             and all(_equal(value[key], own[key]) for key in own)
         )
+    if isinstance(own, torch.Tensor) and isinstance(value, torch.Tensor):
+        return torch.equal(value, own)
     if isinstance(own, torch.Tensor) or isinstance(value, torch.Tensor):
-        return (
-            isinstance(own, torch.Tensor)
-            and isinstance(value, torch.Tensor)
-            and torch.equal(value, own)
-        )
+        return False
     return bool(value == own)
 
 
@@ -339,25 +343,10 @@ def _finite(field: str, value: object) -> None:
         raise StateError(field, 'finite numbers', value)
 
 
-def _dict(field: str, value: object) -> dict:
-    if not isinstance(value, dict):
-        raise StateError(field, 'dict', value)
+def _typed(field: str, value: object, kind: type) -> object:
+    if not isinstance(value, kind):
+        raise StateError(field, kind.__name__, value)
     return value
-
-
-def _list(field: str, value: object) -> list:
-    if not isinstance(value, list):
-        raise StateError(field, 'list', value)
-    return value
-
-
-def _items(noted: dict, name: str, kind: type) -> list:
-    items = noted.get(name, [])
-    for item in items:
-        if not isinstance(item, kind):
-            field = f'message_hub.runtime_info.{name}'
-            raise StateError(field, f'list of {kind.__name__}', item)
-    return items
 
 
 def _is_short(value: object) -> bool:

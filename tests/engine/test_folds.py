@@ -214,11 +214,11 @@ def test_resumed_where_it_was_killed_it_ends_in_the_same(
 @pytest.mark.parametrize(
     ('args', 'said'),
     [
-        (['--folds', '1'], 'takes 2 or more'),
+        (['--folds', '1'], 'expected at least 2'),
         (['--folds', '40'], 'At most: --folds'),
         (['--resume', 'epoch_1.pth'], '--resume without epoch_1.pth'),
         (['--resume-anyway'], 'not --resume-anyway'),
-        (['--resume', '--seed', '7'], 'with another seed'),
+        (['--resume', '--seed', '7'], 'another seed'),
         (['--resume', '--folds', '4'], 'another number of folds'),
         (
             ['--resume', '--cfg-options', 'optim_wrapper.optimizer.lr=1e-4'],

@@ -213,7 +213,7 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     assert '--resume' in rest
     assert (tmp_path / 'run' / 'best.pth').is_file()
     assert (tmp_path / 'run' / 'curves.png').is_file()
-    done = int(re.search(r'(\d+) whole epoch\(s\) are kept', rest)[1])
+    done = int(re.search(r'checkpoint of epoch (\d+) saved', rest)[1])
     assert (tmp_path / 'run' / f'epoch_{done}.pth').is_file()
     record = json.loads((tmp_path / 'run' / 'run.json').read_text())
     assert record['status'] == 'interrupted'
@@ -425,7 +425,10 @@ def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
             ['CONFIG', '--data-root', 'DATA', '--resume', 'nofile.pth'],
             'there is no checkpoint nofile.pth',
         ),
-        (['CONFIG', '--data-root', 'DATA', '--resume', ''], 'names a'),
+        (
+            ['CONFIG', '--data-root', 'DATA', '--resume', ''],
+            'invalid --resume',
+        ),
         (
             [
                 *('CONFIG', '--data-root', 'DATA'),

@@ -14,16 +14,16 @@ PACKAGES = ('flower_mm', 'mmpretrain', 'mmengine', 'mmcv-lite', 'torchvision')
 
 
 def versions() -> dict[str, str]:
-    found = {
+    numbers = {
         'python': platform.python_version(),
         'torch': str(torch.__version__),
     }
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def kind_of_device(wanted: str) -> str:

@@ -49,10 +49,10 @@ def changes(cfg: Config) -> dict:
     base, run = (_chosen(plain(whole)) for whole in (base, cfg.to_dict()))
     if cfg.get('resume'):
         run['load_from'] = base.get('load_from')  # its own checkpoint
-    found = []
+    settings = []
     for part in PARTS:
-        found += _differences(part, base.get(part), run.get(part))
-    return {'bases': bases, 'settings': found}
+        settings += _differences(part, base.get(part), run.get(part))
+    return {'bases': bases, 'settings': settings}
 
 
 def _chosen(part: object) -> object:

@@ -69,7 +69,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             'dataset_sha256': describe(root).get('sha256'),
             'lists_sha256': lists_sha256(root),
         }
-        found = []
+        out_of_fold = []
         for fold in range(1, args.folds + 1):
             print(f'fold {fold} of {args.folds}', flush=True)
             mine = [photo for photo in held if photo.fold == fold]
@@ -79,8 +79,8 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             # The decoded photos of a fold are not needed any more.
             kept = folder / 'folds' / str(fold) / DatasetDir.DECODED
             shutil.rmtree(kept, ignore_errors=True)
-            found.append(read_predictions(_run(folder, fold) / HELD_OUT))
-        summary = _conclude(folder, held, found, dataset)
+            out_of_fold.append(read_predictions(_run(folder, fold) / HELD_OUT))
+        summary = _conclude(folder, held, out_of_fold, dataset)
         if not args.no_report:
             report(folder, print, cfg)
     _show(folder, summary, _shortfalls(folder, found))
@@ -144,7 +144,7 @@ def _deal(run: ResolvedRun, args: argparse.Namespace) -> list[Held]:
 
 
 def _photos(root: Path, classes: list[str]) -> list[Photo]:
-    found = []
+    photos = []
     for side in SPLITS:
         folder = photos_folder(root, side).absolute()
         for name, label in read_annotations(
@@ -152,8 +152,8 @@ def _photos(root: Path, classes: list[str]) -> list[Photo]:
         ):
             inside = name.removeprefix(f'{classes[label]}/')
             path = f'{classes[label]}/{inside}'
-            found.append(Photo(path, str(folder / name), label))
-    return found
+            photos.append(Photo(path, str(folder / name), label))
+    return photos
 
 
 def _train(
@@ -203,12 +203,15 @@ def _train(
 
 
 def _conclude(
-    folder: Path, held: list[Held], found: list[Predictions], dataset: dict
+    folder: Path,
+    held: list[Held],
+    out_of_fold: list[Predictions],
+    dataset: dict,
 ) -> dict:
     """Combine the folds: write predictions.csv and folds.json."""
     place = {
         photo: (part, row)
-        for part, predictions in enumerate(found)
+        for part, predictions in enumerate(out_of_fold)
         for row, photo in enumerate(predictions.photos)
     }
     rows = [place[photo.photo] for photo in held]
@@ -217,13 +220,13 @@ def _conclude(
         Predictions(
             [photo.photo for photo in held],
             np.array([photo.label for photo in held]),
-            np.stack([found[part].scores[row] for part, row in rows]),
-            found[0].classes,
+            np.stack([out_of_fold[part].scores[row] for part, row in rows]),
+            out_of_fold[0].classes,
         ),
     )
     runs = [
         _summary(_run(folder, fold), predictions)
-        for fold, predictions in enumerate(found, 1)
+        for fold, predictions in enumerate(out_of_fold, 1)
     ]
     top1 = [one['top1'] for one in runs]
     summary = {

@@ -54,35 +54,35 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
     then, noted = meta.get('cfg'), meta.get('run')
     if not isinstance(then, dict) or not isinstance(noted, dict):
         return ['the checkpoint has no record of its config and photos']
-    found = []
+    changes = []
     if meta['epoch'] > cfg.train_cfg.max_epochs:
-        found.append(
+        changes.append(
             f'epoch {meta["epoch"]} is beyond train_cfg.max_epochs='
             f'{cfg.train_cfg.max_epochs}'
         )
     now = identity(cfg, processes)
     if noted.get('photos') != now['photos']:
-        found.append(f'{OTHER_PHOTOS}{data_root(cfg)} have changed')
+        changes.append(f'{OTHER_PHOTOS}{data_root(cfg)} have changed')
     if noted.get('processes') != processes:
-        found.append(
+        changes.append(
             f'{noted.get("processes")!r} process(es) then, {processes} now'
         )
     # Plain values only: the checkpoint may come from somebody else.
     old = dict(_decisive(plain(then)))
     new = dict(_decisive(plain(cfg.to_dict())))
-    return found + [
+    return changes + [
         f'{key} was {_shown(old, key)}, is {_shown(new, key)}'
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
 
 
-def require_same(path: Path, found: list[str]) -> None:
+def require_same(path: Path, changes: list[str]) -> None:
     """Raise UserError with the differences, if there are any."""
-    if not found:
+    if not changes:
         return
-    more = len(found) - SHOWN
-    shown = found[:SHOWN] + ([f'… and {more} more'] if more > 0 else [])
+    more = len(changes) - SHOWN
+    shown = changes[:SHOWN] + ([f'… and {more} more'] if more > 0 else [])
     raise UserError(
         f'{path} belongs to a run with other settings:\n  '
         + '\n  '.join(shown)

@@ -58,12 +58,12 @@ def choose_start(run: ResolvedRun, args: argparse.Namespace) -> ResolvedRun:
     is_asked = cfg.resume or args.resume or args.resume_anyway
     if cfg.resume:
         if named:
-            found = Path(cfg.load_from), read_run(Path(cfg.load_from))
+            checkpoint = Path(cfg.load_from), read_run(Path(cfg.load_from))
         else:
-            found = newest_whole(folder, partial(_say, cfg))
-        cfg.resume = found is not None
+            checkpoint = newest_whole(folder, partial(_say, cfg))
+        cfg.resume = checkpoint is not None
     if cfg.resume:
-        _resume_from(cfg, *found, args.resume_anyway, named)
+        _resume_from(cfg, *checkpoint, args.resume_anyway, named)
     elif is_first(cfg.launcher):
         if is_asked:
             print(f'nothing to resume in {folder}: starting a new run')
@@ -84,13 +84,13 @@ def _resume_from(
     """Compare the checkpoint's run with this one; move later files away."""
     cfg.load_from = str(path)
     keep_precision(cfg, meta)
-    found = differences(meta, cfg, processes(cfg.launcher))
+    changes = differences(meta, cfg, processes(cfg.launcher))
     if anyway:
-        cfg.resume_anyway = found
-        for line in found:
+        cfg.resume_anyway = changes
+        for line in changes:
             _say(cfg, f'resuming although {line}')
     else:
-        require_same(path, found)
+        require_same(path, changes)
     if is_first(cfg.launcher):
         folder = Path(cfg.work_dir)
         choose_branch(folder, path, meta['epoch'], named or anyway)
@@ -120,8 +120,8 @@ def choose_branch(
 
 def best_files(folder: Path) -> list[Path]:
     """best.pth, and those of further metrics."""
-    found = [folder / 'best.pth', *sorted(folder.glob('best_*.pth'))]
-    return [path for path in found if path.is_file()]
+    paths = [folder / 'best.pth', *sorted(folder.glob('best_*.pth'))]
+    return [path for path in paths if path.is_file()]
 
 
 def _say(cfg: Config, text: str) -> None:

@@ -127,7 +127,7 @@ def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
 def _shortfalls(runner: FlowerRunner) -> list[str]:
     """Notes on baselines that are as good as the run."""
     is_solved = 'head_first' in runner.message_hub.runtime_info
-    found = [below_solved_head(solved_head(logged_scalars(runner), is_solved))]
+    notes = [below_solved_head(solved_head(logged_scalars(runner), is_solved))]
     top1 = best_top1(runner)
     if top1 is not None:
         dataset = runner.val_dataloader.dataset
@@ -139,8 +139,8 @@ def _shortfalls(runner: FlowerRunner) -> list[str]:
         count = Counter(labels)
         photos = {name: count[i] for i, name in enumerate(classes)}
         correct = round(top1 / 100 * len(labels))
-        found.append(below_largest_class(correct, photos))
-    return [line for line in found if line]
+        notes.append(below_largest_class(correct, photos))
+    return [line for line in notes if line]
 
 
 def _weights(folder: Path, hub: dict) -> Path | None:
@@ -150,5 +150,5 @@ def _weights(folder: Path, hub: dict) -> Path | None:
     best.pth.
     """
     best = [folder / 'best.pth', Path(hub.get('best_ckpt') or folder)]
-    found = [path for path in best if path.is_file()]
-    return next(iter(found + checkpoints(folder)[-1:]), None)
+    files = [path for path in best if path.is_file()]
+    return next(iter(files + checkpoints(folder)[-1:]), None)

@@ -60,7 +60,7 @@ class KeepPredictions(BaseMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict:
         photos, labels, scores = zip(*results, strict=True)
-        self.found = Predictions(
+        self.predictions = Predictions(
             list(photos), np.array(labels), np.stack(scores), self.classes
         )
         return {}
@@ -163,7 +163,7 @@ def test(args: argparse.Namespace) -> None:
     leave_group()
     if not main:
         return
-    figures = evaluate(kept.found)
+    figures = evaluate(kept.predictions)
     with replacing(folder / 'test.json', 'w') as file:
         json.dump(
             {
@@ -179,7 +179,7 @@ def test(args: argparse.Namespace) -> None:
         np.array(figures['confusion']), classes, folder / 'confusion.png'
     )
     if _as_csv(args):
-        write_predictions(Path(args.out), kept.found)
+        write_predictions(Path(args.out), kept.predictions)
     elif args.out_item == 'metrics':
         kind = Path(args.out).suffix.removeprefix('.')
         content = mmengine.dump(metrics, file_format=kind)
@@ -205,11 +205,11 @@ def _as_csv(args: argparse.Namespace) -> bool:
     return bool(args.out) and Path(args.out).suffix == '.csv'
 
 
-def evaluate(found: Predictions) -> dict:
+def evaluate(predictions: Predictions) -> dict:
     """Top-1 and, per class, precision, recall and F1 in per cent."""
-    classes = found.classes
-    predicted = torch.from_numpy(found.predicted)
-    labels = torch.from_numpy(found.labels)
+    classes = predictions.classes
+    predicted = torch.from_numpy(predictions.predicted)
+    labels = torch.from_numpy(predictions.labels)
     precision, recall, f1, support = SingleLabelMetric.calculate(
         predicted, labels, num_classes=len(classes), average=None
     )
@@ -218,7 +218,7 @@ def evaluate(found: Predictions) -> dict:
     )
     return {
         'top1': 100 * (predicted == labels).float().mean().item(),
-        'photos': len(found.photos),
+        'photos': len(predictions.photos),
         'classes': {
             name: {
                 'precision': precision[i].item(),
@@ -246,17 +246,17 @@ def _same_classes(checkpoint: str, meta: dict, classes: list[str]) -> None:
 def _same_config(args: argparse.Namespace, cfg: Config, meta: dict) -> None:
     """Require that the model computes as in training."""
     try:
-        found = differences(cfg, meta.get('cfg'))
+        changes = differences(cfg, meta.get('cfg'))
     except RecursionError as error:
         raise UserError(
             f'{args.checkpoint} holds an invalid config: its nesting is too '
             'deep.'
         ) from error
-    if not found:
+    if not changes:
         return
-    more = len(found) - SHOWN
-    shown = [*map(str, found[:SHOWN]), *[f'… and {more} more'] * (more > 0)]
-    options = [difference.option for difference in found]
+    more = len(changes) - SHOWN
+    shown = [*map(str, changes[:SHOWN]), *[f'… and {more} more'] * (more > 0)]
+    options = [difference.option for difference in changes]
     if all(options):
         fix = command('test', *typed_arguments(), '--cfg-options', *options)
         fix = f'Use its values: {fix}'

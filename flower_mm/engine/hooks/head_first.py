@@ -54,11 +54,11 @@ class HeadFirstHook(Hook):
             features, labels = self._features(runner, model, layer)
             fitted = fit(features, labels, classes, runner.seed)
         with torch.no_grad():
-            for parameter, found in (
+            for parameter, value in (
                 (layer.weight, fitted.weight),
                 (layer.bias, fitted.bias),
             ):
-                parameter.copy_(found)
+                parameter.copy_(value)
                 broadcast(parameter.data, 0)
         seconds = time.monotonic() - start
         runner.message_hub.update_info(

@@ -79,13 +79,18 @@ def _flower_bases() -> Iterator[None]:
     with _lock, warnings.catch_warnings():
         # MMEngine uses pkg_resources; our requirements pin setuptools.
         warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
+        previous = mmengine_config.get_installed_path
+        is_nested = (
+            'flower_mm' in MODULE2PACKAGE
+        )  # a config that reads another
         MODULE2PACKAGE['flower_mm'] = 'flower_mm'
         mmengine_config.get_installed_path = folder_of
         try:
             yield
         finally:
-            mmengine_config.get_installed_path = get_installed_path
-            del MODULE2PACKAGE['flower_mm']
+            mmengine_config.get_installed_path = previous
+            if not is_nested:
+                del MODULE2PACKAGE['flower_mm']
 
 
 def base_configs(cfg: Config) -> Iterator[tuple[str, Config]]:

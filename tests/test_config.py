@@ -1,5 +1,7 @@
-"""The number of classes comes from classes.txt, wherever it is wanted."""
+"""The number of classes comes from classes.txt, wherever it is needed."""
 
+import copy
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 from helpers import ROOT
 from mmengine.config import Config, ConfigDict
 
-from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.config import read_config, resolve, settle, use_data_root
 from flower_mm.errors import UserError
 
 CONFIG = ROOT / 'configs' / 'flower' / 'resnet18_flower.py'
@@ -36,6 +38,21 @@ def test_classes_decide(tmp_path, count, topk):
     assert cfg.model.train_cfg.augments[0].num_classes == count
     assert tuple(cfg.val_evaluator[0].topk) == topk
     assert tuple(cfg.model.head.topk) == topk
+
+
+def test_resolving_leaves_the_config_as_it_was(tmp_path):
+    cfg = read_config(str(CONFIG))
+    use_data_root(cfg, str(folder_of(tmp_path, 3)))
+    cfg.work_dir = 'work'
+    before = copy.deepcopy(cfg.to_dict())
+    run = resolve(cfg)
+    assert cfg.to_dict() == before
+    assert run.cfg.model.head.num_classes == len(run.classes) == 3
+    assert (run.data_root, run.work_dir) == (tmp_path, Path('work'))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.cfg = cfg
+    # The Runner resolves again, which changes nothing.
+    assert resolve(run.cfg).cfg.to_dict() == run.cfg.to_dict()
 
 
 def settled(tmp_path: Path, **model) -> ConfigDict:

@@ -83,7 +83,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
         summary = _conclude(folder, held, out_of_fold, dataset)
         if not args.no_report:
             report(folder, print, cfg)
-    _show(folder, summary, _shortfalls(folder, found))
+    _show(folder, summary, _shortfalls(folder, out_of_fold))
     return None
 
 

@@ -12,8 +12,8 @@ from mmengine.registry import init_default_scope
 
 from flower_mm.checks.codes import CODES, Severity
 from flower_mm.cli import main
-from flower_mm.registry import MODELS
 from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.registry import MODELS
 
 CODE = blocks(ROOT / 'CONTRIBUTING.md', 'python')
 

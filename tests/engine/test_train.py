@@ -213,7 +213,7 @@ def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     assert '--resume' in rest
     assert (tmp_path / 'run' / 'best.pth').is_file()
     assert (tmp_path / 'run' / 'curves.png').is_file()
-    done = int(re.search(r'checkpoint of epoch (\d+) saved', rest)[1])
+    done = int(re.search(r'checkpoint is of epoch (\d+)', rest)[1])
     assert (tmp_path / 'run' / f'epoch_{done}.pth').is_file()
     record = json.loads((tmp_path / 'run' / 'run.json').read_text())
     assert record['status'] == 'interrupted'
@@ -310,7 +310,7 @@ def test_with_nothing_to_resume_it_begins_with_what_the_config_loads(
     [
         (['--from-scratch'], 'either --weights or --from-scratch'),
         (['--cfg-options', 'load_from=best.pth'], 'load_from=None'),
-        (['--cfg-options', 'word'], "'word' is not KEY=VALUE"),
+        (['--cfg-options', 'word'], "got 'word'"),
         (['--cfg-options', 'a=[(1,2]'], 'Imbalanced brackets'),
         (['--cfg-options', 'a=dict(b=1,c=2)'], 'invalid value in a='),
         (['--cfg-options', 'a={b:1,c:2}'], 'KEY.a=1 KEY.b=2'),
@@ -416,9 +416,12 @@ def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
     [
         (['nowhere.py'], 'there is no config nowhere.py'),
         (['CONFIG', '--data-root', 'nowhere'], 'prepare_dataset.py'),
-        (['CONFIG', '--device', 'cuda:99'], 'no device cuda:99'),
         (
-            ['CONFIG', '--device', 'cuda:x'],
+            ['CONFIG', '--data-root', 'DATA', '--device', 'cuda:99'],
+            'no device cuda:99',
+        ),
+        (
+            ['CONFIG', '--data-root', 'DATA', '--device', 'cuda:x'],
             'after the colon',
         ),
         (

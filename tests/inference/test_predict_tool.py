@@ -412,8 +412,8 @@ def test_help_is_fast_and_loads_nothing():
     [
         (['--threshold', '80'], 'from 0 to 1'),
         (['--threshold', 'nan'], 'from 0 to 1'),
-        (['--topk', '0'], '1 or more'),
-        (['--batch-size', '-1'], '1 or more'),
+        (['--topk', '0'], 'at least 1'),
+        (['--batch-size', '-1'], 'at least 1'),
     ],
 )
 def test_numbers_out_of_range(args, said):

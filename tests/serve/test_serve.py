@@ -287,7 +287,7 @@ def test_help_needs_no_torch_and_a_port_is_a_port(tmp_path):
     assert shown.endswith('False False False\n')
     wrong = tool('serve', 'best.pth', '--port', '65536', check=False)
     assert wrong.returncode == 2
-    assert 'a port is from 0 to 65535' in wrong.stderr
+    assert 'must be 0 to 65535' in wrong.stderr
 
 
 @pytest.mark.parametrize(

@@ -532,7 +532,7 @@ def test_without_validation_there_are_weights_and_no_place(
         ('usual none', [], 'there is no config'),
         ('usual', ['--weights', 'w.pth'], 'there are no weights w.pth'),
         ('usual', ['--weights', 'w', '--from-scratch'], 'either'),
-        ('usual', ['--cfg-options', 'word'], "'word' is not KEY=VALUE"),
+        ('usual', ['--cfg-options', 'word'], "got 'word'"),
         ('usual', ['--cfg-options', 'train_cfg.max_iters=9'], 'iterations'),
         ('usual', ['--cfg-options', 'runner_type=Runner'], 'FlowerRunner'),
         ('usual', ['--device', 'cpu', 'cuda:77'], 'no device cuda:77'),

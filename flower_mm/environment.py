@@ -71,7 +71,7 @@ def device_name(device: str) -> str:
 
 def git_commit() -> str | None:
     """The commit of the flower_mm checkout; None for an installed copy."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     if not (root / '.git').exists():
         return None
     try:

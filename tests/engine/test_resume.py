@@ -314,7 +314,7 @@ def test_resume_anyway_takes_up_the_new_schedule(killed, runs, tmp_path):
 def test_resume_anyway_with_other_settings_of_some_weights(
     killed, runs, tmp_path
 ):
-    """They are stepped in other groups, and their state starts anew."""
+    """The groups of the optimizer change, so that its state is new."""
     run = killed(tmp_path)
     runs.finish(
         'run',

@@ -77,7 +77,7 @@ def measure(folder: Path) -> dict[str, object]:
         tool('prepare_dataset', folder / 'some', '--out', folder / 'real')
         for name, more in {
             'real': [],
-            'real, no fitted head': ['custom_hooks=[]'],
+            'real, no fitted head': ['default_hooks.head_first=None'],
         }.items():
             runs[name] = train(
                 folder / 'real', folder / name, 'mobilenet_v2', options + more,

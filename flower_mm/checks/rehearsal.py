@@ -63,7 +63,7 @@ class _Watch:
 
 def check(ctx: CheckContext) -> Iterator[Finding]:
     ctx.enter_scope()
-    metrics = yield from _on_error(_metrics(ctx))
+    metrics = (yield from _on_error(_metrics(ctx))) or []
     yield from _on_error(_optimizer(ctx))
     yield from _on_error(_loaders(ctx))
     batches = yield from _batches(ctx)
@@ -240,7 +240,8 @@ def _failed_step(
     message = f'the training step fails: {reason(error)}'
     values = watch.head_input
     wanted = getattr(getattr(model, 'head', None), 'in_channels', None)
-    if watch.stage == 'head' and isinstance(values, torch.Tensor):
+    shapes_differ = watch.stage == 'head' and 'mat1 and mat2' in str(error)
+    if shapes_differ and isinstance(values, torch.Tensor):
         size = values.shape[1] if values.ndim > 1 else wanted
         if isinstance(wanted, int) and wanted != size:
             place += '.in_channels'

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mmengine.config import ConfigDict
-from mmengine.dataset import default_collate
 from mmengine.registry import FUNCTIONS, TRANSFORMS
 from PIL import Image
 
@@ -160,7 +159,7 @@ def _collate(
     if not samples:
         return None
     if settled.get('batch_size') == 1:
-        return default_collate(samples[:1] * 2)
+        samples = samples[:1] * 2
     collate = dict(settled.get('collate_fn') or {'type': 'default_collate'})
     kind = collate.pop('type')
     function = FUNCTIONS.get(kind) if isinstance(kind, str) else kind
@@ -178,4 +177,6 @@ def _collate(
         fix = 'a resize or crop to one size before the last step'
         yield Finding('RUN003', place, message, fix)
         return None
-    return function(samples[:2], **collate)
+    # Batch norm has no statistics of one photo while training.
+    count = 2 if loader == 'train_dataloader' else 1
+    return function(samples[:count], **collate)

@@ -1,6 +1,7 @@
 """Does the learning rate fall, and when?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mmengine.config import ConfigDict
 
@@ -56,7 +57,9 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
     except ScheduleError as error:
         if _are_known(rate):
             cause = error.__cause__ or error
-            yield ctx.build_error(error.place, error.part, cause).finding
+            built = ctx.build_error(error.place, error.part, cause).finding
+            fix = _refit(rate) if built.code == 'RUN001' else built.fix
+            yield replace(built, fix=fix)
         return
     yield from _never_acts(rate)
     if curve:

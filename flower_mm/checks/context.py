@@ -3,7 +3,7 @@
 import argparse
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -144,9 +144,11 @@ class CheckContext:
             machine = (OSError, RuntimeError, MemoryError)
             if self.is_flower(loader) and isinstance(error, machine):
                 raise
-            raise self.build_error(
-                f'{loader}.dataset', plain, error
-            ) from error
+            wrong = self.build_error(f'{loader}.dataset', plain, error)
+            if wrong.finding.code == 'RUN001':
+                fix = self.as_prepared(loader)
+                wrong = FindingError(replace(wrong.finding, fix=fix))
+            raise wrong from error
 
     def build_error(
         self, place: str, part: object, error: Exception

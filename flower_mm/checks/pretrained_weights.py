@@ -78,8 +78,8 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
             try:
                 name = str(find_weights(name))
             except UserError as error:
-                message, _, fix = str(error).partition('\n')
-                fix = ' '.join(fix.split())
+                text = ' '.join(str(error).split())
+                message, _, fix = text.partition('. ')
                 yield Finding('WGT001', WEIGHTS, message, fix)
                 return
         yield _file_problem(ctx, WEIGHTS, name) or _match(

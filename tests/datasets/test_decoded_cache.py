@@ -117,7 +117,7 @@ def load(idx):
     time.sleep(0.1)
     return np.full((40, 40, 3), idx, np.uint8)
 
-found = decoded.decoded(Path(sys.argv[1]), 'train', ['a'] * 20, 32, load)
+found = decoded_cache.decoded(Path(sys.argv[1]), 'train', ['a'] * 20, 32, load)
 assert [found[i].max() for i in range(20)] == list(range(20))
 """
 

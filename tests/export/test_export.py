@@ -26,7 +26,9 @@ from flower_mm.inference.model import TrainedModel
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # Measuring a speed takes one run each.
-NO_TIMING = 'from flower_mm.export import check\ncheck.SECONDS = 0\n'
+NO_TIMING = (
+    'from flower_mm.export import verify_export\nverify_export.SECONDS = 0\n'
+)
 ONNX = ('best.onnx', 'best_tensor.onnx', 'best_int8.onnx')
 
 
@@ -219,13 +221,14 @@ def test_a_script_that_decodes_otherwise_is_not_exported(
     """As with a Pillow that forgets to turn photos."""
     patch = tmp_path / 'patch.py'
     patch.write_text(
-        Path(first).read_text() + 'from flower_mm.export import check\n'
+        Path(first).read_text()
+        + 'from flower_mm.export import verify_export\n'
         'from PIL import Image\n'
         'from io import BytesIO\n'
         'import numpy as np\n'
         'def lying(data):\n'
         '    return np.asarray(Image.open(BytesIO(data)).convert("RGB"))\n'
-        'check.decode_rgb = lying\n'
+        'verify_export.decode_rgb = lying\n'
     )
     out = tmp_path / 'out'
     options = (best, '--to', 'onnx', '--out', out)
@@ -352,7 +355,7 @@ WRONG = """
 import torch
 from flower_mm.export import export_model
 
-theirs = run.tensor_model
+theirs = export_model.tensor_model
 
 def wrong(model, size):
     with torch.no_grad():
@@ -361,7 +364,7 @@ def wrong(model, size):
         model.head.fc.bias[0] -= 0.05
     return found
 
-run.tensor_model = wrong
+export_model.tensor_model = wrong
 """
 
 

@@ -580,7 +580,7 @@ import os, signal, socket, sys
 from pathlib import Path
 me = os.getpid()
 os.getpid, socket.gethostname = lambda: int(sys.argv[2]), lambda: sys.argv[3]
-from flower_mm.prepare.write import workspace
+from flower_mm.prepare.write_dataset import workspace
 with workspace(Path(sys.argv[1])) as work:
     (work / 'photo.jpg').write_bytes(b'pixels')
     os.kill(me, signal.SIGKILL)

@@ -213,8 +213,8 @@ def test_a_model_that_breaks_says_so_in_json(plain_run, one, tmp_path):
     first = """
 from flower_mm.serve import prediction_json
 def broken(*args): raise RuntimeError('no memory on the device')
-answer.heat_maps = lambda *args: [__import__('numpy').zeros((32, 32))]
-answer.thumbnail = broken
+prediction_json.heat_maps = lambda *args: [__import__('numpy').zeros((32, 32))]
+prediction_json.thumbnail = broken
 """
     # The warm-up asks for pictures, too.
     run = forked.start(
@@ -228,12 +228,12 @@ answer.thumbnail = broken
     assert 'Traceback' not in run.text
     later = """
 from flower_mm.serve import prediction_json
-thumbnail = answer.thumbnail
+thumbnail = prediction_json.thumbnail
 def broken(seen, side):
-    answer.thumbnail = fail
+    prediction_json.thumbnail = fail
     return thumbnail(seen, side)
 def fail(*args): raise RuntimeError('no memory on the device')
-answer.thumbnail = broken
+prediction_json.thumbnail = broken
 """
     with serving(plain_run / 'best.pth', tmp_path / 'b', first=later) as found:
         answer = found.post(one, path='/predict?heat=1')

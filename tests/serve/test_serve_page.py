@@ -242,13 +242,13 @@ def test_the_keyboard_is_enough(tab, served, files):
 
 MORE = """
 from flower_mm.serve import prediction_json
-answer_before = answer.answer
+answer_before = prediction_json.answer
 def more(*args):
     found = answer_before(*args)
     found['probabilities'] |= {f'other {i}': i * 1e-6 for i in range(10)}
     found['heat'] = None
     return found
-answer.answer = more
+prediction_json.answer = more
 """
 
 

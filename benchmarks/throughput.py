@@ -118,7 +118,7 @@ def lay_out(data: Path, root: str | None, photos: int) -> None:
         classes = [f'class{i}' for i in range(CLASSES)]
         lines = [f'{name} {label}' for name, label in made]
     else:
-        from flower_mm.datasets.annotations import (
+        from flower_mm.annotations import (
             photos_folder,
             read_annotations,
             read_classes,

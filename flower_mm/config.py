@@ -18,7 +18,7 @@ from mmengine.config import config as mmengine_config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.utils import get_installed_path
 
-from flower_mm.datasets.annotations import read_classes, require_dataset
+from flower_mm.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS
 from flower_mm.user_modules import import_custom_modules

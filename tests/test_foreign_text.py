@@ -15,9 +15,9 @@ import torch
 from helpers import CLASSES, draw_photo
 
 from flower_mm import console
+from flower_mm.annotations import read_classes
 from flower_mm.cli.run_command import run
 from flower_mm.console import PlainStream, plain_streams
-from flower_mm.datasets.annotations import read_classes
 from flower_mm.errors import UserError
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Prediction

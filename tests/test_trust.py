@@ -11,7 +11,7 @@ import pytest
 from helpers import CLASSES, draw_photo, tool
 
 from flower_mm import trust as trust_module
-from flower_mm.datasets.annotations import photos_folder, read_annotations
+from flower_mm.annotations import photos_folder, read_annotations
 from flower_mm.errors import UserError
 from flower_mm.prepare.verify_dataset import check
 from flower_mm.trust import is_trusted, trust

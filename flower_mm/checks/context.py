@@ -14,12 +14,12 @@ from mmpretrain.models import BaseSelfSupervisor
 from torch import nn
 from torch.utils.data import Dataset
 
+from flower_mm.annotations import prepare_command, read_classes
 from flower_mm.checks.build_errors import build_finding
 from flower_mm.checks.building import ModelError, build_model, quiet
 from flower_mm.checks.config_values import bare_name
 from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.config import LOADERS, datasets, settle, walk
-from flower_mm.datasets.annotations import prepare_command, read_classes
 from flower_mm.engine.distributed import processes
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS

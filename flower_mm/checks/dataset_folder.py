@@ -6,11 +6,11 @@ Where this finds an error, the photos are not checked.
 from collections.abc import Iterator
 from pathlib import Path
 
+from flower_mm.annotations import require_dataset
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.commands import command
 from flower_mm.config import LOADERS, walk
-from flower_mm.datasets.annotations import require_dataset
 
 STOCK_ROOT = 'data/imagenet'  # in the base configs of MMPretrain
 # Keys by which a dataset says where its photos are.

@@ -13,6 +13,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from flower_mm.annotations import read_classes
 from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_source import ConfigSource
 from flower_mm.checks.config_values import (
@@ -30,7 +31,6 @@ from flower_mm.checks.setting_names import (
     place_of,
 )
 from flower_mm.config import datasets, walk
-from flower_mm.datasets.annotations import read_classes
 from flower_mm.errors import UserError
 
 # What Runner.from_cfg takes, and what else is read at the top level.

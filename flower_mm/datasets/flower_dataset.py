@@ -9,12 +9,12 @@ import torch
 from mmengine.dataset import Compose
 from mmpretrain.datasets import BaseDataset
 
-from flower_mm.commands import command
-from flower_mm.datasets.annotations import (
+from flower_mm.annotations import (
     photos_folder,
     read_annotations,
     read_classes,
 )
+from flower_mm.commands import command
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.decoded_cache import (
     DecodedPhotos,

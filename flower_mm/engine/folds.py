@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from flower_mm.config import ResolvedRun
-from flower_mm.datasets.annotations import (
+from flower_mm.annotations import (
     describe,
     lists_sha256,
     photos_folder,
     read_annotations,
 )
+from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.engine.hooks.report import report
 from flower_mm.engine.resume import read_run

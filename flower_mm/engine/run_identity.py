@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from flower_mm.annotations import OTHER_PHOTOS, lists_sha256
 from flower_mm.config import data_root
-from flower_mm.datasets.annotations import OTHER_PHOTOS, lists_sha256
 from flower_mm.errors import UserError
 from flower_mm.weights.best_checkpoint import plain
 

@@ -4,14 +4,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from flower_mm.config import walk
-from flower_mm.datasets.annotations import (
+from flower_mm.annotations import (
     Photo,
     describe,
     photos_folder,
     read_annotations,
     read_classes,
 )
+from flower_mm.config import walk
 from flower_mm.errors import UserError, printable
 from flower_mm.inference.model import TrainedModel
 from flower_mm.layout import DatasetDir

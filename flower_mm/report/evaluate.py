@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flower_mm.annotations import require_dataset
 from flower_mm.commands import command
-from flower_mm.datasets.annotations import require_dataset
 from flower_mm.errors import UserError
 from flower_mm.report.evaluated_photos import (
     LabelledPhotos,

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from flower_mm.datasets.annotations import (
+from flower_mm.annotations import (
     OTHER_PHOTOS,
     describe,
     lists_sha256,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from flower_mm.datasets.annotations import photos_folder
+from flower_mm.annotations import photos_folder
 from flower_mm.decoding import BadPhotoError, decode_rgb, read_bytes
 from flower_mm.errors import UserError, printable
 from flower_mm.prepare import dataset_json

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from flower_mm.annotations import lists_sha256
 from flower_mm.commands import command
 from flower_mm.config import data_root, read_config, require_epochs
-from flower_mm.datasets.annotations import lists_sha256
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.hooks.pretrained import find_weights
 from flower_mm.engine.run_identity import FREE

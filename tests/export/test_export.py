@@ -19,7 +19,7 @@ from photo_kinds import photo_kinds
 from PIL import Image
 
 from flower_mm import Classifier
-from flower_mm.datasets.annotations import describe
+from flower_mm.annotations import describe
 from flower_mm.export.sample_photos import Dataset
 from flower_mm.export.verify_export import Candidate
 from flower_mm.inference.model import TrainedModel

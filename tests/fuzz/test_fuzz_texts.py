@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rubbish import damaged, damaged_json, damaged_lines, fuzz, only_ours
 
-from flower_mm.datasets.annotations import (
+from flower_mm.annotations import (
     describe,
     photos_folder,
     read_annotations,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import CLASSES
 
-from flower_mm.datasets.annotations import read_annotations
+from flower_mm.annotations import read_annotations
 from flower_mm.errors import UserError
 from flower_mm.inference.model import plain_weights
 from flower_mm.report.predictions import read_predictions

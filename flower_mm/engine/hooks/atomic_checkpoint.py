@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
 
 from flower_mm import __version__
-from flower_mm.datasets.annotations import describe
+from flower_mm.annotations import describe
 from flower_mm.engine.checkpoint_state import (
     checkpoints,
     collect_state,

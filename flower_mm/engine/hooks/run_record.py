@@ -9,9 +9,9 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from flower_mm.annotations import describe, lists_sha256
 from flower_mm.commands import typed_command
 from flower_mm.config import data_root
-from flower_mm.datasets.annotations import describe, lists_sha256
 from flower_mm.engine.config_changes import changes
 from flower_mm.engine.hooks.broken_photos import SKIPPED
 from flower_mm.engine.hooks.finite_loss import WENT_BACK

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from helpers import draw_photo
 
-from flower_mm.datasets.annotations import (
+from flower_mm.annotations import (
     photos_folder,
     prepare_command,
     read_annotations,

@@ -20,6 +20,7 @@ from mmengine.utils import get_installed_path
 
 from flower_mm.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.registry import MODELS
 from flower_mm.user_modules import import_custom_modules
 
@@ -254,7 +255,10 @@ def settle(cfg: Config) -> list[str]:
             cfg[name].setdefault('collate_fn', {'type': 'default_collate'})
             _settle_loader(cfg[name], name)
     for dataset in datasets(cfg):
-        if dataset.get('split') == 'test' and not (root / 'test.txt').exists():
+        if (
+            dataset.get('split') == 'test'
+            and not (root / DatasetDir.list_of('test')).exists()
+        ):
             dataset.split = 'val'
     return classes
 

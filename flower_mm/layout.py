@@ -32,5 +32,6 @@ class RunDir:
     REPORT = 'report.html'
     REPORT_DATA = 'report.json'
     PREDICTIONS = 'predictions.csv'
-    HELD_OUT = 'held_out.csv'  # predictions on the test split
+    HELD_OUT = 'held_out.csv'  # predictions of the photos outside a fold
+    TRAIN_BATCH = 'train_batch.jpg'
     FOLDS = 'folds.json'

@@ -11,6 +11,7 @@ from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.commands import command
 from flower_mm.config import LOADERS, walk
+from flower_mm.layout import DatasetDir
 
 STOCK_ROOT = 'data/imagenet'  # in the base configs of MMPretrain
 # Keys by which a dataset says where its photos are.
@@ -48,7 +49,9 @@ def _several(roots: dict[str, list[str]]) -> Finding:
         + (" (MMPretrain's default)" if root == STOCK_ROOT else '')
         for root, loaders in roots.items()
     ]
-    whole = [root for root in roots if (Path(root) / 'classes.txt').is_file()]
+    whole = [
+        root for root in roots if (Path(root) / DatasetDir.CLASSES).is_file()
+    ]
     # The data loader that has to follow the others.
     other = next(root for root in reversed(roots) if root not in whole[:1])
     return Finding(
@@ -64,11 +67,11 @@ def _missing(ctx: CheckContext, root: str) -> Iterator[Finding]:
     where = 'train_dataloader.dataset.data_root'
     if ctx.args.data_root:
         where = '--data-root'
-    if (path / 'classes.txt').is_file():
+    if (path / DatasetDir.CLASSES).is_file():
         return
     for base in list(Path(ctx.args.config).resolve().parents)[: ABOVE + 1]:
         other = base / root
-        if not path.is_absolute() and (other / 'classes.txt').is_file():
+        if not path.is_absolute() and (other / DatasetDir.CLASSES).is_file():
             message = f'no dataset {root} in {Path.cwd()}'
             yield Finding('DATA001', where, message, f'--data-root {other}')
             return

@@ -20,6 +20,7 @@ from flower_mm.datasets.flower_dataset import FEW, read_photo
 from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import FORMATS
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.prepare.scan_photos import look
 
 REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
@@ -96,7 +97,9 @@ def _held_out(ctx: CheckContext) -> Iterator[Finding]:
     val = ctx.splits['val_dataloader']
     if not test or set(test.photos) == set(val.photos):
         fix = f'with --test 0.1: {ctx.prepare}'
-        yield Finding('DATA022', str(ctx.root / 'test.txt'), message, fix)
+        yield Finding(
+            'DATA022', str(ctx.root / DatasetDir.list_of('test')), message, fix
+        )
 
 
 # --- photos that cannot be loaded --------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 from flower_mm.checks.context import CheckContext, Split
 from flower_mm.checks.finding import Finding
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.near_duplicates import group
@@ -157,7 +158,7 @@ def _near_duplicates(
             return
     yield Finding(
         'DATA009',
-        str(ctx.root / 'dataset.json'),
+        str(ctx.root / DatasetDir.RECORD),
         f'{state} by prepare_dataset.py: '
         + (
             f'no near-duplicates among {count} photos'

@@ -36,13 +36,12 @@ from flower_mm.engine.run_start import RUN_FILES, set_aside
 from flower_mm.engine.train import resolve_run, train
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
-from flower_mm.layout import DatasetDir
+from flower_mm.layout import DatasetDir, RunDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import Held, make_folds, read_list
 from flower_mm.report.baselines import below_largest_class, below_solved_head
 from flower_mm.report.predictions import (
-    HELD_OUT,
     Predictions,
     read_predictions,
     write_predictions,
@@ -79,7 +78,9 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             # The decoded photos of a fold are not needed any more.
             kept = folder / 'folds' / str(fold) / DatasetDir.DECODED
             shutil.rmtree(kept, ignore_errors=True)
-            out_of_fold.append(read_predictions(_run(folder, fold) / HELD_OUT))
+            out_of_fold.append(
+                read_predictions(_run(folder, fold) / RunDir.HELD_OUT)
+            )
         summary = _conclude(folder, held, out_of_fold, dataset)
         if not args.no_report:
             report(folder, print, cfg)
@@ -170,7 +171,7 @@ def _train(
     settings.data_root = str(folder / 'folds' / str(fold))
     settings.no_report = True  # there is one of all folds
     settled = resolve_run(cfg, settings).cfg
-    out = run / HELD_OUT
+    out = run / RunDir.HELD_OUT
     kept = checkpoints(run)
     if args.resume and kept and out.is_file():
         last = kept[-1]
@@ -216,7 +217,7 @@ def _conclude(
     }
     rows = [place[photo.photo] for photo in held]
     write_predictions(
-        folder / 'predictions.csv',
+        folder / RunDir.PREDICTIONS,
         Predictions(
             [photo.photo for photo in held],
             np.array([photo.label for photo in held]),
@@ -239,14 +240,14 @@ def _conclude(
         **dataset,
         'folds': runs,
     }
-    with replacing(folder / 'folds.json', 'w') as file:
+    with replacing(folder / RunDir.FOLDS, 'w') as file:
         json.dump(summary, file, indent=2, ensure_ascii=False)
         file.write('\n')
     return summary
 
 
 def _summary(run: Path, predictions: Predictions) -> dict:
-    result = json.loads((run / 'run.json').read_text('utf-8'))['result']
+    result = json.loads((run / RunDir.RECORD).read_text('utf-8'))['result']
     return {
         'run': run.name,
         'photos': len(predictions.photos),
@@ -291,9 +292,9 @@ def _show(folder: Path, summary: dict, notes: list[str]) -> None:
     for line in notes:
         print(f'note: {line}')
     for what, name in (
-        ('report', 'report.html'),
-        ('predictions', 'predictions.csv'),
-        ('figures', 'folds.json'),
+        ('report', RunDir.REPORT),
+        ('predictions', RunDir.PREDICTIONS),
+        ('figures', RunDir.FOLDS),
     ):
         if (folder / name).is_file():
             print(f'  {what:11}  {folder / name}', flush=True)

@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook, Hook
 
 from flower_mm.errors import UserError
+from flower_mm.layout import RunDir
 from flower_mm.registry import METRICS
 from flower_mm.weights.best_checkpoint import TOP1
 
@@ -56,7 +57,7 @@ class Criterion:
     @property
     def file(self) -> str:
         if self.first:
-            return 'best.pth'
+            return RunDir.BEST
         # The replacement of MMEngine.
         return f'best_{re.sub(ILLEGAL, "_", self.metric)}.pth'
 

@@ -13,6 +13,7 @@ from flower_mm.engine.hooks.finite_loss import (
 from flower_mm.engine.resume import forget_after, newest_whole
 from flower_mm.engine.run_start import choose_branch
 from flower_mm.engine.runner import FlowerRunner
+from flower_mm.layout import RunDir
 
 
 def train_to_the_end(runner: FlowerRunner) -> None:
@@ -41,7 +42,7 @@ def train_to_the_end(runner: FlowerRunner) -> None:
             _go_back(runner, path, guard.factor, error.facts)
             if is_main_process():
                 forget_after(
-                    path.with_name('scalars.json'), runner.epoch, runner.iter
+                    path.with_name(RunDir.SCALARS), runner.epoch, runner.iter
                 )
             continue_training = runner.train_loop.run
 

@@ -25,22 +25,23 @@ from flower_mm.engine.resume import (
 from flower_mm.engine.run_identity import differences, require_same
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
+from flower_mm.layout import RunDir
 
 # The files of a run; a new run in the same folder moves them away.
 RUN_FILES = (
-    'last_checkpoint',
+    RunDir.LAST_CHECKPOINT,
     'epoch_*.pth',
-    'best.pth',
+    RunDir.BEST,
     'best_*.pth',
-    'scalars.json',
-    'curves.png',
-    'run.json',
-    'tensorboard',
-    'predictions.csv',
-    'held_out.csv',
-    'report.html',
-    'report.json',
-    'train_batch.jpg',
+    RunDir.SCALARS,
+    RunDir.CURVES,
+    RunDir.RECORD,
+    RunDir.TENSORBOARD,
+    RunDir.PREDICTIONS,
+    RunDir.HELD_OUT,
+    RunDir.REPORT,
+    RunDir.REPORT_DATA,
+    RunDir.TRAIN_BATCH,
     'fold_*',
     'folds*',
 )
@@ -94,7 +95,7 @@ def _resume_from(
     if is_first(cfg.launcher):
         folder = Path(cfg.work_dir)
         choose_branch(folder, path, meta['epoch'], named or anyway)
-        forget_after(folder / 'scalars.json', meta['epoch'], meta['iter'])
+        forget_after(folder / RunDir.SCALARS, meta['epoch'], meta['iter'])
 
 
 def choose_branch(
@@ -120,7 +121,7 @@ def choose_branch(
 
 def best_files(folder: Path) -> list[Path]:
     """best.pth, and those of further metrics."""
-    paths = [folder / 'best.pth', *sorted(folder.glob('best_*.pth'))]
+    paths = [folder / RunDir.BEST, *sorted(folder.glob('best_*.pth'))]
     return [path for path in paths if path.is_file()]
 
 
@@ -170,4 +171,4 @@ def _log_into(cfg: Config) -> None:
             backend.config_save_file = Path(cfg.filename).name
         elif name.endswith('TensorboardVisBackend'):
             # TensorBoard shows the name of the last folder.
-            backend.save_dir = str(folder / 'tensorboard' / folder.name)
+            backend.save_dir = str(folder / RunDir.TENSORBOARD / folder.name)

@@ -14,6 +14,7 @@ from flower_mm.console import duration
 from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.engine.hooks.run_record import best_top1, logged_scalars
 from flower_mm.engine.runner import FlowerRunner
+from flower_mm.layout import RunDir
 from flower_mm.packaged_configs import typed_config
 from flower_mm.report.baselines import (
     below_largest_class,
@@ -46,9 +47,9 @@ def print_summary(runner: FlowerRunner, args: argparse.Namespace) -> None:
     _print_rows(
         {
             'weights': weights,
-            'report': folder / 'report.html',
-            'curves': folder / 'curves.png',
-            'TensorBoard': folder / 'tensorboard',
+            'report': folder / RunDir.REPORT,
+            'curves': folder / RunDir.CURVES,
+            'TensorBoard': folder / RunDir.TENSORBOARD,
         }
     )
     if runner.val_loop is None and not args.no_report:
@@ -84,7 +85,7 @@ def _next_commands(
     own = import_flags(cfg)
     device = [] if args.device == 'auto' else ['--device', args.device]
     rows = {}
-    if weights and weights.name == 'best.pth':
+    if weights and weights.name == RunDir.BEST:
         rows['classify photos'] = command(
             'predict', weights, photos, *device, *own
         )
@@ -96,7 +97,7 @@ def _next_commands(
             weights,
             *_test_options(cfg, args),
         )
-    events = Path(cfg.work_dir) / 'tensorboard'
+    events = Path(cfg.work_dir) / RunDir.TENSORBOARD
     if events.exists():
         logs = shlex.quote(str(events))
         rows['see curves'] = f'{python()} -m tensorboard.main --logdir {logs}'
@@ -149,6 +150,6 @@ def _weights(folder: Path, hub: dict) -> Path | None:
     Without validation, or with MMEngine's CheckpointHook, there is no
     best.pth.
     """
-    best = [folder / 'best.pth', Path(hub.get('best_ckpt') or folder)]
+    best = [folder / RunDir.BEST, Path(hub.get('best_ckpt') or folder)]
     files = [path for path in best if path.is_file()]
     return next(iter(files + checkpoints(folder)[-1:]), None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flower_mm.annotations import require_dataset
 from flower_mm.commands import command
 from flower_mm.errors import UserError
+from flower_mm.layout import RunDir
 from flower_mm.report.evaluated_photos import (
     LabelledPhotos,
     count_replaced,
@@ -24,7 +25,6 @@ from flower_mm.report.evaluated_photos import (
     photos_of_split,
 )
 from flower_mm.report.predictions import (
-    HELD_OUT,
     Predictions,
     read_predictions,
     write_predictions,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from flower_mm.report.predictor import Predictor
 
-PREDICTIONS, REPORT = 'predictions.csv', 'report.json'
 
 LoadPredictor = Callable[[], 'Predictor']
 
@@ -115,7 +114,7 @@ def evaluate(
         if keep and _split_in(run.folder) not in (None, split):
             is_new = False
         else:
-            out = run.folder / PREDICTIONS
+            out = run.folder / RunDir.PREDICTIONS
             write_predictions(out, predictions)
             origin['predictions_sha256'] = sha256_of(out)
     else:
@@ -132,7 +131,7 @@ def evaluate(
 
 def _split_in(folder: Path) -> str | None:
     """The split that the report in the folder is about."""
-    report = read_json(folder / REPORT)
+    report = read_json(folder / RunDir.REPORT_DATA)
     origin = report.get('measured') if isinstance(report, dict) else None
     return origin.get('split') if isinstance(origin, dict) else None
 
@@ -164,7 +163,7 @@ def _earlier(
 
     If best.pth is missing, of any: a new training moves old reports away.
     """
-    report = read_json(folder / REPORT)
+    report = read_json(folder / RunDir.REPORT_DATA)
     origin = report.get('measured') if isinstance(report, dict) else None
     try:
         reused = validated(origin, report_schema()['$defs']['measured'])
@@ -177,7 +176,7 @@ def _earlier(
         or None in (reused['photos_per_second'], reused['device'])
     ):
         return None
-    path = folder / PREDICTIONS
+    path = folder / RunDir.PREDICTIONS
     try:
         if reused['predictions_sha256'] != sha256_of(path):
             return None
@@ -224,7 +223,7 @@ def _evaluate_folds(
         )
     if data_root:
         require_dataset(Path(data_root))
-    path = run.folder / PREDICTIONS
+    path = run.folder / RunDir.PREDICTIONS
     try:
         predictions = read_predictions(path)
     except UserError as error:
@@ -236,7 +235,7 @@ def _evaluate_folds(
     for fold, result in zip(run.folds, run.fold_results, strict=True):
         checkpoint = fold.last_checkpoint
         try:
-            held_out = read_predictions(fold.folder / HELD_OUT)
+            held_out = read_predictions(fold.folder / RunDir.HELD_OUT)
         except UserError:
             continue
         places = [place[p] for p in held_out.photos if p in place]

@@ -15,6 +15,7 @@ from flower_mm.annotations import (
     read_classes,
 )
 from flower_mm.errors import UserError
+from flower_mm.layout import DatasetDir
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.run_folder import Run
 from flower_mm.weights.file_hash import sha256_of
@@ -40,7 +41,7 @@ def photos_of_split(root: Path | None, split: str) -> LabelledPhotos:
             'the dataset folder is unknown. Name it: --data-root FOLDER'
         )
     classes = read_classes(root)
-    if split == 'test' and not (root / 'test.txt').is_file():
+    if split == 'test' and not (root / DatasetDir.list_of('test')).is_file():
         raise UserError(
             f'{root} has no test split: test.txt is missing.\nMake one, and '
             'train again without its photos: '

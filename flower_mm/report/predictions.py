@@ -14,7 +14,6 @@ from flower_mm.errors import UserError, printable
 from flower_mm.files import replacing
 
 # In the folder of a fold: predictions of its held-out photos.
-HELD_OUT = 'held_out.csv'
 # For readers; the columns of scores follow.
 COLUMNS = ['photo', 'class', 'predicted', 'correct', 'confidence']
 # A file name may be any bytes, which are kept.

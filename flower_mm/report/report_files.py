@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
+from flower_mm.layout import RunDir
 from flower_mm.report import html
 from flower_mm.report.confusion_table import rows_of_cells
 from flower_mm.report.evaluate import Evaluation, evaluate
@@ -20,7 +21,6 @@ from flower_mm.report.train_batch import read_train_batch
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-PAGE = 'report.html'
 LARGE, SMALL = 256, 112  # pixels of the longer side of a photo
 
 
@@ -45,7 +45,7 @@ def write_report(
 def _write_report(
     run: Run, evaluation: Evaluation, data_root: str | Path | None
 ) -> Path:
-    out = run.folder / PAGE
+    out = run.folder / RunDir.REPORT
     _keep_photos(out, evaluation)
     report = report_of(run, evaluation, data_root)
     cells = {}
@@ -128,7 +128,9 @@ def _resolved_config(run: Run) -> dict | None:
 def _refuse_to_replace(out: Path) -> None:
     """Raise UserError if `out` or its JSON file is something else."""
     figures = out.with_suffix('.json')
-    is_report = out.name == PAGE and (out.parent / 'run.json').exists()
+    is_report = (
+        out.name == RunDir.REPORT and (out.parent / RunDir.RECORD).exists()
+    )
     content = read_json(figures)
     is_comparison = isinstance(content, dict) and 'pairs' in content
     if is_report or (figures.exists() and not is_comparison):

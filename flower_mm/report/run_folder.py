@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from flower_mm.errors import UserError, printable
+from flower_mm.layout import DatasetDir, RunDir
 from flower_mm.links import refuse_links_out
 from flower_mm.prepare import dataset_json, summary
 from flower_mm.report.learning_curves import read_scalars
@@ -56,7 +57,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        return self.folder / 'best.pth'
+        return self.folder / RunDir.BEST
 
     @property
     def data_root(self) -> Path | None:
@@ -82,14 +83,14 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """Read run.json and scalars.json, or those of each fold."""
-    names = ('run.json', 'best.pth', 'scalars.json', 'folds.json')
+    names = (RunDir.RECORD, RunDir.BEST, RunDir.SCALARS, RunDir.FOLDS)
     if not any((folder / name).is_file() for name in names):
         raise UserError(_not_a_run(folder, names))
     # Reports are written into the folder.
     refuse_links_out(folder, flag='')
     run, folds = (report_schema()['properties'][k] for k in ('run', 'folds'))
     found = _read_record(
-        folder / 'folds.json',
+        folder / RunDir.FOLDS,
         {key: run['properties'][key] for key in DATASET_KEYS}
         | {'folds': folds['properties']['each']},
     )
@@ -124,10 +125,10 @@ def _not_a_run(folder: Path, names: tuple[str, ...]) -> str:
 def _read(folder: Path) -> Run:
     keys = dict(report_schema()['properties']['run']['properties'])
     del keys['name']  # of the folder
-    scalars = folder / 'scalars.json'
+    scalars = folder / RunDir.SCALARS
     return Run(
         folder,
-        _read_record(folder / 'run.json', keys),
+        _read_record(folder / RunDir.RECORD, keys),
         read_scalars(scalars) if scalars.is_file() else [],
     )
 
@@ -222,7 +223,7 @@ def read_dataset_findings(root: Path) -> dict:
     if not root.is_dir():
         error = f'The dataset folder {root} is missing.'
         return {'prepared': False, 'error': error}
-    if not (root / 'dataset.json').is_file():
+    if not (root / DatasetDir.RECORD).is_file():
         return {'prepared': False}
     try:
         found = dataset_json.load(root)

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from flower_mm.files import write_whole
+from flower_mm.layout import RunDir
 
-NAME = 'train_batch.jpg'
 COLUMNS, ROWS, SIDE = 8, 2, 112
 PHOTOS = COLUMNS * ROWS
 MAX_BYTES = 2_000_000
@@ -45,7 +45,7 @@ def as_uint8(pixels: np.ndarray) -> np.ndarray:
 
 def read_train_batch(folder: Path) -> bytes | None:
     """The picture, encoded again: the file may come from a stranger."""
-    path = folder / NAME
+    path = folder / RunDir.TRAIN_BATCH
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None

@@ -19,7 +19,6 @@ from flower_mm.files import (
 from flower_mm.inference.classifier import Classifier
 from flower_mm.layout import RunDir
 from flower_mm.lock import LOCK, only_run_in
-from flower_mm.report.evaluate import PREDICTIONS
 from flower_mm.report.formatting import one_decimal
 from flower_mm.report.report_data import FORMAT
 from flower_mm.report.report_files import write_report
@@ -168,7 +167,7 @@ def _fill(
     files += _onnx(part, best, data_root)
     shown = []
     if examples:
-        predictions = best.with_name(PREDICTIONS)
+        predictions = best.with_name(RunDir.PREDICTIONS)
         shown = write_examples(part, predictions, photos, examples)
     _check(part, best)
     write_whole(part / 'README.md', card(facts, model, files, shown).encode())

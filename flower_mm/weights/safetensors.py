@@ -14,6 +14,7 @@ from typing import BinaryIO
 import torch
 
 from flower_mm.commands import command
+from flower_mm.layout import RunDir
 from flower_mm.weights.unpickle import Refused
 
 KINDS = {
@@ -106,7 +107,7 @@ def _check(digest: str, noted: object) -> None:
         raise Refused(
             'is refused: it has no checksum, as files of flower_mm have. '
             'Write it anew: '
-            + command('export', 'best.pth', '--to', 'safetensors')
+            + command('export', RunDir.BEST, '--to', 'safetensors')
         )
     if digest != noted:
         raise Refused(

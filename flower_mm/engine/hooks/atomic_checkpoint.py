@@ -24,6 +24,7 @@ from flower_mm.engine.validation_loop import averages, use_keys_of_model
 from flower_mm.environment import versions
 from flower_mm.errors import UserError, message_of
 from flower_mm.files import replacing, write_whole
+from flower_mm.layout import RunDir
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.weights.best_checkpoint import TOP1, write_best
@@ -209,7 +210,7 @@ class AtomicCheckpointHook(Hook):
     def _drop_old(self, runner, name: str) -> None:
         folder = Path(runner.work_dir)
         # For MMEngine's own tools; ours read the names of the files.
-        with replacing(folder / 'last_checkpoint', 'w') as file:
+        with replacing(folder / RunDir.LAST_CHECKPOINT, 'w') as file:
             file.write(str(folder / name))
         if self.max_keep_ckpts < 1:
             return

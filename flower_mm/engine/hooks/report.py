@@ -10,8 +10,9 @@ from mmengine.hooks import Hook
 
 from flower_mm.commands import command
 from flower_mm.errors import message_of
+from flower_mm.layout import RunDir
 from flower_mm.registry import HOOKS
-from flower_mm.report.train_batch import NAME, PHOTOS, write_train_batch
+from flower_mm.report.train_batch import PHOTOS, write_train_batch
 from flower_mm.user_modules import import_flags
 
 
@@ -40,7 +41,9 @@ class ReportHook(Hook):
             ]
             if _is_bgr(runner.cfg):
                 photos = [photo[..., ::-1] for photo in photos]
-            write_train_batch(photos, Path(runner.work_dir) / NAME)
+            write_train_batch(
+                photos, Path(runner.work_dir) / RunDir.TRAIN_BATCH
+            )
 
     def after_train(self, runner) -> None:
         if is_main_process() and not self.later:

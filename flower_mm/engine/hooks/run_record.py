@@ -24,6 +24,7 @@ from flower_mm.engine.hooks.pretrained import (
 from flower_mm.environment import device_name, git_commit, versions
 from flower_mm.errors import message_of
 from flower_mm.files import replacing
+from flower_mm.layout import RunDir
 from flower_mm.models.bfloat16 import speed_up
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
@@ -99,8 +100,8 @@ class RunRecordHook(Hook):
             return
         self._write(runner, status, error)
         folder = Path(runner.work_dir)
-        if (folder / 'scalars.json').exists():
-            draw_curves(folder / 'scalars.json', folder / 'curves.png')
+        if (folder / RunDir.SCALARS).exists():
+            draw_curves(folder / RunDir.SCALARS, folder / RunDir.CURVES)
 
     def _write(
         self, runner, status: str, error: BaseException | None = None
@@ -162,7 +163,7 @@ class RunRecordHook(Hook):
         if error:
             record['error'] = message_of(error)
             record['at'] = getattr(error, 'facts', None)
-        with replacing(folder / 'run.json', 'w') as file:
+        with replacing(folder / RunDir.RECORD, 'w') as file:
             json.dump(record, file, indent=2, ensure_ascii=False)
             file.write('\n')
 
@@ -189,7 +190,7 @@ def best_top1(runner) -> float | None:
 
 def logged_scalars(runner) -> list[dict]:
     """The lines of scalars.json."""
-    path = Path(runner.work_dir) / 'scalars.json'
+    path = Path(runner.work_dir) / RunDir.SCALARS
     return read_scalars(path) if path.is_file() else []
 
 
@@ -234,7 +235,7 @@ def _earlier_record(runner) -> dict:
     if not runner._resume:
         return {}
     try:
-        path = Path(runner.work_dir) / 'run.json'
+        path = Path(runner.work_dir) / RunDir.RECORD
         record = json.loads(path.read_text('utf-8'))
     except (OSError, ValueError):
         return {}

@@ -14,6 +14,7 @@ from flower_mm.checks.config_values import (
 from flower_mm.checks.context import CheckContext, Split
 from flower_mm.checks.finding import Finding
 from flower_mm.config import walk
+from flower_mm.layout import DatasetDir
 from flower_mm.prepare.class_folders import is_clutter, is_photo_name
 
 # Where numbers of classes are.
@@ -85,7 +86,7 @@ def _names(ctx: CheckContext, split: Split) -> Iterator[Finding]:
     where = f'{place}.metainfo'
     fix = (
         f'--cfg-options {place}.metainfo=None {place}.classes='
-        f'{ctx.root / "classes.txt"}'
+        f'{ctx.root / DatasetDir.CLASSES}'
     )
     if not ctx.is_flower(split.loader):
         names = split.classes

@@ -207,12 +207,13 @@ def _training_step(
 ) -> Iterator[Finding]:
     model.train()
     watch.stage = ''
-    kept = {}
+    kept: dict[int, int] = {}  # bytes by address
     own = {part.data_ptr() for part in (*model.parameters(), *model.buffers())}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.data_ptr()] = tensor  # several layers may keep the same
-        return tensor
+        kept[tensor.data_ptr()] = tensor.nbytes  # layers may keep the same
+        # The output of a layer itself would be in a cycle with its graph.
+        return tensor.detach()
 
     try:
         with drawing(0), quiet(), saved_tensors_hooks(keep, lambda t: t):
@@ -224,7 +225,7 @@ def _training_step(
     except Exception as error:
         yield _failed_step(ctx, model, watch, error)
         return True
-    sizes = [t.nbytes for pointer, t in kept.items() if pointer not in own]
+    sizes = [size for pointer, size in kept.items() if pointer not in own]
     ctx.activations = sum(sizes) / len(batch['inputs'])
     if not loss.requires_grad:
         message = 'every parameter is frozen, so there is nothing to train'

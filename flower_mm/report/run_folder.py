@@ -229,7 +229,7 @@ def read_dataset_findings(root: Path) -> dict:
         found = dataset_json.load(root)
     except UserError as error:
         return {'prepared': False, 'error': str(error)}
-    path = root / 'report.txt'
+    path = root / DatasetDir.SUMMARY
     text = path.read_text('utf-8', errors='replace') if path.is_file() else ''
     parts = sections(text)
     return {

@@ -11,7 +11,8 @@ from functools import partial
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, METRICS, OPTIMIZERS
 from mmengine.runner import Runner
@@ -27,7 +28,7 @@ from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.checks.sample_batches import sample_batch
 from flower_mm.config import LOADERS, metrics_of, walk
 from flower_mm.datasets.augmentation_seed import drawing
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.models.structure import unwrapped
 from flower_mm.weights.best_checkpoint import TOP1
 
@@ -68,6 +69,9 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
     yield from _on_error(_loaders(ctx))
     batches = yield from _batches(ctx)
     model = unwrapped(ctx.model)
+    if ctx.device != 'cpu':
+        # It computes on the GPU only, and with the other processes.
+        model = revert_sync_batchnorm(model)
     watch = _Watch(model)
     if 'train_dataloader' in batches:
         batch = batches['train_dataloader']
@@ -220,10 +224,12 @@ def _training_step(
             data = model.data_preprocessor(batch, training=True)
             losses = model(**data, mode='loss')
             loss, _ = model.parse_losses(losses)
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
-        yield _failed_step(ctx, model, watch, error)
+        # Training says which batch needs how much memory.
+        if not is_out_of_memory(error):
+            yield _failed_step(ctx, model, watch, error)
         return True
     sizes = [size for pointer, size in kept.items() if pointer not in own]
     ctx.activations = sum(sizes) / len(batch['inputs'])
@@ -269,9 +275,11 @@ def _validation_step(
         with torch.no_grad(), drawing(0), quiet():
             data = model.data_preprocessor(copy.copy(batch), training=False)
             samples = model(**data, mode='predict')
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            return
         place = f'model.{watch.stage}' if watch.stage else 'model'
         message = f'the validation step fails: {reason(error)}'
         yield Finding('RUN005', place, message)
@@ -295,10 +303,7 @@ def _validation_step(
     for place, metric in metrics:
         try:
             with quiet():
-                evaluator = Evaluator(metric)
-                evaluator.dataset_meta = {'classes': ctx.classes}
-                evaluator.process(samples, batch)
-                names |= evaluator.evaluate(len(samples)).keys()
+                names |= _names_of(metric, samples, batch, ctx.classes)
         except Exception as error:
             message = f'{type(metric).__name__} fails: {reason(error)}'
             yield Finding('RUN005', place, message)
@@ -308,6 +313,23 @@ def _validation_step(
         if loop in EMA_LOOPS and TOP1 in names:
             names |= _names_of_averages(ctx)
         ctx.metrics = frozenset(names)
+
+
+def _names_of(
+    metric: BaseMetric, samples: list, batch: dict, classes: list[str]
+) -> set[str]:
+    """Return the names that a metric gives to its values.
+
+    `Evaluator.evaluate` would wait for the other processes of a distributed
+    run, where one process alone runs the checks.
+    """
+    evaluator = Evaluator(metric)
+    evaluator.dataset_meta = {'classes': classes}
+    evaluator.process(samples, batch)
+    (metric,) = evaluator.metrics
+    values = metric.compute_metrics(metric.results)
+    metric.results.clear()
+    return {f'{metric.prefix}/{n}' if metric.prefix else n for n in values}
 
 
 def _names_of_averages(ctx: CheckContext) -> set[str]:

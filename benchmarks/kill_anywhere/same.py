@@ -93,7 +93,9 @@ def _nameless(value: Any, runs: tuple[Path, ...]) -> Any:
         return type(value)(_nameless(item, runs) for item in value)
     if isinstance(value, str):
         for run in runs:
+            # TensorBoard's folder ends in the name of the run.
             value = value.replace(str(run), 'RUN')
+            value = value.removesuffix(f'/{run.name}')
     return value
 
 

@@ -437,7 +437,7 @@ def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
                 *('CONFIG', '--data-root', 'DATA'),
                 *('--cfg-options', 'train_cfg.max_epochs=0'),
             ],
-            'from 1 on',
+            'at least 1',
         ),
         (
             ['CONFIG', '--data-root', 'DATA', '--work-dir', '/proc/none'],

@@ -283,7 +283,7 @@ def test_safetensors_says_the_same_to_the_bit(
 @pytest.mark.parametrize(
     ('args', 'said'),
     [
-        (('--to', 'torchscript', '--int8'), '--int8 goes with --to onnx'),
+        (('--to', 'torchscript', '--int8'), '--int8 needs --to onnx'),
         (('--to', 'onnx', '--data-root', 'gone'), 'gone does not exist'),
     ],
 )

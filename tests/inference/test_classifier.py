@@ -52,7 +52,7 @@ def changed(best: Path, path: Path, change) -> Path:
 def test_config_and_weights_come_from_one_reading(best, monkeypatch):
     """In between another file could take its place."""
     readings = []
-    for module in ('deploy.model', 'weights.config'):
+    for module in ('inference.model', 'weights.checked_config'):
         monkeypatch.setattr(
             f'flower_mm.{module}.read_checkpoint',
             lambda path: readings.append(path) or read_checkpoint(path),

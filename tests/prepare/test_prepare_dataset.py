@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flower_mm.prepare import dataset_json, write
+from flower_mm.prepare import dataset_json, write_dataset
 
 from .conftest import (
     ENV,
@@ -601,7 +601,7 @@ def test_killed_in_a_container(tmp_path, process, host):
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert (left / 'photo.jpg').is_file()
-    with write.workspace(out) as work:
+    with write_dataset.workspace(out) as work:
         assert not left.exists()
         assert list(tmp_path.iterdir()) == [work]
     assert list(tmp_path.iterdir()) == []

@@ -156,11 +156,11 @@ def test_readers_die_with_the_run(tmp_path):
     photos = make_photos(tmp_path / 'p', {'a': 900})
     code = (
         'import sys\n'
-        'from flower_mm.prepare import scan\n'
+        'from flower_mm.prepare import scan_photos\n'
         'from flower_mm.prepare.class_folders import Photo\n'
-        'scan.cores = lambda: 2\n'
+        'scan_photos.cores = lambda: 2\n'
         'if __name__ == "__main__":\n'
-        '    scan.scan([Photo("", f, 0) for f in sys.argv[1:] * 20])\n'
+        '    scan_photos.scan([Photo("", f, 0) for f in sys.argv[1:] * 20])\n'
     )
     (tmp_path / 'reads.py').write_text(code)
     files = sorted(photos.rglob('*.jpg'))

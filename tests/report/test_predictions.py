@@ -126,5 +126,5 @@ def test_rubbish_is_read_or_refused(tmp_path_factory, cells, tail):
 
 
 def test_a_file_that_is_not_there_comes_with_the_command(tmp_path):
-    with pytest.raises(UserError, match=r'tools/test\.py CONFIG'):
+    with pytest.raises(UserError, match='test CONFIG CHECKPOINT'):
         read_predictions(tmp_path / 'p.csv')

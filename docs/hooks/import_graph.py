@@ -25,8 +25,9 @@ def packages_of(root: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in sorted(root.rglob('*.py')):
         parts = path.relative_to(root).parts
-        # Links to configs and tools; the entry point of `python -m`.
-        if parts[0].startswith('.') or path.name == '__main__.py':
+        # Links to configs and tools; the public names and `python -m`.
+        entry_points = ('__init__.py', '__main__.py')
+        if parts[0].startswith('.') or parts[0] in entry_points:
             continue
         package = parts[0] if len(parts) > 1 else CORE
         targets = found.setdefault(package, set())
@@ -36,7 +37,7 @@ def packages_of(root: Path) -> dict[str, set[str]]:
 
 
 def _imported(tree: ast.Module, root: Path) -> set[str]:
-    """Packages that a module imports when it is itself imported."""
+    """Packages that a module imports, at once or in a function."""
     return {
         parts[1] if (root / parts[1]).is_dir() else CORE
         for name in _names(tree)
@@ -45,7 +46,7 @@ def _imported(tree: ast.Module, root: Path) -> set[str]:
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

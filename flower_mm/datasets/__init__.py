@@ -1,3 +1,5 @@
+"""FlowerDataset and its transforms: what the data loaders run."""
+
 from flower_mm.datasets.flower_dataset import FlowerDataset
 from flower_mm.datasets.transforms import GrowingCrop
 

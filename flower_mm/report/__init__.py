@@ -1,1 +1,1 @@
-"""What a run was worth: figures, pictures, the report."""
+"""Metrics, pictures and the report of a run."""

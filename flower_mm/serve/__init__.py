@@ -1,1 +1,1 @@
-"""A page on this machine that tells what a model makes of photos."""
+"""A web page on this machine that classifies photos."""

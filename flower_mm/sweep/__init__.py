@@ -1,1 +1,1 @@
-"""Several configs, each with several seeds, trained and laid side by side."""
+"""Several configs with several seeds, trained and compared."""

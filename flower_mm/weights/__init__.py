@@ -1,1 +1,1 @@
-"""Pretrained weights: where they live, how they get here, how they load."""
+"""Pretrained weights and checkpoints: download, safe reading, loading."""

@@ -51,7 +51,8 @@ def called(path: Path) -> str:
     """Its name without what differs from run to run."""
     name = str(path.relative_to(FOLDER))
     name = re.sub(r'\.([^/]+)\.[^./]+\.part$', r'\1', name)
-    name = re.sub(r'events\.out\.tfevents.*', 'events', name)
+    # In a folder that is named after the run.
+    name = re.sub(r'[^/]+/events\.out\.tfevents.*', 'events', name)
     return re.sub(r'\d{8}_\d{6}', 'TIME', name).replace(' ', '_')
 
 

@@ -415,8 +415,8 @@ def lacks_a_weight(path: Path, canary: Path, good: dict) -> None:
 NUMBERS = {
     make.__name__: Hostile(make, reason)
     for make, reason in (
-        (has_weights_that_are_nan, r'NaN or infinite\), in .*conv1'),
-        (has_infinite_weights, r'NaN or infinite\), in .*conv1'),
+        (has_weights_that_are_nan, r'contains NaN or Inf in .*conv1'),
+        (has_infinite_weights, r'contains NaN or Inf in .*conv1'),
         (has_weights_of_whole_numbers, r'integers in .*conv1'),
     )
 }

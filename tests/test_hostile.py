@@ -169,7 +169,9 @@ def refuse(door, file, good, config, dataset, folder, env) -> None:
     assert run.wait() == 2, run.text
     lines = [line for line in run.text.splitlines() if 'error: ' in line]
     assert len(lines) == 1, run.text
-    assert lines[0].startswith(f'error: {path} ')
+    # The checks name the setting and a code first.
+    assert lines[0].startswith('error: ')
+    assert f'{path} ' in lines[0]
     assert re.search(file.reason, lines[0]), lines[0]
     assert 'Traceback' not in run.text
     assert not canary.exists()

@@ -211,8 +211,8 @@ class Classifier:
             scores = self.model.scores(photos)
         if (scores != scores).any():
             raise UserError(
-                f'{self.file} cannot predict: what it computes are no numbers '
-                '(NaN). Its training went wrong; take another file.'
+                f'{self.file} predicts NaN, so its training failed: use '
+                'another file'
             )
         return scores
 

@@ -267,8 +267,8 @@ def _check_numbers(state: State, target: State, path: str | Path) -> None:
         # by design, such as a mask, is so in the model already.
         if not _finite(tensor.to(wanted.dtype)) and _finite(wanted):
             raise UserError(
-                f'{path} holds numbers that are none (NaN or infinite), in '
-                f'{key}. Its training went wrong; take another file.'
+                f'{path} contains NaN or Inf in {key}, so its training '
+                'failed: use another file'
             )
 
 

@@ -282,7 +282,7 @@ def overflows(found: dict) -> None:
     [
         (twice, 'a class is twice'),
         (too_many, 'tells 3 classes apart, and names 4'),
-        (overflows, 'are no numbers'),
+        (overflows, 'predicts NaN'),
     ],
 )
 def test_models_that_say_nothing(change, why, best, files, tmp_path):

@@ -14,12 +14,13 @@ from pathlib import Path
 
 # Where the code of the libraries lies, which may be read at any time.
 LIBRARIES = tuple(
-    str(Path(folder).resolve())
+    str(path)
     for folder in (
         *site.getsitepackages(),
         sysconfig.get_path('stdlib'),
         Path(__file__).parents[2] / 'flower_mm',
     )
+    for path in (Path(folder), Path(folder).resolve())
 )
 # Modules that the libraries import when they first need them.
 IMPORTS = (

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import torch
 
+from flower_mm.weights.read_checkpoint import read_checkpoint
+
 ROOT = Path(__file__).parents[1]
 ENV = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
 EPOCHS = 2
@@ -163,8 +165,7 @@ def some_photos(source: Path, target: Path) -> None:
 
 def tensors_of(path: Path) -> str:
     """One hash of all tensors with their names."""
-    # The file was written a moment ago by this program.
-    state = torch.load(path, 'cpu', weights_only=False)['state_dict']
+    state = read_checkpoint(path)['state_dict']
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(name.encode())

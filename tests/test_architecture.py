@@ -26,12 +26,7 @@ ORDER = [
 # The public names of `flower_mm` and `python -m flower_mm`.
 ENTRY_POINTS = ('__init__.py', '__main__.py')
 LONGEST = 400  # lines
-# To be split; demo's drawings of other things go with their pretraining.
-TOO_LONG = (
-    'demo/other_flowers.py',
-    'demo/other_things.py',
-    'prepare/prepare_dataset.py',
-)
+TOO_LONG = ('prepare/prepare_dataset.py',)  # to be split
 
 
 def package_of(parts: list[str]) -> str:

@@ -35,28 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='random seed; by default %(default)s',
     )
-    parser.add_argument(
-        '--sheet',
-        type=Path,
-        metavar='PNG',
-        help='draw one picture with a few flowers of each class instead',
-    )
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.sheet:
-        from flower_mm.demo.sheet import write_sheet
-
-        write_sheet(args.sheet, args.seed)
-        print(f'drawn: {args.sheet}')
-        return
     from flower_mm.demo import write_demo
 
     number = write_demo(args.out, args.per_class, args.seed)
     if number:
         print(f'drawn: {number} photos in {args.out}')
     else:
-        print(f'{args.out} has these drawings already')
+        print(f'{args.out} holds these drawings already')
     print('next:', *demo_commands(args.out)[1:], sep='\n  ')
 
 

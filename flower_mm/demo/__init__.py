@@ -1,7 +1,7 @@
-"""Drawn flowers of five kinds, for trying everything out without photos.
+"""Drawn flowers of five kinds, to try everything without own photos.
 
-Pillow and numpy draw them; the same seed gives the same pictures. The bytes
-of the JPEG files are the same as long as Pillow and numpy stay the same.
+Pillow and numpy draw them. The same seed gives the same pictures, and the
+same JPEG bytes as long as the versions of Pillow and numpy are the same.
 """
 
 from flower_mm.demo.write import NAMES, draw, write_demo

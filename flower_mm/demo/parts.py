@@ -23,7 +23,6 @@ class Form:
     rise: float = 0.6
     fall: float = 0.4
     bend: float = 0.0
-    notch: float = 0.0
 
     def half(self, u: np.ndarray) -> np.ndarray:
         peak = self.rise / (self.rise + self.fall)
@@ -42,9 +41,6 @@ class Form:
         half[[0, -1]] = half[[1, -2]] * 0.5
         along = np.concatenate([u, u[::-1]])
         across = np.concatenate([half, -half[::-1]])
-        if self.notch:
-            near = np.exp(-((across / (0.3 * self.width)) ** 2))
-            along = along - self.notch * near * along**6
         across = across + self.bend * along**2
         return np.stack([along, across], 1)
 

@@ -44,18 +44,6 @@ def photo(kind: Kind, rng: np.random.Generator) -> Image.Image:
     return _expose(lit, (width, height), rng)
 
 
-def study(kind: Kind, rng: np.random.Generator) -> Image.Image:
-    """The same thing large, alone and uncovered: easier to learn from."""
-    side = 128
-    half = side * FINER / 2
-    ground = pick(rng, GROUNDS)(side * FINER, side * FINER, rng)
-    canvas = Canvas(soften(ground.rgb, FINER * rng.uniform(0, 4)))
-    x, y = half * rng.uniform(0.85, 1.15, 2)
-    near = Frame.canvas().move(x, y).scale(half * rng.uniform(0.6, 0.95))
-    _set(canvas, _aside(near, kind, rng), kind, rng)
-    return _expose(_light(canvas.rgb, rng), (side, side), rng)
-
-
 def _places(
     canvas: Canvas, kind: Kind, rng: np.random.Generator
 ) -> list[Frame]:

@@ -1,4 +1,4 @@
-"""A folder of class folders with drawings, as somebody's photos would lie."""
+"""Write drawings into class folders, the usual layout of a user's photos."""
 
 import io
 import multiprocessing
@@ -17,8 +17,7 @@ from PIL import Image
 
 from flower_mm.console import track
 from flower_mm.demo.kinds import KINDS
-from flower_mm.demo.others import OTHERS
-from flower_mm.demo.scene import photo, study
+from flower_mm.demo.scene import photo
 from flower_mm.errors import UserError
 from flower_mm.files import make_public, temporary_folder
 from flower_mm.lock import LOCK, only_run_in
@@ -26,30 +25,24 @@ from flower_mm.lock import LOCK, only_run_in
 NAMES = tuple(KINDS)
 PER_CLASS = 160
 QUALITY = 88
-Job = tuple[str, int, int, bool]  # the arguments of draw()
+Job = tuple[str, int, int]  # the arguments of draw()
 
 
-def draw(
-    kind: str, index: int, seed: int = 0, close: bool = False
-) -> Image.Image:
-    """Drawing number `index` of a kind, whichever else are drawn.
-
-    A `close` one shows nothing but the flower, large.
-    """
-    known = KINDS | OTHERS
-    if kind not in known:
+def draw(kind: str, index: int, seed: int = 0) -> Image.Image:
+    """Drawing number `index` of a kind; independent of all other drawings."""
+    if kind not in KINDS:
         raise UserError(
-            f'no drawings of {kind!r}; the kinds are {", ".join(known)}'
+            f'unknown kind {kind!r}: expected one of {", ".join(KINDS)}'
         )
     # The name counts, not its place in a list, so that kinds can be added.
     key = [seed, zlib.crc32(kind.encode()), index]
     rng = np.random.Generator(np.random.PCG64(key))
-    return study(known[kind], rng) if close else photo(known[kind], rng)
+    return photo(KINDS[kind], rng)
 
 
-def jpeg(kind: str, index: int, seed: int = 0, close: bool = False) -> bytes:
+def jpeg(kind: str, index: int, seed: int = 0) -> bytes:
     file = io.BytesIO()
-    draw(kind, index, seed, close).save(file, 'JPEG', quality=QUALITY)
+    draw(kind, index, seed).save(file, 'JPEG', quality=QUALITY)
     return file.getvalue()
 
 
@@ -58,27 +51,26 @@ def write_demo(
     per_class: int = PER_CLASS,
     seed: int = 0,
     kinds: Sequence[str] = NAMES,
-    close: bool = False,
 ) -> int:
-    """Write `out`/<kind>/<kind>_0001.jpg and so on; return how many.
+    """Write `out`/<kind>/<kind>_0001.jpg and so on; return their number.
 
-    0 when they are all there already. The folder gets its name when its last
-    picture is in it.
+    Returns 0 when the drawings exist already. A temporary folder is renamed
+    to `out` after the last picture, so `out` is always complete.
     """
     out = Path(out)
     jobs = [
-        (kind, index, seed, close)
+        (kind, index, seed)
         for kind in kinds
         for index in range(1, per_class + 1)
     ]
     with suppress(OSError):
-        out.rmdir()  # an empty folder is as good as none
+        out.rmdir()  # an empty folder does not count as drawings
     if out.exists():
         _check_same(out, jobs)
         return 0
     part = temporary_folder(out)
     try:
-        with only_run_in(part):  # tells other processes that it is in use
+        with only_run_in(part):  # other processes then leave it alone
             _write_all(part, jobs)
         (part / LOCK).unlink()
         make_public(part, 0o777)
@@ -94,28 +86,32 @@ def _name(kind: str, index: int) -> Path:
 
 
 def _check_same(out: Path, jobs: list[Job]) -> None:
-    """Complain unless `out` holds these drawings; the first stands for all."""
-    wanted = {_name(kind, index) for kind, index, *_ in jobs}
-    found = {path.relative_to(out) for path in out.glob('*/*')}
-    same = wanted == found and (
-        (out / _name(*jobs[0][:2])).read_bytes() == jpeg(*jobs[0])
+    """Raise UserError unless `out` holds these drawings.
+
+    File names and the bytes of the first drawing are compared.
+    """
+    expected = {_name(kind, index) for kind, index, _ in jobs}
+    existing = {path.relative_to(out) for path in out.glob('*/*')}
+    first = jobs[0]
+    if expected == existing and (
+        (out / _name(*first[:2])).read_bytes() == jpeg(*first)
+    ):
+        return
+    raise UserError(
+        f'{out} exists and differs from these {len(jobs)} drawings (another '
+        'number, seed or version, or your own photos).\n'
+        'Delete that folder, or choose another one with --out FOLDER.'
     )
-    if not same:
-        raise UserError(
-            f'{out} holds something else than these {len(jobs)} drawings '
-            '(another number, another seed, another version, or your own '
-            'photos).\nRemove that folder to draw anew, or draw into another.'
-        )
 
 
 def _write_all(folder: Path, jobs: list[Job]) -> None:
-    for kind in {kind for kind, *_ in jobs}:
+    for kind in {kind for kind, _, _ in jobs}:
         (folder / kind).mkdir()
     # Spawned, because a fork of a process with threads can hang.
     pool = ProcessPoolExecutor(
         os.cpu_count(),
         mp_context=multiprocessing.get_context('spawn'),
-        initializer=_settle,
+        initializer=_follow_parent,
     )
     try:
         done = pool.map(
@@ -132,12 +128,12 @@ def _write_one(folder_and_job: tuple[Path, Job]) -> None:
     (folder / _name(*job[:2])).write_bytes(jpeg(*job))
 
 
-def _settle() -> None:
-    """In a worker: leave Ctrl-C to the parent, and end when it is gone."""
+def _follow_parent() -> None:
+    """Ignore Ctrl-C in a worker process, and exit when the parent exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def follow() -> None:
+    def exit_with_parent() -> None:
         multiprocessing.parent_process().join()
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()

@@ -44,7 +44,7 @@ def test_help_imports_neither_torch_nor_the_packages_above_it(name):
 def test_every_command_is_a_tool_too():
     tools = {path.stem for path in (ROOT / 'tools').glob('*.py')}
     expected = {TOOLS.get(name, name) for name in COMMANDS}
-    assert tools == expected | {'pretrain_demo_backbone'}
+    assert tools == expected
 
 
 def test_the_module_runs_the_commands(tmp_path):

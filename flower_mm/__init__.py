@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flower_mm.inference.classifier import Classifier, Prediction, Unread
+    from flower_mm.models.timm_backbone import TimmBackbone
 
 __version__ = '0.1.0'
-__all__ = ['Classifier', 'Prediction', 'Unread', 'config_file']
+__all__ = [
+    'Classifier',
+    'Prediction',
+    'TimmBackbone',
+    'Unread',
+    'config_file',
+]
 
 
 def config_file(name: str) -> str:
@@ -34,6 +41,10 @@ def config_file(name: str) -> str:
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    if name == 'TimmBackbone':
+        from flower_mm.models.timm_backbone import TimmBackbone
+
+        return TimmBackbone
     from flower_mm.inference import classifier
 
     return getattr(classifier, name)

@@ -22,6 +22,7 @@ from flower_mm.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.registry import MODELS
+from flower_mm.timm_record import fill_in_auto
 from flower_mm.user_modules import import_custom_modules
 
 # Classifiers around a whole model of another library, and the argument of
@@ -138,6 +139,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
             why = next(filter(None, misfits), str(error))
             raise UserError(f'--cfg-options {why}') from error
     _add_augments(cfg)
+    fill_in_auto(cfg)
     return cfg
 
 
@@ -217,7 +219,9 @@ def settle(cfg: Config) -> list[str]:
     fill_in(cfg)
     root = data_root(cfg)
     require_epochs(cfg)
-    _add_augments(cfg)  # if another tool than ours has read the config
+    # If another tool than ours has read the config.
+    _add_augments(cfg)
+    fill_in_auto(cfg)
     classes = read_classes(root)
     count = len(classes)
     for part in walk(cfg.model):

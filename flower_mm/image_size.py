@@ -25,7 +25,7 @@ SIZES = {
 # Transforms with sizes of their own.
 OTHERS = ('GrowingCrop', 'RandomChoiceResize', 'TestTimeAug', 'Pad')
 # Backbones with an `img_size` whose pretrained weights fit every size.
-RESIZABLE = ('SwinTransformer', 'VisionTransformer')
+RESIZABLE = ('SwinTransformer', 'TimmBackbone', 'VisionTransformer')
 
 
 def image_size_settings(
@@ -117,12 +117,13 @@ def _backbone(cfg: Config, size: int) -> dict[str, object]:
         return {}
     if name not in RESIZABLE:
         raise _refusal(f'{name} is built for one image size')
-    patch = backbone.get('patch_size', arguments['patch_size'].default)
-    if size % patch:
-        raise UserError(
-            f'--image-size must be a multiple of the patch size {patch} of '
-            f'{name}, got {size}'
-        )
+    if 'patch_size' in arguments:
+        patch = backbone.get('patch_size', arguments['patch_size'].default)
+        if size % patch:
+            raise UserError(
+                '--image-size must be a multiple of the patch size '
+                f'{patch} of {name}, got {size}'
+            )
     return {'model.backbone.img_size': size}
 
 

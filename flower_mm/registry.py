@@ -22,6 +22,7 @@ DATASETS = _child('DATASETS', 'flower_mm.datasets')
 HOOKS = _child('HOOKS', 'flower_mm.engine')
 LOOPS = _child('LOOPS', 'flower_mm.engine')
 METRICS = _child('METRICS', 'flower_mm.engine')
+MODELS = _child('MODELS', 'flower_mm.models.timm_backbone')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'flower_mm.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'OPTIM_WRAPPER_CONSTRUCTORS', 'flower_mm.engine'

@@ -8,18 +8,23 @@ that are checked alike.
 
 import inspect
 import re
-from pathlib import Path
 
 from mmengine.registry import Registry
 
 from flower_mm.errors import printable
 from flower_mm.registry import MODELS
 from flower_mm.user_modules import how_to_import
+from flower_mm.weights.allowed_networks import (
+    HUGGING_FACE,
+    TIMM,
+    TIMM_BACKBONE,
+    is_repository,
+    is_timm_name,
+)
 from flower_mm.weights.allowed_values import (
     LONGEST_LIST,
     Check,
     choice,
-    either,
     integer,
     is_flag,
     is_name,
@@ -92,28 +97,6 @@ PREPROCESSOR: dict[str, Check] = {
     'to_onehot': is_flag,
     'num_classes': optional(is_number),
 }
-_side = integer(1, 4096)
-# What a wrapper hands on to timm; `create_model` would take files as well.
-TIMM: dict[str, Check] = {
-    'checkpoint_path': choice(''),
-    'drop_path_rate': optional(number(0, 1)),
-    'drop_rate': optional(number(0, 1)),
-    'features_only': is_flag,
-    'global_pool': is_word,
-    'img_size': either(_side, some(_side, 2, 2)),
-    'in_channels': integer(1, 64),
-    'in_chans': integer(1, 64),
-    'num_classes': integer(0, 100_000),
-    'out_indices': some(integer(-64, 64), 1, 64),
-    'output_stride': choice(8, 16, 32),
-    'with_cp': is_flag,
-}
-HUGGING_FACE: dict[str, Check] = {
-    'ignore_mismatched_sizes': is_flag,
-    'num_labels': integer(1, 100_000),
-    'with_cp': is_flag,
-}
-_REPOSITORY = re.compile(r'\w[\w.-]*(/\w[\w.-]*)?', re.ASCII)
 
 
 class StrangeError(Exception):
@@ -270,13 +253,27 @@ class PartChecker:
 
 
 def _timm(checker: PartChecker, part: dict, place: str, depth: int) -> dict:
+    name = _timm_name(part, place)
+    kept = _wrapped(checker, part, place, depth, TIMM)
+    return kept | {'model_name': name, 'pretrained': False}
+
+
+def _timm_backbone(
+    checker: PartChecker, part: dict, place: str, depth: int
+) -> dict:
+    """Our own class, which loads no weights."""
+    name = _timm_name(part, place)
+    kept = _wrapped(checker, part, place, depth, TIMM_BACKBONE)
+    return kept | {'model_name': name}
+
+
+def _timm_name(part: dict, place: str) -> str:
     name = part.pop('model_name', None)
-    if not _is_timm_name(name):
+    if not is_timm_name(name):
         raise StrangeError(
             f'has {short(name)} at {place}.model_name, no model of timm'
         )
-    kept = _wrapped(checker, part, place, depth, TIMM)
-    return kept | {'model_name': name, 'pretrained': False}
+    return name
 
 
 def _hugging_face(
@@ -284,12 +281,7 @@ def _hugging_face(
 ) -> dict:
     """Its name is looked up in the user's cache only."""
     name = part.pop('model_name', None)
-    if (
-        type(name) is not str
-        or len(name) > 100
-        or not _REPOSITORY.fullmatch(name)
-        or Path(name).exists()  # transformers prefers a folder of that name
-    ):
+    if not is_repository(name):
         raise StrangeError(f'has {short(name)} at {place}.model_name')
     kept = _wrapped(checker, part, place, depth, HUGGING_FACE)
     return kept | {
@@ -314,21 +306,8 @@ def _wrapped(
     return kept
 
 
-def _is_timm_name(name: object) -> bool:
-    """Whether timm lists it; it also takes addresses and folders."""
-    if type(name) is not str or len(name) > 100:
-        return False
-    if not re.fullmatch(r'[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)?', name):
-        return False
-    try:
-        import timm
-    except ImportError:
-        # Building it says that timm has to be installed.
-        return True
-    return name.partition('.')[0] in timm.list_models()
-
-
 WRAPPERS = {
+    'flower_mm.models.timm_backbone.TimmBackbone': _timm_backbone,
     'mmpretrain.models.backbones.timm_backbone.TIMMBackbone': _timm,
     'mmpretrain.models.classifiers.timm.TimmClassifier': _timm,
     'mmpretrain.models.classifiers.hugging_face.HuggingFaceClassifier': (

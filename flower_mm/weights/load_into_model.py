@@ -13,7 +13,7 @@ from flower_mm.weights import pretrained_table
 from flower_mm.weights.key_conversion import State, convert, style_of
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
-MMPRETRAIN, UNKNOWN = "MMPretrain's own", 'unknown'
+MMPRETRAIN, TIMM, UNKNOWN = "MMPretrain's own", "timm's own", 'unknown'
 ENOUGH = 0.95  # of the backbone's tensors; with fewer it is another model
 MOST = 10_000  # tensors; models have some hundreds
 
@@ -203,6 +203,8 @@ def _in_our_names(state: State, backbone: nn.Module) -> tuple[State, str]:
         for key, tensor in state.items()
         if key.startswith('backbone.')
     }
+    if hasattr(backbone, 'convert_checkpoint'):  # TimmBackbone
+        return backbone.convert_checkpoint(ours or state), TIMM
     if ours:
         return ours, MMPRETRAIN
     style = style_of(state)

@@ -1,0 +1,15 @@
+"""EfficientNet-Lite0 of timm, for the weights of TensorFlow's authors.
+
+flower-mm train efficientnet_lite0 --data DATA
+"""
+
+_base_ = ['./timm_flower.py']
+
+model = dict(backbone=dict(model_name='tf_efficientnet_lite0'))
+# (value - 127) / 128, in which these weights were trained.
+data_preprocessor = dict(mean=[127.0] * 3, std=[128.0] * 3)
+# The learning rate of our configs for CNNs.
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
+default_hooks = dict(
+    pretrained=dict(type='PretrainedHook', weights='efficientnet_lite0')
+)

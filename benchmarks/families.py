@@ -28,7 +28,7 @@ from benchmarks.record import record
 from flower_mm.registry import MODELS
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / 'tests'))
+sys.path.append(str(ROOT / 'tests' / 'support'))
 import forked  # noqa: E402
 
 TABLE = 'families'

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,53 @@ let_threads_sleep()
 # A shell's background jobs ignore Ctrl-C and so would the tools that tests
 # start there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SLICE = '--nightly-slice'
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        SLICE,
+        type=_slice,
+        metavar='K/N',
+        help='besides the tests of every change, run the K-th of N parts of '
+        'the nightly ones, chosen by a hash of their names',
+    )
+
+
+def _slice(text: str) -> tuple[int, int]:
+    """K and N; any whole number is a K, such as that of the commit."""
+    number, count = map(int, text.split('/'))
+    return number % count, count
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption(SLICE):
+        config.option.markexpr = ''
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    part = config.getoption(SLICE)
+    return f'nightly slice: {SLICE} {part[0]}/{part[1]}' if part else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    part = config.getoption(SLICE)
+    if not part:
+        return
+    number, count = part
+    others = [
+        item
+        for item in items
+        if item.get_closest_marker('nightly')
+        and zlib.crc32(item.nodeid.encode()) % count != number
+    ]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
 
 
 @pytest.hookimpl(trylast=True)
@@ -76,4 +124,5 @@ def plain_run(
     config: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Two epochs with nothing changed. Tests read it and leave it alone."""
-    return train_tiny(config, dataset, tmp_path_factory.mktemp('runs') / 'a')
+    run = tmp_path_factory.mktemp('runs') / 'a'
+    return train_tiny(config, dataset, run, curves=True)

@@ -50,7 +50,7 @@ def test_memory_is_given_back_between_tests(tmp_path):
         [
             *(sys.executable, '-m', 'pytest', '-q', tmp_path),
             *('-p', 'no:cacheprovider', '--rootdir', tmp_path),
-            *('-o', f'pythonpath={ROOT} {ROOT / "tests"}'),
+            *('-o', f'pythonpath={ROOT} {ROOT / "tests" / "support"}'),
         ],
         cwd=tmp_path,
         capture_output=True,

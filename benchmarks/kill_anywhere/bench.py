@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-TESTS = Path(__file__).parents[2] / 'tests'
+TESTS = Path(__file__).parents[2] / 'tests' / 'support'
 sys.path.insert(0, str(TESTS))
 
 import forked  # noqa: E402

@@ -18,7 +18,7 @@ from flower_mm.engine import folds
 from flower_mm.report.predictions import read_predictions
 from flower_mm.report.predictor import Predictor
 
-FAULTS = ROOT / 'tests' / 'faults.py'
+FAULTS = ROOT / 'tests' / 'support' / 'faults.py'
 
 
 @pytest.fixture(scope='module')

@@ -2,7 +2,7 @@
 
 A fork server imports torch and MMPretrain once; each run is a fork of it,
 with its own session, arguments and exit code, and may be killed like any
-process. What imports do is tested by the tests that use `helpers.tool`.
+process. What imports do is tested by the tests that use `subprocess`.
 """
 
 import multiprocessing
@@ -10,10 +10,22 @@ import os
 import runpy
 import sys
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest.mock import patch
 
-PRELOADED = ['flower_mm.engine.train', 'torch.utils.tensorboard']
-ROOT = Path(__file__).parent.parent
+# What the tools import, and what their libraries import when they are used.
+PRELOADED = [
+    *('flower_mm.engine.train', 'flower_mm.engine.test'),
+    *('flower_mm.checks.run', 'flower_mm.inference.predict'),
+    *('flower_mm.report.html', 'flower_mm.report.evaluate'),
+    *('flower_mm.share.model_card', 'flower_mm.export.verify_export'),
+    *('mmpretrain.engine', 'mmpretrain.visualization', 'pkg_resources'),
+    *('matplotlib.pyplot', 'matplotlib.backends.backend_agg'),
+    *('torch.utils.tensorboard', 'onnxruntime'),
+    'torch.onnx._internal.exporter._core',
+]
+ROOT = Path(__file__).parents[2]
 LONGEST = 300  # seconds; a run that takes more hangs
 
 server = multiprocessing.get_context('forkserver')
@@ -48,20 +60,33 @@ def start(
     first: str = '',
     env: dict[str, str] | None = None,
     report: bool = False,
+    curves: bool = False,
+    errors: Path | None = None,
+    cwd: str | Path | None = None,
 ) -> Run:
     """Start tools/`tool`.py; `first` is a script to be run before it.
 
-    Without the report at the end of a training, which takes longer than the
-    small trainings do.
+    Without the report and the curves at the end of a training, which take
+    longer than the small trainings do. `errors` is a file for stderr alone.
     """
     if tool == 'train' and not report:
         args = ('--no-report', *args)
     # One thread each: two OpenMP pools on two cores wait for each other.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    # Of pkg_resources, which MMEngine imports.
+    with patch.dict(os.environ, PYTHONWARNINGS='ignore:pkg_resources'):
+        forkserver.ensure_running()
     log.touch()
     process = server.Process(
         target=_main,
-        args=(str(log), tool, [str(arg) for arg in args], first, env or {}),
+        args=(
+            (str(log), str(errors or log)),
+            [str(ROOT / 'tools' / f'{tool}.py'), *map(str, args)],
+            first,
+            {**os.environ, **(env or {})},
+            str(cwd or Path.cwd()),
+            report or curves,
+        ),
     )
     process.start()
     return Run(process, log)
@@ -76,17 +101,29 @@ def finish(log: Path, tool: str, *args: str | Path, **kwargs) -> Run:
 
 
 def _main(
-    log: str, tool: str, args: list[str], first: str, env: dict[str, str]
+    streams: tuple[str, str],
+    argv: list[str],
+    first: str,
+    env: dict[str, str],
+    cwd: str,
+    curves: bool,
 ) -> None:
     os.setsid()
     # As in a process that was started by a shell.
     multiprocessing.set_start_method(None, force=True)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    # Appended to, because both streams may go into one file.
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    for number, path in enumerate(streams, 1):
+        handle = os.open(path, how, 0o666)
+        os.dup2(handle, number)
+    os.environ.clear()
     os.environ.update(env)
+    os.chdir(cwd)
+    if not curves:
+        from flower_mm.engine.hooks import run_record
+
+        run_record.draw_curves = lambda scalars, out: None
     if first:
         runpy.run_path(first)
-    script = str(ROOT / 'tools' / f'{tool}.py')
-    sys.argv = [script, *args]
-    runpy.run_path(script, run_name='__main__')
+    sys.argv = argv
+    runpy.run_path(argv[0], run_name='__main__')

@@ -1,16 +1,15 @@
 """What tests share besides fixtures: the tools, photos, a small model."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import forked
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CLASSES = ['blue tit', 'red', 'étoile']  # sorted; a blank, an accent
 
 # A network of 45,000 parameters without batch norm, so that the number of
@@ -56,19 +55,28 @@ optim_wrapper = dict(optimizer=dict(lr=3e-3))
 
 
 def tool(
-    name: str, *args: str | Path, check: bool = True, **kwargs
+    name: str,
+    *args: str | Path,
+    check: bool = True,
+    env: dict[str, str] | None = None,
+    cwd: str | Path | None = None,
 ) -> subprocess.CompletedProcess:
-    """Run tools/`name`.py as a user would; its text is in stdout/stderr."""
-    done = subprocess.run(
-        [sys.executable, ROOT / 'tools' / f'{name}.py', *map(str, args)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', **kwargs.pop('env', {})},
-        **kwargs,
-    )
+    """Run tools/`name`.py in a fork; its text is in stdout/stderr."""
+    with TemporaryDirectory() as folder:
+        log, errors = Path(folder, 'stdout'), Path(folder, 'stderr')
+        run = forked.start(
+            log, name, *args, env=env, report=True, errors=errors, cwd=cwd
+        )
+        done = subprocess.CompletedProcess(
+            [name, *map(str, args)], run.wait(), *map(_text, (log, errors))
+        )
     if check and done.returncode:
         pytest.fail(f'{done.args}\n{done.stdout}\n{done.stderr}')
     return done
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding='utf-8', errors='replace')
 
 
 def draw_photo(path: Path, label: int, seed: int) -> None:
@@ -80,9 +88,11 @@ def draw_photo(path: Path, label: int, seed: int) -> None:
     Image.fromarray(pixels.astype(np.uint8)).save(path, quality=90)
 
 
-def train_tiny(config: Path, dataset: Path, run: Path, *args: str) -> Path:
+def train_tiny(
+    config: Path, dataset: Path, run: Path, *args: str, curves: bool = False
+) -> Path:
     """Train the small model; returns the folder of the run."""
     log = run.with_name(run.name + '.log')
     options = (config, '--data-root', dataset, '--work-dir', run, *args)
-    forked.finish(log, 'train', *options)
+    forked.finish(log, 'train', *options, curves=curves)
     return run

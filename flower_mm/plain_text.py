@@ -1,36 +1,46 @@
-"""Foreign text that neither steers a terminal nor pretends to be another."""
+"""Text from strangers, made harmless for terminals, lists and messages."""
 
 import re
 import unicodedata
 
-LONGEST_CLASS = 255  # characters; no folder can have a longer name
-# They turn the direction of what follows, so that it reads as something else.
+MAX_CLASS_NAME = 255  # characters; file systems allow no longer folder names
+# Characters that change the direction of the text that follows them.
 BIDI = '\u202a-\u202e\u2066-\u2069'
 # All control characters but tab, line feed and carriage return.
-_STEERING = re.compile(
+_CONTROLS = re.compile(
     f'[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029{BIDI}]'
 )
 
 
 def visible(text: str) -> str:
-    """The text with what would steer a terminal as escape sequences."""
-    return _STEERING.sub(lambda found: escaped(found[0]), text)
+    """Escape the characters that control a terminal or the text direction."""
+    return _CONTROLS.sub(lambda match: escaped(match[0]), text)
 
 
 def escaped(text: str) -> str:
-    """As in a Python string: ASCII, on one line."""
+    """Return the text as in a Python string: ASCII, on one line."""
     return text.encode('unicode_escape').decode()
 
 
+def escape_controls(name: str) -> str:
+    """Escape the characters of a name that cannot stand in a line of text."""
+    return ''.join(escaped(c) if _is_control(c) else c for c in name)
+
+
+def shorten(text: str, most: int = 200) -> str:
+    """Return the start of a foreign text for a message, escaped."""
+    return escape_controls(text[:most]) + '…' * (len(text) > most)
+
+
 def class_name_fault(name: str) -> str:
-    """Why this cannot be the name of a class; '' if it can."""
-    if len(name) > LONGEST_CLASS:
-        return f'longer than {LONGEST_CLASS} characters'
+    """Return why this is an invalid name of a class, or ''."""
+    if len(name) > MAX_CLASS_NAME:
+        return f'longer than {MAX_CLASS_NAME} characters'
     for char in name:
-        if unicodedata.category(char) in ('Cc', 'Cs', 'Zl', 'Zp'):
+        if _is_control(char):
             return f'control character {escaped(char)}'
         if re.match(f'[{BIDI}]', char):
-            return f'character {escaped(char)}, which turns text around'
+            return f'character {escaped(char)}, which changes text direction'
     return ''
 
 
@@ -38,3 +48,8 @@ def shown_name(name: str) -> str:
     """A refused name for a message, escaped and cut."""
     text = ''.join(c if c.isprintable() else escaped(c) for c in name[:80])
     return text + '…' * (len(name) > 80)
+
+
+def _is_control(char: str) -> bool:
+    """Return whether it is a control, a line separator or not UTF-8."""
+    return unicodedata.category(char) in ('Cc', 'Cs', 'Zl', 'Zp')

@@ -21,7 +21,7 @@ from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import FORMATS
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
-from flower_mm.prepare.scan_photos import look
+from flower_mm.prepare.scan_photos import inspect_photo
 
 REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
 # Time for the photos of a split, before a training and in a thorough check.
@@ -173,7 +173,7 @@ def _broken(
     ctx: CheckContext, split: Split, broken: dict[str, str], count: int
 ) -> Finding:
     photo = min(broken)
-    error = look(photo).bad or broken[photo]
+    error = inspect_photo(photo).error or broken[photo]
     fix = 'replace them by whole copies, or remove their lines from the list'
     severity = Severity.WARNING
     if split.loader == 'val_dataloader':  # it ends the first epoch

@@ -86,15 +86,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--val, --test and --seed are the same',
     )
     parser.add_argument(
-        '--sides-from',
+        '--splits-from',
         type=Path,
         metavar='DATASET',
-        help='give photos of this dataset the split that they have there',
+        help='keep the splits that photos have in this dataset',
     )
     parser.add_argument(
         '--check',
         action='store_true',
-        help='only check that the dataset at --out (or PHOTOS) is complete',
+        help='only check that the dataset at --out (or PHOTOS) is complete '
+        'and unchanged',
     )
     parser.add_argument(
         '--trust',
@@ -140,7 +141,7 @@ def _prepare(args: argparse.Namespace) -> None:
             on_conflict=args.on_conflict,
         ),
         overwrite=args.overwrite,
-        sides_from=args.sides_from,
+        splits_from=args.splits_from,
     )
     if ready:
         print('next:', *_next_commands(out), sep='\n  ')

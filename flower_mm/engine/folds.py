@@ -39,7 +39,7 @@ from flower_mm.files import replacing, sweep
 from flower_mm.layout import DatasetDir, RunDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.class_folders import Photo
-from flower_mm.prepare.folds import Held, make_folds, read_list
+from flower_mm.prepare.folds import HeldOut, make_folds, read_list
 from flower_mm.report.baselines import below_largest_class, below_solved_head
 from flower_mm.report.predictions import (
     Predictions,
@@ -111,7 +111,7 @@ def _run(folder: Path, fold: int) -> Path:
     return folder / f'fold_{fold}'
 
 
-def _deal(run: ResolvedRun, args: argparse.Namespace) -> list[Held]:
+def _deal(run: ResolvedRun, args: argparse.Namespace) -> list[HeldOut]:
     """Make the folds, or read those of the run to resume."""
     root, folder, classes = run.data_root, run.work_dir, list(run.classes)
     seed = run.cfg.randomness.seed or 0
@@ -162,7 +162,7 @@ def _train(
     args: argparse.Namespace,
     folder: Path,
     fold: int,
-    held: list[Held],
+    held: list[HeldOut],
 ) -> int | None:
     """Train without `held` and predict them, unless that is complete."""
     run = _run(folder, fold)
@@ -205,7 +205,7 @@ def _train(
 
 def _conclude(
     folder: Path,
-    held: list[Held],
+    held: list[HeldOut],
     out_of_fold: list[Predictions],
     dataset: dict,
 ) -> dict:

@@ -15,8 +15,7 @@ from flower_mm.csv_files import write_row
 from flower_mm.errors import UserError, printable
 from flower_mm.files import NO_ROOM, no_room, replacing
 from flower_mm.inference.classifier import Prediction, Unread
-from flower_mm.plain_text import visible
-from flower_mm.prepare.class_folders import shown
+from flower_mm.plain_text import escape_controls, visible
 
 # Takes what was said of a photo, and the class it goes under: UNSURE where
 # the model is not sure enough.
@@ -149,7 +148,7 @@ def lines_on(
             f'{name:{width}} {share:>7}'
             for name, share in guesses(found, label, topk)
         ]
-        print(*cells, shown(found.photo), sep='  ', file=file)
+        print(*cells, escape_controls(found.photo), sep='  ', file=file)
 
     yield write
 
@@ -179,7 +178,7 @@ def table_on(
         [
             (
                 guesses(found, label, topk),
-                visible(shown(found.photo)),
+                visible(escape_controls(found.photo)),
                 label == UNSURE,
             )
             for found, label in rows
@@ -218,7 +217,7 @@ def complaints(bad: list[Unread], total: int) -> str:
     """Which photos were passed over, and why."""
     lines = [f'{len(bad)} of {total} could not be used:']
     lines += [
-        printable(f'{shown(one.photo)}: {one.why}', 300)
+        printable(f'{escape_controls(one.photo)}: {one.why}', 300)
         for one in bad[:MOST_BAD]
     ]
     if len(bad) > MOST_BAD:

@@ -1,9 +1,9 @@
-"""A folder or an archive of photos becomes a dataset for MMPretrain.
+"""Turn a folder or an archive of photos into a dataset for MMPretrain.
 
-`find` and `archive` say which photos there are, `scan` reads each of them
-once, `duplicates` and `split` give every photo its side, `write` puts the
-dataset on the disk and `check` looks whether it still is what it was. `run`
-calls them in this order; `folds` deals the photos of a dataset for
-cross-validation. No torch and no OpenCV in here: the tool answers at
-once, and it works where training is not installed.
+`class_folders` and `archive` list the photos, `scan_photos` reads each one,
+`near_duplicates` and `split` assign the splits, `write_dataset` writes the
+dataset and `verify_dataset` checks it later. `prepare_dataset` calls them in
+this order; `folds` assigns the photos of a dataset to the folds of a
+cross-validation. The package needs neither torch nor OpenCV, so that it starts
+quickly and runs where training is not installed.
 """

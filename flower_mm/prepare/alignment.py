@@ -2,7 +2,7 @@
 
 Photos are square arrays; positions run from -1 to 1. An alignment (scale and
 shift in y, scale and shift in x) maps a position of the first photo to the
-second, which covers crops. All functions handle a batch of pairs at a time.
+second, which covers crops. All functions take a batch of pairs.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ IDENTITY = np.array([1, 0, 1, 0], np.float32)
 # A crop of 10 % on both sides of both photos, and a little more.
 LOWEST = np.array([0.8, -0.25, 0.8, -0.25], np.float32)
 HIGHEST = np.array([1.25, 0.25, 1.25, 0.25], np.float32)
-MAX_STEP = 0.1  # of an iteration: the linear model holds nearby only
+MAX_STEP = 0.1  # of an iteration: the linear model is local
 
 WINDOW = 9  # pixels of 64
 NOISE = 9.0  # grey levels squared: contrast that recompression changes
@@ -36,7 +36,10 @@ class Agreement(NamedTuple):
 def align(
     first: np.ndarray, second: np.ndarray, start: np.ndarray, steps: int
 ) -> np.ndarray:
-    """Alignments (n, 4) of grey photos (n, side, side), by Gauss-Newton."""
+    """Return alignments (n, 4) of grey photos (n, side, side).
+
+    By Gauss-Newton iterations with a little damping.
+    """
     side = first.shape[1]
     at = _positions(side)
     alignment = start
@@ -65,7 +68,7 @@ def align(
 def warp(
     photos: np.ndarray, alignment: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The photos where the alignment puts them, and which pixels they fill."""
+    """Return the aligned photos, and a mask of the pixels that they fill."""
     at = _positions(photos.shape[1])
     y = alignment[:, 0:1] * at + alignment[:, 1:2]
     x = alignment[:, 2:3] * at + alignment[:, 3:4]
@@ -91,16 +94,14 @@ def _interpolate(photos: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
     )
 
 
-def blur(photos: np.ndarray, times: int = 1) -> np.ndarray:
-    for _ in range(times):
-        wide = np.pad(photos, ((0, 0), (1, 1), (1, 1)), 'edge')
-        wide = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
-        photos = (wide[..., :-2] + 2 * wide[..., 1:-1] + wide[..., 2:]) / 4
-    return photos
+def blur(photos: np.ndarray) -> np.ndarray:
+    wide = np.pad(photos, ((0, 0), (1, 1), (1, 1)), 'edge')
+    wide = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
+    return (wide[..., :-2] + 2 * wide[..., 1:-1] + wide[..., 2:]) / 4
 
 
 def halve(photos: np.ndarray) -> np.ndarray:
-    """Grey photos (n, side, side) of half the side."""
+    """Return grey photos (n, side, side) at half the side."""
     count, side, _ = photos.shape
     return photos.reshape(count, side // 2, 2, side // 2, 2).mean((2, 4))
 
@@ -108,7 +109,7 @@ def halve(photos: np.ndarray) -> np.ndarray:
 def correlation(
     first: np.ndarray, second: np.ndarray, inside: np.ndarray
 ) -> np.ndarray:
-    """Correlation (n,) of grey photos over the pixels `inside`."""
+    """Return the correlation (n,) of grey photos over the mask `inside`."""
     count = inside.sum((1, 2))[:, None, None]
     first, second = (
         (photos - (photos * inside).sum((1, 2))[:, None, None] / count)
@@ -124,17 +125,23 @@ def agreement(
 ) -> Agreement:
     """Compare colour photos (n, 64, 64, 3), window by window."""
     moved, inside = warp(second, alignment)
-    one, other = first @ GREY, moved @ GREY
+    grey, moved_grey = first @ GREY, moved @ GREY
     area = WINDOW**2
     whole = _window_sums(inside) > area - 0.5
     mean, moved_mean, variance, moved_variance, both = (
         _window_sums(np.where(inside, values, 0)) / area
-        for values in (one, other, one**2, other**2, one * other)
+        for values in (
+            grey,
+            moved_grey,
+            grey**2,
+            moved_grey**2,
+            grey * moved_grey,
+        )
     )
     variance = np.maximum(variance - mean**2, 0)
     moved_variance = np.maximum(moved_variance - moved_mean**2, 0)
     both -= mean * moved_mean
-    # One change of contrast for the whole photo is allowed, within reason.
+    # One change of contrast for the whole photo is allowed, up to a factor.
     gain = (variance * whole).sum((1, 2)) / np.maximum(
         (moved_variance * whole).sum((1, 2)), 1e-6
     )
@@ -144,7 +151,7 @@ def agreement(
     contrast = np.sqrt(np.maximum(variance, moved_variance)) * whole
     textured = contrast > TEXTURED
     windows = np.maximum(textured.sum((1, 2)), 1)
-    difference = _chroma_difference(first, moved, one, other, inside)
+    difference = _chroma_difference(first, moved, grey, moved_grey, inside)
     return Agreement(
         (match * contrast).sum((1, 2))
         / np.maximum(contrast.sum((1, 2)), 1e-6),
@@ -156,7 +163,7 @@ def agreement(
 
 
 def _window_sums(values: np.ndarray) -> np.ndarray:
-    # In float64: differences of sums over a whole photo.
+    # In float64, since these are differences of sums over a whole photo.
     sums = np.pad(values.astype(np.float64), ((0, 0), (1, 0), (1, 0)))
     sums = sums.cumsum(1).cumsum(2)
     low, high = slice(None, -WINDOW), slice(WINDOW, None)
@@ -175,12 +182,12 @@ def _chroma_difference(
     other_grey: np.ndarray,
     inside: np.ndarray,
 ) -> np.ndarray:
-    """Distance of the colours at equal brightness; NaN outside."""
+    """Return the distance of the colours at equal brightness; NaN outside."""
     brighter = (grey * inside).sum((1, 2)) / np.maximum(
         (other_grey * inside).sum((1, 2)), 1
     )
     brighter = brighter[:, None, None]
-    # Where white is clipped, the rest changes by another factor.
+    # Where white is clipped, other pixels change by another factor.
     ratio = grey / np.maximum(other_grey, 1)
     brighter = np.clip(ratio, brighter / 1.2, brighter * 1.2)
     apart = first @ CHROMA - (second @ CHROMA) * brighter[..., None]

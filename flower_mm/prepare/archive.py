@@ -1,8 +1,8 @@
-"""Unpack the photos of a zip or tar that nobody vouches for.
+"""Unpack the photos of an untrusted zip or tar file.
 
-No name in the archive becomes a path on the disk: the photos are written
-under running numbers, and their names are only looked at. Sizes in headers
-are not believed either; bytes are counted as they come.
+Photos are written under running numbers: a name in the archive never becomes
+a path on the disk. Sizes in headers may be wrong, so bytes are counted as they
+are unpacked.
 """
 
 import bz2
@@ -16,35 +16,40 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from flower_mm import console
 from flower_mm.decoding import MAX_BYTES
 from flower_mm.errors import UserError
+from flower_mm.plain_text import shorten
 from flower_mm.prepare.class_folders import (
-    Tree,
+    FileTree,
     is_clutter,
     is_photo_name,
-    shown,
 )
 
 MAX_MEMBERS = 2_000_000
 SPARE = 256 * 1024**2  # bytes left free on the disk
-# Photos are compressed already; even BMP seldom shrinks to a tenth. What is
-# below FREE may be of any ratio: a small white PNG is no attack.
+# Photos are compressed already; even BMP seldom shrinks to a tenth. Any ratio
+# is allowed up to ALLOWED_BYTES: a small white PNG is harmless.
 MAX_RATIO = 100
-FREE = 16 * 1024**2
-PIECE = 1024**2
+ALLOWED_BYTES = 16 * 1024**2
+CHUNK = 1024**2
 # Characters of all names, each with those of all folders above it. A million
-# photos four folders down have a fifth of that; one name of a megabyte that
-# is all slashes would have a million times itself.
+# photos four folders down have a fifth of that; one name of a megabyte of
+# slashes would have a million times its length.
 MAX_NAMES = 1_000_000_000
-MAX_SHOWN = 200  # characters of a name in an error
-# How often one may read on behind the end. In a tar that claims 2^60 bytes
-# Python would read to there.
-MAX_READS = 100
+# Reads behind the end of the archive. tarfile would read on to the end of a
+# member that claims 2^60 bytes.
+MAX_READS_AT_END = 100
+# The first bytes of compressed files, and what opens them.
+DECOMPRESSORS = {
+    b'\x1f\x8b': gzip.open,
+    b'BZh': bz2.open,
+    b'\xfd7zXZ': lzma.open,
+}
 
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
@@ -52,161 +57,174 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def unpack(archive: Path, into: Path) -> Tree:
-    """Write the photos of `archive` into `into`; refuse what smells."""
-    tree, seen = Tree(), set()
-    opener = _opener(archive)
-    limit = _Limit(archive, into)
+def unpack(archive: Path, into: Path) -> FileTree:
+    """Write the photos of `archive` into `into`.
+
+    Raises UserError if the archive is damaged or looks like an attack.
+    """
+    tree = FileTree()
+    read_members, limits = _reader_of(archive), _Limits(archive, into)
+    members = names = 0
     try:
-        for name, is_folder, content in opener(archive, limit):
-            limit.members += 1
-            if limit.members > MAX_MEMBERS:
-                raise _refused(archive, f'has more than {MAX_MEMBERS} members')
-            path = _checked(name, archive)
-            limit.names += len(path) * (1 + path.count('/'))
-            if limit.names > MAX_NAMES:
-                raise _refused(archive, 'has names of absurd length')
+        for name, is_folder, content in read_members(archive, limits):
+            members += 1
+            if members > MAX_MEMBERS:
+                raise _refused(archive, f'more than {MAX_MEMBERS} members')
+            path = _relative_path(name, archive)
+            names += len(path) * (1 + path.count('/'))
+            if names > MAX_NAMES:
+                raise _refused(archive, 'names of absurd length')
             if not path or any(map(is_clutter, path.split('/'))):
                 continue
             tree.add_folders_of(path)
             if is_folder:
                 tree.folders.add(path)
                 continue
-            if path in seen:
-                raise _refused(archive, f'holds {_short(path)} twice')
-            seen.add(path)
+            if path in tree.files:
+                raise _refused(archive, f'{shorten(path)} twice')
             file = into / f'{len(tree.files):07}'
             tree.files[path] = str(file)
             if is_photo_name(path):
                 with file.open('xb') as target:
-                    limit.copy(content, target, path)
+                    limits.copy(content, target, path)
     except UserError:
         raise
     except MemoryError as error:
-        # LZMA sets aside what the archive asks for, up to 4 GB.
-        raise _refused(archive, 'takes more memory than there is') from error
+        # LZMA allocates what the archive asks for, up to 4 GB.
+        raise _refused(archive, 'data that needs too much memory') from error
     except _DAMAGED as error:
-        # Invalid is what Python calls an offset below 0.
+        # EINVAL is Python's error for an offset below 0.
         if getattr(error, 'errno', None) not in (None, errno.EINVAL):
             raise  # the disk, not the archive
         raise UserError(
-            f'{archive} is damaged ({_short(str(error))}); download or pack '
-            'it again'
+            f'{archive} is damaged ({shorten(str(error))}).\n'
+            'Download or pack it again'
         ) from error
     return tree
 
 
-class _Limit:
-    """Counts what comes out of an archive and stops what is too much."""
+class _Limits:
+    """Counts unpacked bytes and raises where there are too many."""
 
-    def __init__(self, archive: Path, into: Path):
+    def __init__(self, archive: Path, into: Path) -> None:
         self.archive = archive
-        self.members = self.names = self.total = 0
-        self.most = max(MAX_RATIO * archive.stat().st_size, FREE)
-        self.room = shutil.disk_usage(into).free - SPARE
+        self.total = 0
+        self.most = max(MAX_RATIO * archive.stat().st_size, ALLOWED_BYTES)
+        self.free = shutil.disk_usage(into).free - SPARE
 
     def count(self, size: int) -> None:
         self.total += size
-        if self.total > self.room:
+        if self.total > self.free:
             raise UserError(
-                f'the photos of {self.archive} do not fit on the disk; '
-                'nothing was changed.\nFree some space there first.'
+                f'the photos of {self.archive} do not fit on the disk.\n'
+                'Free some space first'
             )
         if self.total > self.most:
             raise _refused(
-                self.archive,
-                f'unpacks to more than {MAX_RATIO} times its size',
+                self.archive, f'more than {MAX_RATIO} times its size'
             )
 
     def copy(self, content: IO[bytes], target: IO[bytes], path: str) -> None:
         written = 0
-        while piece := content.read(PIECE):
-            written += len(piece)
+        while chunk := content.read(CHUNK):
+            written += len(chunk)
             if written > MAX_BYTES:
                 raise _refused(
                     self.archive,
-                    f'holds {_short(path)} of more than '
-                    f'{MAX_BYTES // 1024**2} MB',
+                    f'{shorten(path)} of more than {MAX_BYTES // 1024**2} MB',
                 )
-            target.write(piece)
+            target.write(chunk)
 
 
-def _refused(archive: Path, why: str) -> UserError:
+class _CountedStream:
+    """A stream whose bytes are counted before they are used.
+
+    For a tar it is the whole stream, so that headers and skipped members
+    count as well.
+    """
+
+    def __init__(self, stream: IO[bytes], limits: _Limits) -> None:
+        self.stream, self.limits = stream, limits
+        self.reads_at_end = 0
+
+    def read(self, size: int) -> bytes:
+        chunk = self.stream.read(size)
+        self.limits.count(len(chunk))
+        self.reads_at_end += not chunk
+        if self.reads_at_end > MAX_READS_AT_END:
+            raise EOFError('its end is missing')
+        return chunk
+
+
+def _refused(archive: Path, content: str) -> UserError:
     return UserError(
-        f'{archive} {why}: refused.\nIf you trust it, unpack it yourself and '
-        'give the folder.'
+        f'{archive} refused: it contains {content}.\n'
+        'If you trust it, unpack it yourself and pass the folder'
     )
 
 
-def _short(name: str) -> str:
-    """As much of a name or an error as people can read."""
-    return shown(name[:MAX_SHOWN]) + '…' * (len(name) > MAX_SHOWN)
-
-
-def _checked(name: str, archive: Path) -> str:
-    """Refuse a name that points outside; '' for the root itself."""
+def _relative_path(name: str, archive: Path) -> str:
+    """Return '' for the root; refuse a name that points outside."""
     # Some packers on Windows write backslashes.
     path = name.replace('\\', '/')
     parts = path.split('/')
     if path.startswith('/') or '..' in parts or re.match('[a-zA-Z]:', path):
-        raise _refused(archive, f'holds {_short(name)}, which points outside')
+        raise _refused(archive, f'{shorten(name)}, which points outside')
     return '/'.join(p for p in parts if p not in ('', '.'))
 
 
-def _opener(archive: Path):
+# (name, whether it is a folder, content) of each member
+Members = Iterator[tuple[str, bool, IO[bytes]]]
+
+
+def _reader_of(archive: Path) -> Callable[[Path, _Limits], Members]:
     with archive.open('rb') as file:
         start = file.read(512)
     if start[:4] in (b'PK\3\4', b'PK\5\6'):
         return _zip_members
-    packed = (b'\x1f\x8b', b'BZh', b'\xfd7zXZ')
-    if start.startswith(packed) or start[257:262] == b'ustar':
+    if start.startswith(tuple(DECOMPRESSORS)) or start[257:262] == b'ustar':
         return _tar_members
     raise UserError(
-        f'{archive} is neither a folder nor a zip or tar of one.\nGive a '
-        'folder with one folder per class, or pack it as .zip or .tar.gz'
+        f'{archive} is neither a folder nor a zip or tar file: expected one '
+        'folder per class, or a .zip or .tar.gz of such folders'
     )
 
 
-Members = Iterator[tuple[str, bool, IO[bytes]]]
-
-
-def _zip_members(archive: Path, limit: _Limit) -> Members:
+def _zip_members(archive: Path, limits: _Limits) -> Members:
     with zipfile.ZipFile(archive) as packed:
         infos = packed.infolist()
         if len(infos) > MAX_MEMBERS:
-            raise _refused(archive, f'has more than {MAX_MEMBERS} members')
+            raise _refused(archive, f'more than {MAX_MEMBERS} members')
         if any(info.flag_bits & 1 for info in infos):
             raise UserError(
-                f'{archive} is encrypted; unpack it yourself and give the '
+                f'{archive} is encrypted.\nUnpack it yourself and pass the '
                 'folder'
             )
         for info in console.track(infos, len(infos), 'unpacking'):
             name = _zip_name(info)
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refused(
-                    archive, f'holds {_short(name)}, a link or a device'
-                )
-            # Not info.is_dir(): it wants a name of one character at least.
+                raise _refused(archive, f'{shorten(name)}, a link or a device')
+            # Unlike info.is_dir(), this accepts an empty name.
             is_folder = name.endswith(('/', '\\'))
             packed_size = max(info.compress_size, 1)
-            if info.file_size > max(MAX_RATIO * packed_size, FREE):
+            if info.file_size > max(MAX_RATIO * packed_size, ALLOWED_BYTES):
                 raise _refused(
                     archive,
-                    f'holds {_short(name)}, which unpacks to '
+                    f'{shorten(name)}, which unpacks to '
                     f'{info.file_size // packed_size} times its size',
                 )
             with packed.open(info) as content:
-                yield name, is_folder, _Counted(content, limit)
+                yield name, is_folder, _CountedStream(content, limits)
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Take names without the UTF-8 flag for UTF-8 where they can be.
+    """Read a name without the UTF-8 flag as UTF-8 where that is possible.
 
     The standard says code page 437, but most packers on Linux and macOS
-    write UTF-8 without saying so.
+    write UTF-8 without setting the flag.
     """
-    # Not info.filename: that is cut at a null byte and changed on Windows.
+    # info.filename is cut at a null byte and changed on Windows.
     if info.flag_bits & 0x800 or info.orig_filename.isascii():
         return info.orig_filename
     try:
@@ -215,52 +233,29 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.orig_filename
 
 
-def _tar_members(archive: Path, limit: _Limit) -> Members:
+def _tar_members(archive: Path, limits: _Limits) -> Members:
     with (
-        _unpacked(archive) as stream,
-        # As a stream: members come in the order of the file, none is sought.
-        tarfile.open(fileobj=_Counted(stream, limit), mode='r|') as packed,
+        _decompressed(archive) as stream,
+        # As a stream, members come in the order of the file.
+        tarfile.open(fileobj=_CountedStream(stream, limits), mode='r|') as tar,
         console.progress(0, 'unpacking') as advance,
     ):
-        for info in packed:
-            # A sparse member is a few bytes that stand for any number.
+        for info in tar:
+            # A few bytes of a sparse member can stand for any size.
             if not (info.isreg() or info.isdir()) or info.issparse():
                 raise _refused(
-                    archive, f'holds {_short(info.name)}, a link or a device'
+                    archive, f'{shorten(info.name)}, a link or a device'
                 )
-            content = packed.extractfile(info) if info.isreg() else None
+            content = tar.extractfile(info) if info.isreg() else None
             yield info.name, info.isdir(), content or io.BytesIO()
             advance(1)
-            packed.members.clear()  # they would pile up
+            tar.members.clear()  # tarfile keeps them all
 
 
-def _unpacked(archive: Path) -> IO[bytes]:
+def _decompressed(archive: Path) -> IO[bytes]:
     with archive.open('rb') as file:
         start = file.read(6)
-    if start.startswith(b'\x1f\x8b'):
-        return gzip.open(archive)
-    if start.startswith(b'BZh'):
-        return bz2.open(archive)
-    if start.startswith(b'\xfd7zXZ'):
-        return lzma.open(archive)
+    for signature, opener in DECOMPRESSORS.items():
+        if start.startswith(signature):
+            return opener(archive)
     return archive.open('rb')
-
-
-class _Counted:
-    """Unpacked bytes, counted before anybody looks at them.
-
-    Of a tar it is the whole stream, so that what tarfile skips or takes for
-    headers counts as well.
-    """
-
-    def __init__(self, stream: IO[bytes], limit: _Limit):
-        self.stream, self.limit = stream, limit
-        self.behind = 0
-
-    def read(self, size: int) -> bytes:
-        piece = self.stream.read(size)
-        self.limit.count(len(piece))
-        self.behind += not piece
-        if self.behind > MAX_READS:
-            raise EOFError('its end is missing')
-        return piece

@@ -1,6 +1,7 @@
-"""Which files under a folder are photos, and of which class.
+"""Find the photos below a folder, and the class of each.
 
-Nothing is opened here; `scan` decides by content whether a candidate is one.
+No file is opened here; `scan_photos` decides by content whether a file with
+the name of a photo is one.
 """
 
 import os
@@ -11,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from flower_mm.errors import UserError
-from flower_mm.plain_text import class_name_fault
+from flower_mm.plain_text import class_name_fault, escape_controls
 
-# What people call a photo. Those that Pillow cannot read (HEIC) are listed
-# too, so that they are reported as unreadable and not as rubbish.
-ENDINGS = frozenset((
+# Formats that Pillow cannot read (HEIC) are included, so that such photos are
+# reported as unreadable.
+PHOTO_SUFFIXES = frozenset((
     '.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.apng', '.bmp', '.dib',
     '.webp', '.tif', '.tiff', '.gif', '.avif', '.heic', '.heif', '.jp2',
     '.ppm', '.pgm', '.pbm', '.pnm',
@@ -28,30 +29,32 @@ TRAIN = frozenset(('train', 'training'))
 HELD_OUT = frozenset(
     ('val', 'valid', 'validation', 'test', 'testing', 'eval', 'dev')
 )
+OUTSIDE = 'outside the class folders'
 
 
 @dataclass(slots=True)
 class Photo:
-    """One photo; `scan` fills in the second half, `run` the third."""
+    """A photo on its way into a dataset."""
 
-    path: str  # below the folder of classes, as the user sees it
+    path: str  # below the folder of the class folders
     file: str  # where the bytes are
     label: int  # index of the class
 
+    # Set by `scan_photos.scan`.
     sha256: bytes = b''
     size: int = 0
-    thumb: bytes = b''  # see scan.thumbnail
-    bad: str = ''  # why it cannot be used
-    note: str = ''  # used as it is, but worth knowing
-    fix: str = ''  # why it has to be rewritten as a plain PNG
+    thumb: bytes = b''  # of `scan_photos.thumbnail`
+    error: str = ''  # why it is unusable
+    note: str = ''  # of a photo that is used as it is
+    rewrite_reason: str = ''  # why it has to be rewritten as PNG
 
-    name: str = ''  # file name in the dataset
-    made: bytes = b''  # sha256 of the plain PNG
+    name: str = ''  # file name in the dataset, by `name_photos`
+    rewritten_sha256: bytes = b''  # of the PNG, by `write_dataset`
 
 
 @dataclass
-class Tree:
-    """Files by their path below the root, and the folders that hold them."""
+class FileTree:
+    """Files by their path below the root, and the folders around them."""
 
     files: dict[str, str] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
@@ -65,38 +68,28 @@ class Tree:
 
 
 @dataclass
-class Found:
-    base: str  # path of the folder of classes below the root, '' or 'a/b/'
+class ClassFolders:
+    """Class folders and their photos."""
+
+    base: str  # path of the folder around them below the root: '' or 'a/b/'
     classes: list[str]
-    folders: list[str]  # of the classes, as they are spelled on the disk
+    folders: list[str]  # of the classes, as spelled on the disk
     photos: list[Photo]
-    bad: dict[str, str]  # path: reason
+    bad: dict[str, str]  # reasons by path
 
 
 def is_clutter(name: str) -> bool:
+    """Return whether a system or an editor makes files of this name."""
     return name.startswith('.') or name.casefold() in CLUTTER
 
 
 def is_photo_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.casefold() in ENDINGS
+    return PurePosixPath(name).suffix.casefold() in PHOTO_SUFFIXES
 
 
-def shown(name: str) -> str:
-    """A name that can be printed and written: no control characters."""
-    return ''.join(
-        c.encode('unicode_escape').decode() if _unwritable(c) else c
-        for c in name
-    )
-
-
-def _unwritable(char: str) -> bool:
-    # Control characters, line separators, bytes that are no UTF-8.
-    return unicodedata.category(char) in ('Cc', 'Cs', 'Zl', 'Zp')
-
-
-def list_folder(root: Path) -> Tree:
-    """List what lies below `root`; links are followed, but not in circles."""
-    tree = Tree()
+def list_folder(root: Path) -> FileTree:
+    """List the files below `root`; links are followed, but not in circles."""
+    tree = FileTree()
     # (folder, its path below the root, the real folders above it)
     todo = [(str(root), '', (os.path.realpath(root),))]
     while todo:
@@ -105,7 +98,7 @@ def list_folder(root: Path) -> Tree:
             entries = list(os.scandir(folder))
         except OSError as error:
             raise UserError(
-                f'{shown(folder)} cannot be read: {error.strerror}'
+                f'{escape_controls(folder)} cannot be read: {error.strerror}'
             ) from error
         for entry in entries:
             if is_clutter(entry.name):
@@ -121,95 +114,95 @@ def list_folder(root: Path) -> Tree:
     return tree
 
 
-def find(tree: Tree, where: Path) -> Found:
-    """Take the folders of `tree` as classes and what they hold as photos.
+def find_photos(tree: FileTree, root: Path) -> ClassFolders:
+    """Take the folders of `tree` as classes, and the files in them as photos.
 
     A photo in a folder inside a class folder belongs to that class.
     """
-    base = _unwrap(tree)
+    base = _folder_of_classes(tree)
     tops = sorted(
-        path[len(base) :]
+        path.removeprefix(base)
         for path in tree.folders
-        if path.startswith(base) and '/' not in path[len(base) :]
+        if path.startswith(base) and '/' not in path.removeprefix(base)
     )
-    _refuse_split(tops, where)
-    label_of, classes = _classes(tops, where)
+    _refuse_split(tops, root)
+    label_of, classes = _name_classes(tops, root)
     photos, bad = [], {}
-    # Sorted, so that nothing later depends on the order of the file system.
+    # Sorted, so that the result is independent of the file system's order.
     for path in sorted(tree.files):
-        if not path.startswith(base):
-            if is_photo_name(path):
-                bad[shown(path)] = 'lies outside the class folders'
-            continue
-        below = path[len(base) :]
+        below = path.removeprefix(base)
         top, inside, name = below.partition('/')
-        if not inside:
-            if is_photo_name(below):
-                bad[shown(below)] = 'lies outside the class folders'
+        if not path.startswith(base) or not inside:
+            if is_photo_name(path):
+                bad[escape_controls(below)] = OUTSIDE
         elif not is_photo_name(name):
-            ending = PurePosixPath(name).suffix
-            bad[shown(below)] = f'not a photo (ending {ending or "missing"})'
-        elif any(map(_unwritable, name)):
-            bad[shown(below)] = (
-                'its name holds a line break, a control character or bytes '
-                'that are no text'
+            suffix = PurePosixPath(name).suffix
+            bad[escape_controls(below)] = (
+                f'not a photo (suffix {suffix or "missing"})'
+            )
+        elif escape_controls(name) != name:
+            bad[escape_controls(below)] = (
+                'its name contains control characters, line breaks or bytes '
+                'that are not UTF-8'
             )
         else:
             photos.append(Photo(below, tree.files[path], label_of[top]))
     folders = sorted(tops, key=label_of.__getitem__)
-    return Found(base, classes, folders, photos, bad)
+    return ClassFolders(base, classes, folders, photos, bad)
 
 
-def _unwrap(tree: Tree) -> str:
-    """Step into a folder that does nothing but hold the class folders."""
+def _folder_of_classes(tree: FileTree) -> str:
+    """Step into folders that contain one folder of folders only."""
     inner = defaultdict(list)
     for path in tree.folders:
         inner[path.rpartition('/')[0]].append(path)
-    photos_in = {
+    with_photos = {
         path.rpartition('/')[0] for path in tree.files if is_photo_name(path)
     }
-    at = ''
-    while len(inner[at]) == 1 and at not in photos_in:
-        (only,) = inner[at]
-        if only in photos_in or not inner[only]:
+    base = ''
+    while len(inner[base]) == 1 and base not in with_photos:
+        (only,) = inner[base]
+        if only in with_photos or not inner[only]:
             break
-        at = only
-    return f'{at}/' if at else ''
+        base = only
+    return f'{base}/' if base else ''
 
 
-def _refuse_split(tops: list[str], where: Path) -> None:
+def _refuse_split(tops: list[str], root: Path) -> None:
     names = {top.casefold() for top in tops}
     if names & TRAIN and names & HELD_OUT:
         raise UserError(
-            f'{where} is already split ({", ".join(sorted(tops))}): its '
-            'folders are sides, not classes.\nPut the photos of each class '
-            f'together first, or prepare one side alone: {where / tops[0]}'
+            f'{root} is already split: expected class folders, got '
+            f'{", ".join(sorted(tops))}.\nPut the photos of each class '
+            f'together first, or prepare one split alone: {root / tops[0]}'
         )
 
 
-def _classes(tops: list[str], where: Path) -> tuple[dict[str, int], list[str]]:
-    """Map folder names to labels; the same name twice is refused."""
+def _name_classes(
+    tops: list[str], root: Path
+) -> tuple[dict[str, int], list[str]]:
+    """Map folder names to labels; refuse two folders for one class."""
     if not tops:
         raise UserError(
-            f'{where} holds no class folders.\nExpected: one folder per '
-            f'class, e.g. {where / "daisy" / "photo.jpg"}'
+            f'{root} has no class folders: expected one folder per class, '
+            f'e.g. {root / "daisy" / "photo.jpg"}'
         )
-    # One spelling for what reads the same: macOS writes é as two characters.
-    # Outer blanks go because readers strip the lines they stand in.
-    names = {t: re.sub(r'^\s+|\s+$', '', _nfc(t)) for t in tops}
-    seen: dict[str, str] = {}
+    # macOS decomposes é into two characters. Outer blanks are removed because
+    # readers of text files strip lines.
+    names = {top: re.sub(r'^\s+|\s+$', '', _nfc(top)) for top in tops}
+    folder_of: dict[str, str] = {}
     for top, name in names.items():
         if not name or class_name_fault(name):
             raise UserError(
-                f'the class folder {shown(top)!r} in {where} has a name that '
-                'cannot stand in a line of text; rename it'
+                f'invalid class name {escape_controls(top)!r} in {root}: '
+                f'{class_name_fault(name) or "empty"}.\nRename the folder'
             )
-        twin = seen.setdefault(name.casefold(), top)
-        if twin != top:
+        other = folder_of.setdefault(name.casefold(), top)
+        if other != top:
             raise UserError(
-                f'{where} has two folders for one class: {twin!r} and '
-                f'{top!r} differ only in case, blanks or accents.\n'
-                'Rename one, or move its photos into the other.'
+                f'{root} has two folders for one class: {other!r} and {top!r} '
+                'differ only in case, blanks or accents.\n'
+                'Rename one, or move its photos into the other'
             )
     classes = sorted(names.values())
     index = {name: i for i, name in enumerate(classes)}
@@ -221,10 +214,10 @@ def _nfc(text: str) -> str:
 
 
 def name_photos(photos: list[Photo], in_place: bool) -> None:
-    """Give each photo the name that its line in the dataset carries.
+    """Set the unique name of each photo in the dataset.
 
-    Names are told apart without regard to case, for the file systems that
-    do not. The later one of two gets the start of its sha256.
+    Names are compared without case, as some file systems do. A later photo of
+    the same name gets the start of its sha256.
     """
     taken = set()
     for photo in photos:
@@ -233,16 +226,14 @@ def name_photos(photos: list[Photo], in_place: bool) -> None:
             photo.name = inside
             continue
         name = PurePosixPath(_nfc(inside.replace('/', '_')))
-        if photo.fix:
+        if photo.rewrite_reason:
             name = name.with_suffix('.png')
-        number = photo.sha256.hex()[:8]
-        if (photo.label, str(name).casefold()) in taken:
-            name = name.with_name(f'{name.stem}-{number}{name.suffix}')
-        copy = 1
+        plain, sha = name, photo.sha256.hex()[:8]
+        copy = 0
         while (photo.label, str(name).casefold()) in taken:
-            # The same bytes under the same name, e.g. a/b_c.jpg, a_b/c.jpg.
+            # The same bytes may come under one name: a/b_c.jpg, a_b/c.jpg.
             copy += 1
-            stem = name.stem.partition(f'-{number}')[0]
-            name = name.with_name(f'{stem}-{number}-{copy}{name.suffix}')
+            number = f'-{copy}' if copy > 1 else ''
+            name = plain.with_name(f'{plain.stem}-{sha}{number}{plain.suffix}')
         taken.add((photo.label, str(name).casefold()))
         photo.name = str(name)

@@ -1,52 +1,131 @@
-"""dataset.json: what a dataset is, one line per photo."""
+"""dataset.json: the contents of a dataset, one line per photo."""
 
 import hashlib
 import json
 import re
+from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+import flower_mm
 from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.links import read_file
-from flower_mm.plain_text import class_name_fault
-from flower_mm.prepare.class_folders import shown
+from flower_mm.plain_text import class_name_fault, escape_controls
+from flower_mm.prepare.class_folders import Photo
+
+if TYPE_CHECKING:
+    from flower_mm.prepare.prepare_dataset import Options
 
 FORMAT = 1
 
-# side: {'class/name': sha256}
+# split: {'class/name': sha256}
 Files = dict[str, dict[str, str]]
 
 
-def digest(files: Files) -> str:
-    """One sha256 for all: of the sorted lines `sha256  side/class/name`.
+def make(
+    photos: list[Photo],
+    splits: list[str],
+    classes: list[str],
+    options: 'Options',
+) -> dict:
+    """Return the content of dataset.json, before the photos are written."""
+    files = {
+        split: {}
+        for split in DatasetDir.SPLITS
+        if split != 'test' or options.test or split in splits
+    }
+    for photo, split in zip(photos, splits, strict=True):
+        files[split][_path(photo, classes)] = photo.sha256.hex()
+    files = {split: dict(sorted(of.items())) for split, of in files.items()}
+    return {
+        'format': FORMAT,
+        'tool': f'flower_mm {flower_mm.__version__}',
+        'source': '',
+        # The folder of the class folders that the lists refer to; null for
+        # the folder of the split beside this file.
+        'photos': None,
+        'options': asdict(options),
+        'classes': classes,
+        'counts': counts(files, classes),
+        'left_out': {},
+        'equal': [],
+        'rewritten': {},
+        'sha256': digest(files),
+        'files': files,
+    }
 
-    That is what `sha256sum` prints for a copied dataset, and what it checks.
+
+def groups(
+    photos: list[Photo], numbers: list[int], classes: list[str]
+) -> list[list[str]]:
+    """Return the near-duplicates as groups of paths in the dataset."""
+    members = defaultdict(list)
+    for photo, number in zip(photos, numbers, strict=True):
+        members[number].append(_path(photo, classes))
+    return sorted(sorted(same) for same in members.values() if len(same) > 1)
+
+
+def note_rewritten(
+    record: dict, photos: list[Photo], splits: list[str]
+) -> None:
+    """Put the sha256 of rewritten photos into `record`."""
+    for photo, split in zip(photos, splits, strict=True):
+        if photo.rewrite_reason:
+            path = _path(photo, record['classes'])
+            record['files'][split][path] = photo.rewritten_sha256.hex()
+            record['rewritten'][path] = {
+                'from': photo.sha256.hex(),
+                'path': escape_controls(photo.path),
+                'why': photo.rewrite_reason,
+            }
+    record['sha256'] = digest(record['files'])
+
+
+def _path(photo: Photo, classes: list[str]) -> str:
+    return f'{classes[photo.label]}/{photo.name}'
+
+
+def digest(files: Files) -> str:
+    """The sha256 of the sorted lines `sha256  split/class/name`.
+
+    `sha256sum` prints these lines for a copied dataset.
     """
     lines = sorted(
-        f'{sha}  {side}/{path}\n'
-        for side, photos in files.items()
+        f'{sha}  {split}/{path}\n'
+        for split, photos in files.items()
         for path, sha in photos.items()
     )
-    whole = hashlib.sha256()
-    for line in lines:
-        whole.update(line.encode())
-    return whole.hexdigest()
+    return hashlib.sha256(''.join(lines).encode()).hexdigest()
 
 
 def counts(files: Files, classes: list[str]) -> dict[str, dict[str, int]]:
-    table = {side: dict.fromkeys(classes, 0) for side in files}
-    for side, photos in files.items():
+    """Count the photos of each class in each split."""
+    table = {split: dict.fromkeys(classes, 0) for split in files}
+    for split, photos in files.items():
         for path in photos:
-            table[side][path.partition('/')[0]] += 1
+            table[split][path.partition('/')[0]] += 1
     return table
 
 
 def annotation(photos: dict[str, str], classes: list[str]) -> list[str]:
-    """The lines of train.txt and its like: `class/name index`."""
+    """Return the lines of a list such as train.txt: `class/name index`."""
     index = {name: i for i, name in enumerate(classes)}
     return [f'{path} {index[path.partition("/")[0]]}' for path in photos]
+
+
+def texts(record: dict) -> dict[str, str]:
+    """Return the contents of classes.txt and of the lists by file name."""
+    classes = record['classes']
+    lines_of = {DatasetDir.CLASSES: classes}
+    for split, photos in record['files'].items():
+        lines_of[DatasetDir.list_of(split)] = annotation(photos, classes)
+    return {
+        name: ''.join(f'{line}\n' for line in lines)
+        for name, lines in lines_of.items()
+    }
 
 
 def dump(dataset: dict, file: IO[str]) -> None:
@@ -60,8 +139,8 @@ def dump(dataset: dict, file: IO[str]) -> None:
         if key != 'files':
             file.write(f'{text(key)}: {text(value)},\n')
     file.write('"files": {')
-    for i, (side, photos) in enumerate(dataset['files'].items()):
-        file.write(f'{"," if i else ""}\n{text(side)}: {{')
+    for i, (split, photos) in enumerate(dataset['files'].items()):
+        file.write(f'{"," if i else ""}\n{text(split)}: {{')
         for j, (path, sha) in enumerate(photos.items()):
             file.write(f'{"," if j else ""}\n{text(path)}: {text(sha)}')
         file.write('\n}')
@@ -69,37 +148,36 @@ def dump(dataset: dict, file: IO[str]) -> None:
 
 
 def load(folder: Path) -> dict:
+    """Read and validate dataset.json; raise UserError if it is invalid."""
+    path = folder / DatasetDir.RECORD
     try:
-        dataset = json.loads(read_file(folder / DatasetDir.RECORD).decode())
+        dataset = json.loads(read_file(path).decode())
     except FileNotFoundError:
         raise UserError(
             f'{folder} is not a prepared dataset: {DatasetDir.RECORD} is '
             'missing.\n'
-            f'Make one: {command("prepare", "PHOTOS", "--out", folder)}'
+            f'Create one: {command("prepare", "PHOTOS", "--out", folder)}'
         ) from None
     except (ValueError, OSError, RecursionError) as error:
-        raise UserError(
-            f'{folder / DatasetDir.RECORD} cannot be read: {error}'
-        ) from error
-    wrong = ''
+        raise UserError(f'{path} cannot be read: {error}') from error
+    fault = ''
     if not isinstance(dataset, dict) or dataset.get('format') != FORMAT:
-        wrong = 'is of a format that this version does not know'
-    elif key := _damaged(dataset):
-        wrong = f'is damaged, under {key!r}'
-    if wrong:
+        fault = f'unknown format: expected "format": {FORMAT}'
+    elif key := _invalid_key(dataset):
+        fault = f'invalid {key!r}'
+    if fault:
         raise UserError(
-            f'{folder / DatasetDir.RECORD} {wrong}.\nMake the dataset again '
-            'into another folder: '
+            f'{path}: {fault}.\nPrepare the photos again into another folder: '
             + command('prepare', 'PHOTOS', '--out', 'OTHER')
         )
     return dataset
 
 
-def _damaged(dataset: dict) -> str:
-    """The first key whose value `run` cannot have written; '' if none."""
-    for key, is_right in _CHECKS.items():
+def _invalid_key(dataset: dict) -> str:
+    """Return the first key that is missing or invalid, or ''."""
+    for key, is_valid in _CHECKS.items():
         try:
-            if is_right(dataset[key], dataset):
+            if is_valid(dataset[key], dataset):
                 continue
         except (KeyError, TypeError, AttributeError):
             pass
@@ -108,25 +186,25 @@ def _damaged(dataset: dict) -> str:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and shown(value) == value != ''
+    return isinstance(value, str) and escape_controls(value) == value != ''
 
 
 def _is_sha(value: object) -> bool:
     return bool(re.fullmatch('[0-9a-f]{64}', value))
 
 
-def _is_place(path: str, classes: list[str]) -> bool:
-    """Whether it lies in the folder of a class, and no path leads out."""
+def _is_photo_path(path: str, classes: list[str]) -> bool:
+    """Whether it is below the folder of a class."""
     name, _, inside = path.partition('/')
-    way = PurePath(path)
-    safe = not way.anchor and '..' not in way.parts
-    return _is_text(path) and name in classes and inside != '' and safe
+    pure = PurePath(path)
+    is_safe = not pure.anchor and '..' not in pure.parts
+    return _is_text(path) and name in classes and inside != '' and is_safe
 
 
 _NUMBER, _TEXT = (int, float), (str,)
 _OPTIONS = {'val': _NUMBER, 'test': _NUMBER, 'seed': (int,), 'how': _TEXT,
             'on_conflict': _TEXT}  # fmt: skip
-# Of what is read again; the first argument is the value, the second all.
+# Of the values that are read again, given the value and the whole record.
 _CHECKS = {
     'classes': lambda names, _: (
         isinstance(names, list)
@@ -137,11 +215,11 @@ _CHECKS = {
     'options': lambda options, _: all(
         type(options[key]) in kinds for key, kinds in _OPTIONS.items()
     ),
-    'files': lambda files, all_: all(
-        side in DatasetDir.SPLITS
-        and _is_place(path, all_['classes'])
+    'files': lambda files, record: all(
+        split in DatasetDir.SPLITS
+        and _is_photo_path(path, record['classes'])
         and _is_sha(sha)
-        for side, photos in files.items()
+        for split, photos in files.items()
         for path, sha in photos.items()
     ),
     'rewritten': lambda fixes, _: all(
@@ -153,18 +231,19 @@ _CHECKS = {
 
 
 def origins(dataset: dict) -> Files:
-    """The files, with the sha256 of what a rewritten one was made from."""
-    made = {path: fix['from'] for path, fix in dataset['rewritten'].items()}
+    """Return the files with the sha256 of the original of rewritten ones."""
+    rewritten = dataset['rewritten']
+    made = {path: entry['from'] for path, entry in rewritten.items()}
     return {
-        side: {path: made.get(path, sha) for path, sha in photos.items()}
-        for side, photos in dataset['files'].items()
+        split: {path: made.get(path, sha) for path, sha in photos.items()}
+        for split, photos in dataset['files'].items()
     }
 
 
-def sides(dataset: dict) -> dict[bytes, str]:
-    """The side of each photo by the sha256 of its source."""
+def splits(dataset: dict) -> dict[bytes, str]:
+    """Return the split of each photo by the sha256 of its original."""
     return {
-        bytes.fromhex(sha): side
-        for side, photos in origins(dataset).items()
+        bytes.fromhex(sha): split
+        for split, photos in origins(dataset).items()
         for sha in photos.values()
     }

@@ -1,4 +1,4 @@
-"""The photos of a dataset in equal parts, each of which is held out once."""
+"""Split the photos of a dataset into folds for cross-validation."""
 
 import csv
 import os
@@ -10,9 +10,10 @@ from typing import NamedTuple
 from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
-from flower_mm.prepare import prepare_dataset, write_dataset
+from flower_mm.prepare import dataset_json, write_dataset
 from flower_mm.prepare.class_folders import Photo, name_photos
 from flower_mm.prepare.near_duplicates import group
+from flower_mm.prepare.prepare_dataset import Options
 from flower_mm.prepare.scan_photos import scan
 from flower_mm.prepare.split import draw
 from flower_mm.trust import trust
@@ -20,12 +21,12 @@ from flower_mm.trust import trust
 LIST = 'photos.csv'
 
 
-class Held(NamedTuple):
-    """A photo and the fold that it is held out in, counted from 1."""
+class HeldOut(NamedTuple):
+    """A photo and the fold in which it is held out."""
 
-    photo: str  # where it lies
+    photo: str  # path of the file
     label: int
-    fold: int
+    fold: int  # counted from 1
 
 
 def make_folds(
@@ -37,16 +38,16 @@ def make_folds(
     out: Path,
     note: dict,
 ) -> None:
-    """Write the datasets `out`/1 to `out`/`count`, and the list of all.
+    """Write the datasets `out`/1 to `out`/`count`, and a list of all photos.
 
-    Each is a dataset that points to its photos, none is copied: below
-    `root`, or, where they have no one folder of class folders, by links in
-    `out`/photos. `note` goes into each dataset.json.
+    The datasets refer to the photos below `root`. If these are not in one
+    folder of class folders, `out`/photos gets links to them. `note` goes into
+    each dataset.json.
     """
     scan(photos)
-    groups = group_readable(photos)
+    groups = _group_readable(photos)
     _refuse_too_many(groups, photos, classes, count)
-    folds = deal(
+    folds = assign_folds(
         groups,
         [photo.label for photo in photos],
         [photo.sha256 for photo in photos],
@@ -63,18 +64,16 @@ def make_folds(
     if not in_place:
         root = (out / 'photos').resolve().as_posix()
         _link(photos, classes, work / 'photos')
-    options = prepare_dataset.Options(
-        val=1 / count, seed=seed, how='none', on_conflict='keep'
-    )
+    options = Options(val=1 / count, seed=seed, how='none', on_conflict='keep')
     for fold in range(1, count + 1):
-        sides = ['val' if held == fold else 'train' for held in folds]
-        record = prepare_dataset.record_of(photos, sides, classes, options)
+        splits = ['val' if own == fold else 'train' for own in folds]
+        record = dataset_json.make(photos, splits, classes, options)
         record |= {'photos': root, 'folds': note}
-        held = sides.count('val')
+        held_out = splits.count('val')
         write_dataset.write_texts(
             record,
-            f'Fold {fold} of {count}: {held} photos are held out, '
-            f'{len(photos) - held} to learn from\n',
+            f'Fold {fold} of {count}: {held_out} photos held out, '
+            f'{len(photos) - held_out} for training\n',
             work / str(fold),
         )
     with replacing(work / LIST, 'w') as file:
@@ -83,49 +82,48 @@ def make_folds(
             write_row(file, [photo.file, classes[photo.label], fold])
     work.rename(out)
     for fold in range(1, count + 1):
-        trust(out / str(fold))  # photos of a dataset that could be read
+        trust(out / str(fold))  # the photos are those of a trusted dataset
 
 
-def read_list(out: Path, classes: list[str]) -> list[Held]:
-    """Which photo is held out in which fold, in the dataset's order."""
+def read_list(out: Path, classes: list[str]) -> list[HeldOut]:
+    """Read the fold of each photo, in the dataset's order."""
     path = out / LIST
     label_of = {name: i for i, name in enumerate(classes)}
     try:
         with path.open(encoding='utf-8', newline='') as file:
             return [
-                Held(row['photo'], label_of[row['class']], int(row['fold']))
+                HeldOut(row['photo'], label_of[row['class']], int(row['fold']))
                 for row in read_dicts(file)
             ]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
             f'{path} cannot be read: {type(error).__name__}: {error}.\n'
-            'Make the folds anew: leave --resume out'
+            'Create new folds: omit --resume'
         ) from error
 
 
-def group_readable(photos: list[Photo]) -> list[int]:
-    """Number equal photos alike; one that cannot be read equals none."""
+def _group_readable(photos: list[Photo]) -> list[int]:
+    """Number near-duplicates alike; an unreadable photo is its own group."""
     groups = list(range(len(photos)))
-    sound = [i for i, photo in enumerate(photos) if photo.thumb]
-    for i, number in zip(
-        sound, group([photos[i] for i in sound]), strict=True
-    ):
-        groups[i] = sound[number]
+    readable = [i for i, photo in enumerate(photos) if photo.thumb]
+    numbers = group([photos[i] for i in readable])
+    for i, number in zip(readable, numbers, strict=True):
+        groups[i] = readable[number]
     return groups
 
 
-def deal(
+def assign_folds(
     groups: list[int],
     labels: list[int],
     shas: list[bytes],
     count: int,
     seed: int,
 ) -> list[int]:
-    """Give each photo its fold, 1 to `count`; a group stays together.
+    """Return the fold of each photo, 1 to `count`; groups stay together.
 
-    Groups of several classes come first, then class by class: the large
-    groups first, then in the order that the seed draws. Each goes to the fold
-    that has the fewest photos of its classes, and of all.
+    Groups of several classes come first, then class by class: large groups
+    first, then in the order that the seed draws. Each goes to the fold with
+    the fewest photos of its classes, then the fewest of all.
     """
     members_of = defaultdict(list)
     for i, number in enumerate(groups):
@@ -158,7 +156,7 @@ def deal(
 def _refuse_too_many(
     groups: list[int], photos: list[Photo], classes: list[str], count: int
 ) -> None:
-    """Each fold needs a photo of each class, to hold out."""
+    """Raise UserError unless each fold gets a photo of each class."""
     different = {
         name: len(
             {g for g, p in zip(groups, photos, strict=True) if p.label == i}
@@ -168,13 +166,14 @@ def _refuse_too_many(
     name = min(different, key=different.get)
     if different[name] < count:
         advice = (
-            f'At most: --folds {different[name]}'
+            f'Try: --folds {different[name]}'
             if different[name] > 1
-            else 'Add photos of it'
+            else 'Add photos of this class'
         )
         raise UserError(
-            f'{count} folds take {count} different photos of each class; of '
-            f'{name} there are {different[name]}.\n{advice}'
+            f'too few photos for {count} folds: expected {count} different '
+            f'photos of each class, got {different[name]} of {name}.\n'
+            f'{advice}'
         )
 
 
@@ -191,8 +190,8 @@ def _link(photos: list[Photo], classes: list[str], folder: Path) -> None:
                 target.symlink_to(source)
             except OSError as error:
                 raise UserError(
-                    f'{target} cannot be a link to the photo '
-                    f'({error.strerror}).\nName a work dir on the disk of '
-                    'the photos: --work-dir FOLDER; or prepare them with '
-                    '--how none'
+                    f'cannot create a link to a photo: {target} '
+                    f'({error.strerror}).\nPlace the work folder on the disk '
+                    'of the photos (--work-dir FOLDER), or prepare the photos '
+                    'with --how none'
                 ) from error

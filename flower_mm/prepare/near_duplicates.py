@@ -1,4 +1,4 @@
-"""Which photos are near-duplicates: one photo, changed a little or not at all.
+"""Find near-duplicates: copies of a photo that were changed little.
 
 A copy that was resized, recompressed, brightened, mirrored or cropped by up
 to 10 % is a near-duplicate, and so are two shots of one object from one
@@ -9,8 +9,8 @@ The search narrows down in steps:
    as they are and once mirrored. Colours are whitened, so that a background
    that all photos share counts little.
 2. Thumbnails: grey at 16 and 32 pixels, aligned.
-3. Pixels: the pairs that remain are decoded and compared at 64 pixels,
-   aligned, by structure and colour.
+3. Pixels: the remaining pairs are decoded and compared at 64 pixels, aligned,
+   by structure and colour.
 
 benchmarks/near_duplicates.py measures precision and recall.
 """
@@ -19,7 +19,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -38,25 +37,26 @@ from flower_mm.prepare.alignment import (
 from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.scan_photos import COLOURS, THUMB
 
-# A wall, a sky: such a thumbnail is noise.
+# A thumbnail of a wall or the sky is noise.
 MIN_CONTRAST = 4.0  # standard deviation in grey levels
 
 NEIGHBOURS = 8  # of a photo, and as many mirrored
 MIN_SIMILARITY = 0.5  # cosine of whitened colours
-# In fewer photos the whitening knows too little to exclude a neighbour.
+# With fewer photos the whitening is too coarse to exclude a neighbour.
 FEW = 500
 MIN_CORRELATION = 0.9
 BLOCK = 1024  # photos or pairs of thumbnails at a time
 PAIRS = 128  # pairs of 64 x 64 pixels at a time
 DECODED = 4096  # photos kept in memory, 12 kB each
-SIDE = 64
+SIDE = 64  # pixels of the comparison
 
 MIN_STRUCTURE, MAX_DIFFERENT = 0.95, 0.005
 MAX_COLOUR, MAX_WORST_COLOUR = 8.0, 18.0
 # Where most of both photos is textured, structure alone decides: a filter
 # changes all colours, and a second shot some details. Objects on a plain
-# background share their outlines, so that theirs must be all but equal.
-# (textured at least, structure at least, different at most)
+# background share their outlines, so that their structure must be equal but
+# for noise.
+# (minimum of textured, minimum of structure, maximum of different)
 ANY_COLOUR = ((0.85, 0.84, 0.07), (0.7, 0.97, 0.01))
 
 
@@ -78,26 +78,22 @@ def group(photos: list[Photo]) -> list[int]:
         i, j = sorted((root(i), root(j)))
         parent[j] = i
 
-    # By content, so that names and order do not matter below.
+    # Sorted by content, so that the result is independent of names and order.
     order = sorted(range(len(photos)), key=lambda i: photos[i].sha256)
-    for i, j in pairwise(order):
-        if photos[i].sha256 == photos[j].sha256:
-            join(i, j)
-    different = list({photos[i].sha256: i for i in order}.values())
     with_thumb = defaultdict(list)
-    for i in different:
+    for i in order:
         with_thumb[photos[i].thumb].append(i)
     copies = set()
     for same in with_thumb.values():
-        # Flat photos too: equal pixels are equal.
+        # Flat photos are included: equal pixels are equal.
         for members in identical([photos[i] for i in same]):
             for k in members[1:]:
                 join(same[members[0]], same[k])
                 copies.add(same[k])
-    # Copies would be each other's neighbours and hide all others.
+    # Without the copies, which would hide all other neighbours.
     textured = [
         i
-        for i in different
+        for i in order
         if i not in copies and _contrast(photos[i]) >= MIN_CONTRAST
     ]
     for i, j in near_pairs([photos[i] for i in textured]):
@@ -106,13 +102,13 @@ def group(photos: list[Photo]) -> list[int]:
 
 
 def identical(photos: list[Photo]) -> list[list[int]]:
-    """Which photos have the same decoded pixels; groups of two or more."""
+    """Return groups of two or more photos with the same decoded pixels."""
     if len(photos) < 2:
         return []
+    digest_of = {photo.sha256: b'' for photo in photos}
     with_pixels = defaultdict(list)
-    digest_of = {}
     for i, photo in enumerate(photos):
-        if photo.sha256 not in digest_of:
+        if not digest_of[photo.sha256]:
             digest_of[photo.sha256] = _pixel_digest(photo)
         with_pixels[digest_of[photo.sha256]].append(i)
     return [same for same in with_pixels.values() if len(same) > 1]
@@ -123,7 +119,7 @@ def _pixel_digest(photo: Photo) -> bytes:
     if pixels is None:
         return photo.sha256
     size = repr(pixels.size).encode()
-    return hashlib.sha256(size + pixels.convert('RGB').tobytes()).digest()
+    return hashlib.sha256(size + pixels.tobytes()).digest()
 
 
 def _contrast(photo: Photo) -> float:
@@ -131,32 +127,30 @@ def _contrast(photo: Photo) -> float:
 
 
 def near_pairs(photos: list[Photo]) -> list[tuple[int, int]]:
-    """The pairs that are verified near-duplicates."""
+    """Return the pairs that passed all steps of the search."""
     if len(photos) < 2:
         return []
     data = np.frombuffer(b''.join(p.thumb for p in photos), np.uint8)
     data = data.reshape(len(photos), -1)
     thumbs = data[:, COLOURS:].reshape(-1, THUMB, THUMB)
     pairs = neighbours(data[:, :COLOURS].reshape(-1, 8, 8, 3))
-    kept = []
+    similar = []
     for start in range(0, len(pairs), BLOCK):
-        block = pairs[start : start + BLOCK]
-        kept += _with_similar_thumbs(block, thumbs)
+        similar += _with_similar_thumbs(pairs[start : start + BLOCK], thumbs)
     verified = []
-    for start in range(0, len(kept), PAIRS):
-        block = kept[start : start + PAIRS]
-        verified += verify(block, photos)
+    for start in range(0, len(similar), PAIRS):
+        verified += verify(similar[start : start + PAIRS], photos)
     return verified
 
 
 def neighbours(colours: np.ndarray) -> np.ndarray:
-    """Candidate pairs (n, 3): two indices, and 1 where one is mirrored."""
+    """Return candidates (n, 3): two indices, and 1 where one is mirrored."""
     rows = colours.astype(np.float32)
     rows /= np.maximum(rows.mean((1, 2, 3), keepdims=True), 10)
     plain, mirrored = (
         array.reshape(len(rows), -1) for array in (rows, rows[:, :, ::-1])
     )
-    # Whitening by the covariance of both, so that mirroring has no say.
+    # Whitened by the covariance of both, so that mirroring changes nothing.
     mean = (plain.mean(0) + mirrored.mean(0)) / 2
     plain, mirrored = plain - mean, mirrored - mean
     covariance = plain.T @ plain + mirrored.T @ mirrored
@@ -175,20 +169,20 @@ def neighbours(colours: np.ndarray) -> np.ndarray:
         own = np.arange(len(block))
         for is_mirrored, others in enumerate((plain, mirrored)):
             similar = block @ others.T
-            similar[own, start + own] = -2  # a photo is not its neighbour
+            similar[own, start + own] = -2  # a photo and itself
             most = min(NEIGHBOURS, len(rows) - 1)
             nearest = np.argpartition(similar, -most, axis=1)[:, -most:]
             near = np.take_along_axis(similar, nearest, 1) > least
             for i, k in zip(*np.nonzero(near), strict=True):
-                one, other = sorted((start + int(i), int(nearest[i, k])))
-                pairs.add((one, other, is_mirrored))
+                first, second = sorted((start + int(i), int(nearest[i, k])))
+                pairs.add((first, second, is_mirrored))
     return np.array(sorted(pairs), np.intp).reshape(-1, 3)
 
 
 def _with_similar_thumbs(
     pairs: np.ndarray, thumbs: np.ndarray
 ) -> Iterator[tuple[int, int, int, np.ndarray]]:
-    """The pairs whose thumbnails agree, with their alignments."""
+    """Yield the pairs with similar thumbnails, and their alignments."""
     alignment = np.tile(IDENTITY, (len(pairs), 1))
     for side, steps in ((16, 5), (32, 4)):
         if not len(pairs):
@@ -208,22 +202,21 @@ def _with_similar_thumbs(
         yield int(i), int(j), int(is_mirrored), start
 
 
-def _mirror(photos: np.ndarray, where: np.ndarray) -> np.ndarray:
-    mirrored = where.astype(bool)[:, None, None]
-    if photos.ndim == 4:
-        mirrored = mirrored[..., None]
+def _mirror(photos: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
+    shape = (-1,) + (1,) * (photos.ndim - 1)
+    mirrored = is_mirrored.astype(bool).reshape(shape)
     return np.where(mirrored, photos[:, :, ::-1], photos)
 
 
 def verify(
     pairs: list[tuple[int, int, int, np.ndarray]], photos: list[Photo]
 ) -> Iterator[tuple[int, int]]:
-    """The pairs that agree in structure and colour at 64 pixels."""
+    """Yield the pairs that agree in structure and colour at 64 pixels."""
     pixels = [
         (_pixels(photos[i].file), _pixels(photos[j].file))
         for i, j, *_ in pairs
     ]
-    # A photo that cannot be decoded again is compared with none.
+    # Without photos that could not be decoded a second time.
     known = [k for k, two in enumerate(pixels) if None not in two]
     if not known:
         return
@@ -235,9 +228,8 @@ def verify(
     )
     second = _mirror(second, np.array([pairs[k][2] for k in known]))
     start = np.stack([pairs[k][3] for k in known])
-    for k, is_near in zip(
-        known, near_duplicates(measure(first, second, start)), strict=True
-    ):
+    near = are_near_duplicates(measure(first, second, start))
+    for k, is_near in zip(known, near, strict=True):
         if is_near:
             yield pairs[k][:2]
 
@@ -245,25 +237,24 @@ def verify(
 def measure(
     first: np.ndarray, second: np.ndarray, start: np.ndarray
 ) -> Agreement:
+    """Align colour photos (n, 64, 64, 3) and compare them."""
     grey = [blur(photos.mean(3)) for photos in (first, second)]
     return agreement(first, second, align(*grey, start, 4))
 
 
-def near_duplicates(found: Agreement) -> np.ndarray:
-    """Which aligned pairs agree well enough to be one photo."""
-    same_colours = (found.colour <= MAX_COLOUR) & (
-        found.worst_colour <= MAX_WORST_COLOUR
-    )
+def are_near_duplicates(pairs: Agreement) -> np.ndarray:
+    """Return which aligned pairs agree well enough to be one photo."""
     near = (
-        same_colours
-        & (found.structure >= MIN_STRUCTURE)
-        & (found.different <= MAX_DIFFERENT)
+        (pairs.colour <= MAX_COLOUR)
+        & (pairs.worst_colour <= MAX_WORST_COLOUR)
+        & (pairs.structure >= MIN_STRUCTURE)
+        & (pairs.different <= MAX_DIFFERENT)
     )
     for textured, structure, different in ANY_COLOUR:
         near |= (
-            (found.textured >= textured)
-            & (found.structure >= structure)
-            & (found.different <= different)
+            (pairs.textured >= textured)
+            & (pairs.structure >= structure)
+            & (pairs.different <= different)
         )
     return near
 
@@ -273,21 +264,20 @@ def _pixels(file: str) -> bytes | None:
     image = _decode(file, SIDE)
     if image is None:
         return None
-    size = (SIDE, SIDE)
     return image.resize(
-        size, Image.Resampling.BILINEAR, reducing_gap=2.0
+        (SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0
     ).tobytes()
 
 
 def _decode(file: str, side: int | None = None) -> Image.Image | None:
-    """The photo as RGB; None where it cannot be read any more.
+    """Return the photo as RGB, or None if it cannot be read any more.
 
-    A JPEG is decoded at a fraction of its size where `side` is enough.
+    A JPEG is decoded at a fraction of its size that `side` allows.
     """
     try:
         with open_photo(read_bytes(file)) as image:
             if side:
                 image.draft('RGB', (2 * side, 2 * side))
             return to_plain(image).convert('RGB')
-    except Exception:  # decoders raise almost anything
+    except Exception:  # decoders raise many types
         return None

@@ -1,4 +1,4 @@
-"""Read every photo once: its sha256, whether it can be used, how it looks."""
+"""Read each photo once: its sha256, whether it is usable, a thumbnail."""
 
 import hashlib
 import multiprocessing
@@ -25,79 +25,79 @@ from flower_mm.decoding import (
     open_photo,
     orientation,
     read_bytes,
+    refusing,
     require_large_enough,
     to_array,
     to_plain,
-    what_broke,
 )
 from flower_mm.errors import UserError
 from flower_mm.prepare.class_folders import Photo
 
 CHUNK = 32  # photos that a process gets at a time
-# A process takes about half a second to start: not worth it for fewer.
+# Starting a process takes about as long as reading this many photos.
 PHOTOS_PER_PROCESS = 400
 
-# What OpenCV reads depends on its version and build for all others.
-PLAIN_FORMATS = frozenset(('JPEG', 'MPO', 'PNG', 'BMP', 'WEBP', 'TIFF'))
+# OpenCV reads other formats depending on its version and build.
+OPENCV_FORMATS = frozenset(('JPEG', 'MPO', 'PNG', 'BMP', 'WEBP', 'TIFF'))
 
 THUMB = 32  # pixels
 COLOURS = 8 * 8 * 3  # bytes of a thumbnail before the grey pixels
 
 
-class Look(NamedTuple):
-    """What reading a photo tells; the fields are those of `Photo`."""
+class PhotoInfo(NamedTuple):
+    """The fields of `Photo` that come from reading the file."""
 
     sha256: bytes = b''
     size: int = 0
     thumb: bytes = b''
-    bad: str = ''
+    error: str = ''
     note: str = ''
-    fix: str = ''
+    rewrite_reason: str = ''
 
 
-def scan(photos: list[Photo], what: str = 'reading photos') -> None:
-    """Fill in what `look` says about each photo, on all cores."""
-    for photo, seen in zip(
-        console.track(photos, len(photos), what),
-        _looks([photo.file for photo in photos]),
+def scan(photos: list[Photo], task: str = 'reading photos') -> None:
+    """Read all photos in several processes and set their fields."""
+    for photo, info in zip(
+        console.track(photos, len(photos), task),
+        _inspect([photo.file for photo in photos]),
         strict=True,
     ):
-        for field, value in zip(seen._fields, seen, strict=True):
+        for field, value in info._asdict().items():
             setattr(photo, field, value)
 
 
-def _looks(files: list[str]) -> Iterator[Look]:
+def _inspect(files: list[str]) -> Iterator[PhotoInfo]:
     processes = min(cores(), len(files) // PHOTOS_PER_PROCESS)
     if processes < 2:
-        yield from map(look, files)
+        yield from map(inspect_photo, files)
         return
-    # spawn on every system: forking a process that has threads may hang.
+    # spawn on each system: forking a process with threads may hang.
     pool = ProcessPoolExecutor(
         processes,
         multiprocessing.get_context('spawn'),
         initializer=_end_with_parent,
     )
     chunks = (files[i : i + CHUNK] for i in range(0, len(files), CHUNK))
-    # Few chunks under way: what waits for its turn takes no memory.
+    # A few chunks at a time, so that waiting results take little memory.
     waiting = [
-        pool.submit(_look_at_all, c) for c in islice(chunks, 4 * processes)
+        pool.submit(_inspect_chunk, c) for c in islice(chunks, 4 * processes)
     ]
     try:
         while waiting:
             yield from waiting.pop(0).result()
             for chunk in islice(chunks, 1):
-                waiting.append(pool.submit(_look_at_all, chunk))
+                waiting.append(pool.submit(_inspect_chunk, chunk))
     except BrokenProcessPool as error:
         raise UserError(
-            'a process that reads photos was killed, most often because the '
-            'memory ran out.\nClose other programs and run this again.'
+            'a process that reads photos was killed, most often for lack of '
+            'memory.\nClose other programs and run this command again'
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _end_with_parent() -> None:
-    """Let Ctrl-C to the parent, and die with it, even when it is killed."""
+    """Leave Ctrl-C to the parent, and end when the parent is killed."""
     console.hide_library_warnings()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -109,75 +109,66 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _look_at_all(files: list[str]) -> list[Look]:
-    return [look(file) for file in files]
+def _inspect_chunk(files: list[str]) -> list[PhotoInfo]:
+    return [inspect_photo(file) for file in files]
 
 
-def look(file: str) -> Look:
-    """Read one photo; whatever is wrong with it becomes `bad`."""
+def inspect_photo(file: str) -> PhotoInfo:
+    """Read one photo; a problem becomes its `error`."""
     try:
         data = read_bytes(file)
     except BadPhotoError as error:
-        return Look(bad=str(error))
-    sha256 = hashlib.sha256(data).digest()
-    bad, note, fix, thumb = _decode(data)
-    return Look(sha256, len(data), thumb, bad, note, fix)
-
-
-def _decode(data: bytes) -> tuple[str, str, str, bytes]:
+        return PhotoInfo(error=str(error))
+    info = PhotoInfo(hashlib.sha256(data).digest(), len(data))
     try:
-        with open_photo(data) as image:
+        with refusing(data), open_photo(data) as image:
             require_large_enough(image.size)
-            # Before loading, which turns TIFF.
+            # Before loading, during which Pillow rotates TIFF.
             turned = orientation(image) != 1
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; the whole
-            # file is read all the same, so a missing end shows.
+            # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size. The whole file
+            # is read, so that a missing end raises an error.
             image.draft('RGB', (256, 256))
             upright = to_plain(image)
-            fix = why_rewrite(image, turned)
-            if not (fix or is_ordinary_jpeg(image) or _agrees(upright, data)):
-                fix = 'OpenCV reads it otherwise, or not at all'
+            reason = rewrite_reason(image, turned)
+            if not (reason or is_ordinary_jpeg(image)) and not _opencv_agrees(
+                upright, data
+            ):
+                reason = 'OpenCV decodes it differently'
             note = _note(image, data, turned)
-            upright = upright.convert('RGB')
-    except BadPhotoError as error:
-        return str(error), *_NOTHING
-    except Exception as error:
-        return what_broke(error, data), *_NOTHING
-    return '', note, fix, thumbnail(upright)
+            thumb = thumbnail(upright.convert('RGB'))
+    except (BadPhotoError, MemoryError) as error:
+        return info._replace(
+            error=str(error) or 'not enough memory to decode it'
+        )
+    return info._replace(thumb=thumb, note=note, rewrite_reason=reason)
 
 
-_NOTHING = '', '', b''
+def rewrite_reason(image: Image.Image, turned: bool) -> str:
+    """Return why stock MMPretrain would read other pixels, or ''.
 
-
-def why_rewrite(image: Image.Image, turned: bool) -> str:
-    """Say why stock MMPretrain would read this photo otherwise than we do.
-
-    It reads with OpenCV as colour, which drops alpha, so that whatever
-    colour hides below it shows. What that makes of CMYK, of animations and
-    of rarer formats depends on its version.
-
-    Returns:
-        '' where it reads the same.
+    It reads with OpenCV in colour, which drops the alpha channel and shows
+    the colours below. The result for CMYK, animations and rare formats depends
+    on the version of OpenCV.
     """
-    # MPO is a JPEG with a second view or a depth map behind the photo.
+    # MPO is a JPEG followed by a second view or a depth map.
     if getattr(image, 'is_animated', False) and image.format != 'MPO':
-        return 'moving or several pages; the first is used'
-    if image.format not in PLAIN_FORMATS:
-        return f'{image.format}, which not every OpenCV reads'
+        return 'animation or several pages: the first frame is used'
+    if image.format not in OPENCV_FORMATS:
+        return f'{image.format}: support in OpenCV varies'
     if image.mode == 'CMYK':
         return 'CMYK'
     if is_transparent(image):
-        return 'transparent; laid on white'
+        return 'transparent: placed on white'
     if turned and image.format not in ('JPEG', 'MPO'):
-        return f'turned by EXIF inside {image.format}'
+        return f'EXIF orientation in {image.format}'
     return ''
 
 
-def _agrees(plain: Image.Image, data: bytes) -> bool:
-    """Whether OpenCV alone decodes the file to the same pixels.
+def _opencv_agrees(plain: Image.Image, data: bytes) -> bool:
+    """Return whether OpenCV decodes the file to the same pixels.
 
-    Taken for granted on a machine without OpenCV: flower_mm itself decodes
-    these kinds by Pillow.
+    True on a machine without OpenCV: flower_mm decodes these formats with
+    Pillow.
     """
     try:
         import cv2
@@ -191,18 +182,18 @@ def _agrees(plain: Image.Image, data: bytes) -> bool:
 
 def _note(image: Image.Image, data: bytes, turned: bool) -> str:
     notes = []
-    # Pillow shows 16-bit colour PNG as 8-bit; the header has the truth.
+    # Pillow opens PNG of 16-bit colour as 8-bit; the header has the depth.
     if image.mode.startswith('I') or (
         image.format == 'PNG' and data[24:25] == b'\x10'
     ):
-        notes.append('16 bit, of which training sees the upper 8')
+        notes.append('16 bits per channel: training uses the upper 8')
     if turned:
-        notes.append('turned by EXIF, which training heeds')
+        notes.append('EXIF orientation: training rotates it upright')
     return '; '.join(notes)
 
 
 def thumbnail(photo: Image.Image) -> bytes:
-    """8 x 8 pixels in colour, then 32 x 32 in grey, of the whole photo."""
+    """Return 8 x 8 pixels in colour, then 32 x 32 in grey."""
     small = photo.resize(
         (THUMB, THUMB), Image.Resampling.BILINEAR, reducing_gap=2.0
     )

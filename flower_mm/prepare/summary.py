@@ -1,86 +1,118 @@
-"""What the user reads at the end: all of it in a file, the gist on screen."""
+"""The report of `flower-mm prepare`, in full and for the screen."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FIRST = 10  # of a list on the screen
+LISTED = 10  # entries of a list on the screen
 ROWS = 40  # classes on the screen
-# How titles of report.txt begin; flower_mm.report finds its parts by them.
+# The titles in report.txt begin like this; flower_mm.report finds its parts
+# by them.
+UNUSABLE = 'Unusable files'
 CONFLICTS = 'Conflicts: identical photos under two classes'
 LABEL_ERRORS = 'Possible label errors: near-duplicates under two classes, kept'
-DUPLICATES = 'Near-duplicates, each group on one side of the split'
-TORN = 'Left out: near-duplicates of earlier photos on two sides'
+DUPLICATES = 'Near-duplicates, each group within one split'
+IN_TWO_SPLITS = 'Left out: near-duplicates of earlier photos in two splits'
 
 
 @dataclass
 class Report:
+    """The findings about the photos; dictionaries map a path to a reason."""
+
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     conflicts: list[list[str]] = field(default_factory=list)
-    dropped: bool = True  # the conflicts
+    drops_conflicts: bool = True
     label_errors: list[list[str]] = field(default_factory=list)
-    torn: list[str] = field(default_factory=list)
+    in_two_splits: list[str] = field(default_factory=list)
     duplicates: list[list[str]] = field(default_factory=list)
     rewritten: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def text(self) -> str:
+        """Return the text of report.txt."""
         parts = [
             '\n'.join(self._table()),
             *self.remarks,
-            _part('Cannot be used', _reasons(self.bad)),
+            *self._empty_splits(),
+            _part(UNUSABLE, _reasons(self.bad)),
             _part(self._conflict_title(), _groups(self.conflicts)),
             _part(LABEL_ERRORS, _groups(self.label_errors)),
-            _part(TORN, self.torn),
+            _part(IN_TWO_SPLITS, self.in_two_splits),
             _part(DUPLICATES, _groups(self.duplicates)),
             _part('Rewritten as PNG', _reasons(self.rewritten)),
-            _part('Used as they are', _reasons(self.notes)),
+            _part('Notes on photos', _reasons(self.notes)),
         ]
         return '\n\n'.join(part for part in parts if part) + '\n'
 
     def screen(self, file: Path) -> str:
-        lines = self._table(ROWS) + self.remarks
+        """Return a short version that refers to `file` for the full one."""
+        lines = self._table(ROWS) + self.remarks + self._empty_splits()
         if self.duplicates:
             lines.append(
-                f'{len(self.duplicates)} groups of near-duplicates, each on '
-                'one side of the split'
+                f'{len(self.duplicates)} groups of near-duplicates, each '
+                'within one split'
             )
         for items, title in (
             (_groups(self.conflicts), self._conflict_title()),
             (_groups(self.label_errors), LABEL_ERRORS),
-            (_reasons(self.bad), 'Cannot be used'),
-            (self.torn, TORN),
+            (_reasons(self.bad), UNUSABLE),
+            (self.in_two_splits, IN_TWO_SPLITS),
         ):
             if items:
                 lines.append(f'{title} ({len(items)}):')
-                lines += first(items)
+                lines += first_lines(items)
         if self.rewritten:
             lines.append(f'{len(self.rewritten)} photos rewritten as PNG')
         if self.notes:
-            lines.append(f'{len(self.notes)} photos with a remark')
-        return '\n'.join([*lines, f'All of it is in {file}'])
+            lines.append(f'{len(self.notes)} photos with notes')
+        return '\n'.join([*lines, f'Full report: {file}'])
+
+    def left_out(self) -> dict[str, str]:
+        """Return the photos that the dataset lacks, with the reasons."""
+        left_out = dict(self.bad)
+        if self.drops_conflicts:
+            for paths in self.conflicts:
+                for path in paths:
+                    others = ', '.join(p for p in paths if p != path)
+                    left_out[path] = f'conflict: identical to {others}'
+        for path in self.in_two_splits:
+            left_out[path] = 'near-duplicate of earlier photos in two splits'
+        return dict(sorted(left_out.items()))
+
+    def _empty_splits(self) -> list[str]:
+        lines = []
+        for split, counts in self.counts.items():
+            empty = [name for name, count in counts.items() if not count]
+            if empty:
+                lines.append(
+                    'Classes with too few different photos for '
+                    f'{split}: {", ".join(empty[:LISTED])}'
+                    + f' and {len(empty) - LISTED} more'
+                    * (len(empty) > LISTED)
+                )
+        return lines
 
     def _conflict_title(self) -> str:
-        kept = 'left out' if self.dropped else 'kept'
+        kept = 'left out' if self.drops_conflicts else 'kept'
         return f'{CONFLICTS}, {kept}'
 
     def _table(self, rows: int | None = None) -> list[str]:
-        sides = list(self.counts)
-        classes = list(self.counts[sides[0]])
+        splits = list(self.counts)
+        classes = list(self.counts[splits[0]])
         some = classes[:rows]
         wide = max(len(name) for name in (*some, 'class', 'total'))
-        lines = [f'{"class":{wide}}' + ''.join(f'{s:>9}' for s in sides)]
+        lines = [f'{"class":{wide}}' + ''.join(f'{s:>9}' for s in splits)]
         for name in some:
-            cells = ''.join(f'{self.counts[s][name]:9}' for s in sides)
+            cells = ''.join(f'{self.counts[s][name]:9}' for s in splits)
             lines.append(f'{name:{wide}}{cells}')
         if len(some) < len(classes):
             lines.append(f'... and {len(classes) - len(some)} more classes')
-        sums = ''.join(f'{sum(self.counts[s].values()):9}' for s in sides)
+        sums = ''.join(f'{sum(self.counts[s].values()):9}' for s in splits)
         return [*lines, f'{"total":{wide}}{sums}']
 
 
-def first(items: list[str], most: int = FIRST) -> list[str]:
+def first_lines(items: list[str], most: int = LISTED) -> list[str]:
     lines = [f'  {item}' for item in items[:most]]
     if len(items) > most:
         lines.append(f'  ... and {len(items) - most} more')

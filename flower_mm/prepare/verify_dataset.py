@@ -1,4 +1,4 @@
-"""Is a dataset still what its dataset.json says?"""
+"""Check that a dataset still is what its dataset.json describes."""
 
 import hashlib
 import os
@@ -10,72 +10,83 @@ from flower_mm.decoding import BadPhotoError, read_bytes
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
+from flower_mm.plain_text import escape_controls
 from flower_mm.prepare import dataset_json
-from flower_mm.prepare.class_folders import Photo, list_folder, shown
+from flower_mm.prepare.class_folders import Photo, list_folder
 from flower_mm.prepare.near_duplicates import group, identical
 from flower_mm.prepare.scan_photos import scan
-from flower_mm.prepare.summary import first
+from flower_mm.prepare.summary import first_lines
 from flower_mm.prepare.write_dataset import recover
 from flower_mm.trust import is_trusted, require_trust
 
 
 def check(folder: Path) -> None:
-    """Run every check on a dataset; raise if one finds something."""
+    """Check files, photos and split of a dataset; raise if one is wrong."""
     recover(folder.resolve())
     record = dataset_json.load(folder)
-    wrong = _texts(folder, record) + _strangers(folder, record)
-    photos, sides = _photos(folder, record)
-    _refuse_foreign(folder, photos)
+    faults = _changed_texts(folder, record) + _extra_files(folder, record)
+    photos, splits = _listed_photos(folder, record)
+    _refuse_private_photos(folder, photos)
     shas = [photo.sha256 for photo in photos]
     scan(photos, 'checking photos')
     for photo, sha256 in zip(photos, shas, strict=True):
         if photo.sha256 and photo.sha256 != sha256:
-            wrong.append(f'{photo.path}: changed')
-        elif photo.bad:
-            wrong.append(f'{photo.path}: {photo.bad}')
-    sound = [i for i, photo in enumerate(photos) if not photo.bad]
-    faults, notes = _duplicates(
-        [photos[i] for i in sound],
-        [sides[i] for i in sound],
+            faults.append(f'{photo.path}: changed')
+        elif photo.error:
+            faults.append(f'{photo.path}: {photo.error}')
+    readable = [i for i, photo in enumerate(photos) if not photo.error]
+    identical_photos, near_duplicates = _duplicates(
+        [photos[i] for i in readable],
+        [splits[i] for i in readable],
         record['options']['on_conflict'] == 'keep',
     )
-    wrong += faults
-    if notes:
-        # A version that searched otherwise may have prepared the dataset, or
-        # the sides come from an earlier one.
-        print(f'Near-duplicates on two sides of the split ({len(notes)}):')
-        print('\n'.join(first(notes)))
+    faults += identical_photos
+    if near_duplicates:
+        # Another version, which finds other near-duplicates, may have prepared
+        # the dataset; or the splits are those of an earlier one.
+        print(f'Near-duplicates in two splits ({len(near_duplicates)}):')
+        print('\n'.join(first_lines(near_duplicates)))
         print(
             'They make held-out accuracy look better than it is. Prepare the '
-            'photos again, into another --out, for a split that keeps them '
-            'together.'
+            'photos again, into another --out, to keep them together.'
         )
-    if wrong:
-        print('\n'.join(first(wrong, 50)))
+    if faults:
+        print('\n'.join(first_lines(faults, 50)))
         raise UserError(
-            f'{folder} is not what its {DatasetDir.RECORD} says: {len(wrong)} '
-            'faults (listed above).\nMake it again: '
+            f'{folder} differs from its {DatasetDir.RECORD}: {len(faults)} '
+            'faults (listed above).\nPrepare it again: '
             + command('prepare', 'PHOTOS', '--out', folder, '--overwrite')
         )
     print(
-        f'{folder} is what its {DatasetDir.RECORD} says: '
-        f'{len(photos)} photos of '
-        f'{len(record["classes"])} classes, unchanged, readable, no '
-        'identical photos on two sides'
+        f'{folder} matches its {DatasetDir.RECORD}: {len(photos)} photos of '
+        f'{len(record["classes"])} classes, unchanged and readable, without '
+        'identical photos in two splits'
     )
 
 
-def _refuse_foreign(folder: Path, photos: list[Photo]) -> None:
-    """Stop if photos outside of a received dataset are not those it lists.
+def find_damage(folder: Path) -> list[str]:
+    """List files that differ from dataset.json, without decoding photos."""
+    record = dataset_json.load(folder)
+    faults = _changed_texts(folder, record) + _extra_files(folder, record)
+    for photo in _listed_photos(folder, record)[0]:
+        sha256 = _sha256(photo)
+        if sha256 != photo.sha256:
+            fault = 'changed' if sha256 else 'cannot be read'
+            faults.append(f'{photo.path}: {fault}')
+    return faults
 
-    Who made it has seen a photo whose sha256 he knows; another is private.
+
+def _refuse_private_photos(folder: Path, photos: list[Photo]) -> None:
+    """Refuse that a received dataset refers to photos its author never saw.
+
+    The author of a dataset knows the sha256 of the photos in it. Another
+    photo outside its folder may be private.
     """
     if is_trusted(folder):
         return
     for photo in photos:
-        if is_inside(photo.file, folder):
-            continue
-        if _sha256(photo) != photo.sha256:
+        outside = not is_inside(photo.file, folder)
+        if outside and _sha256(photo) != photo.sha256:
             require_trust(folder, os.path.realpath(photo.file))
 
 
@@ -86,94 +97,81 @@ def _sha256(photo: Photo) -> bytes | None:
         return None
 
 
-def damages(folder: Path) -> list[str]:
-    """Texts and bytes that are not what dataset.json says; no decoding."""
-    record = dataset_json.load(folder)
-    wrong = _texts(folder, record) + _strangers(folder, record)
-    for photo in _photos(folder, record)[0]:
-        sha256 = _sha256(photo)
-        if sha256 != photo.sha256:
-            what = 'changed' if sha256 else 'cannot be read'
-            wrong.append(f'{photo.path}: {what}')
-    return wrong
-
-
-def _texts(folder: Path, record: dict) -> list[str]:
-    wrong = []
+def _changed_texts(folder: Path, record: dict) -> list[str]:
+    faults = []
     files, classes = record['files'], record['classes']
     if dataset_json.digest(files) != record['sha256']:
-        wrong.append(
-            f'{DatasetDir.RECORD}: its sha256 is not that of its files'
-        )
+        faults.append(f'{DatasetDir.RECORD}: sha256 does not match its files')
     if dataset_json.counts(files, classes) != record['counts']:
-        wrong.append(
-            f'{DatasetDir.RECORD}: its counts are not those of its files'
-        )
-    expected = {DatasetDir.CLASSES: classes}
-    for side, photos in files.items():
-        lines = dataset_json.annotation(photos, classes)
-        expected[DatasetDir.list_of(side)] = lines
-    for name, lines in expected.items():
+        faults.append(f'{DatasetDir.RECORD}: counts do not match its files')
+    for name, lines in dataset_json.texts(record).items():
         try:
             text = read_file(folder / name).decode()
         except (OSError, ValueError) as error:
-            wrong.append(f'{name}: cannot be read ({error})')
+            faults.append(f'{name}: cannot be read ({error})')
             continue
-        # Git or an editor may have changed the ends of the lines.
-        if text.replace('\r\n', '\n') != ''.join(f'{x}\n' for x in lines):
-            wrong.append(f'{name}: changed')
-    return wrong
+        # Git or an editor may have changed the line endings.
+        if text.replace('\r\n', '\n') != lines:
+            faults.append(f'{name}: changed')
+    return faults
 
 
-def _strangers(folder: Path, record: dict) -> list[str]:
-    """Files beside the photos that nobody put there."""
+def _extra_files(folder: Path, record: dict) -> list[str]:
+    """List the files beside the photos that are not part of the dataset."""
     if record['photos'] is not None:
-        return []  # PHOTOS may hold what was left out
-    wrong = []
-    for side, photos in record['files'].items():
-        if (folder / side).is_dir():
-            found = list_folder(folder / side).files
-            extra = sorted(found.keys() - photos.keys())
-            wrong += [f'{side}/{shown(path)}: not ours' for path in extra]
-    return wrong
+        return []  # that folder may hold photos that were left out
+    faults = []
+    for split, photos in record['files'].items():
+        if (folder / split).is_dir():
+            files = list_folder(folder / split).files
+            faults += [
+                f'{split}/{escape_controls(path)}: not part of the dataset'
+                for path in sorted(files.keys() - photos.keys())
+            ]
+    return faults
 
 
-def _photos(folder: Path, record: dict) -> tuple[list[Photo], list[str]]:
-    photos, sides = [], []
+def _listed_photos(
+    folder: Path, record: dict
+) -> tuple[list[Photo], list[str]]:
+    photos, splits = [], []
     label = {name: i for i, name in enumerate(record['classes'])}
-    for side, files in record['files'].items():
-        root = Path(record['photos'] or folder / side)
+    for split, files in record['files'].items():
+        root = Path(record['photos'] or folder / split)
         for path, sha in files.items():
             photo = Photo(
-                f'{side}/{path}',
+                f'{split}/{path}',
                 str(root / path),
                 label[path.partition('/')[0]],
                 sha256=bytes.fromhex(sha),
             )
             photos.append(photo)
-            sides.append(side)
-    return photos, sides
+            splits.append(split)
+    return photos, splits
 
 
 def _duplicates(
-    photos: list[Photo], sides: list[str], kept: bool
+    photos: list[Photo], splits: list[str], keeps_conflicts: bool
 ) -> tuple[list[str], list[str]]:
-    """Faults of identical photos, and near-duplicates on two sides."""
+    """Return faults of identical photos, and near-duplicates in two splits."""
     groups = defaultdict(list)
     for i, number in enumerate(group(photos)):
         groups[number].append(i)
     faults, notes = [], []
     for members in groups.values():
-        is_split = len({sides[i] for i in members}) > 1
+        is_split = len({splits[i] for i in members}) > 1
         if not is_split and len({photos[i].label for i in members}) < 2:
             continue
         before = len(faults)
         for places in identical([photos[i] for i in members]):
             equal = [members[k] for k in places]
             paths = ' = '.join(photos[i].path for i in equal)
-            if len({sides[i] for i in equal}) > 1:
-                faults.append(f'{paths}: identical photos on two sides')
-            if len({photos[i].label for i in equal}) > 1 and not kept:
+            if len({splits[i] for i in equal}) > 1:
+                faults.append(f'{paths}: identical photos in two splits')
+            if (
+                len({photos[i].label for i in equal}) > 1
+                and not keeps_conflicts
+            ):
                 faults.append(f'{paths}: identical photos under two classes')
         if is_split and len(faults) == before:
             notes.append(' = '.join(photos[i].path for i in members))

@@ -1,7 +1,7 @@
-"""Put a dataset on the disk: whole, or not at all.
+"""Write a dataset so that an interrupted run leaves the old one.
 
-It is built in a folder beside the place where it goes, and takes that place
-by a rename. An old dataset steps aside first and is deleted last.
+It is built in a temporary folder beside its path and renamed to it. An old
+dataset is renamed first and deleted last.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from flower_mm.lock import only_run_in
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.class_folders import Photo
 
-OURS = frozenset(
+DATASET_NAMES = frozenset(
     (
         *DatasetDir.SPLITS,
         *map(DatasetDir.list_of, DatasetDir.SPLITS),
@@ -40,18 +40,18 @@ PIECE = 1024**2
 
 @contextmanager
 def workspace(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, gone when the block ends, come what may.
+    """Yield a temporary folder beside `out`, deleted when the block ends.
 
-    A run that was killed leaves its own, which the next one deletes.
+    The folder of a killed run is deleted by the next run.
     """
     missing = [p for p in (out.parent, *out.parent.parents) if not p.exists()]
     work = None
     try:
         work = temporary_folder(out)
-        with only_run_in(work):  # tells other processes that it is in use
+        with only_run_in(work):  # so that other processes leave it alone
             yield work
     except BrokenPipeError:
-        raise  # nobody reads the screen; nothing is wrong with the disk
+        raise  # the reader of stdout has ended; the disk is fine
     except OSError as error:
         raise UserError(_explain(error, out)) from error
     finally:
@@ -59,62 +59,65 @@ def workspace(out: Path) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)
         for folder in missing:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # only if it is still empty
+                folder.rmdir()  # fails unless it is empty
 
 
 def _explain(error: OSError, out: Path) -> str:
-    where = error.filename or out
     if error.errno == errno.ENOSPC:
         return (
-            f'the disk of {out.parent} is full; nothing was changed.\nFree '
-            'some space, or use --how link or --how none'
+            f'the disk of {out.parent} is full; {out} is unchanged.\n'
+            'Free some space, or use --how link or --how none'
         )
-    return f'{where}: {error.strerror or error}; nothing was changed'
+    return (
+        f'{error.filename or out}: {error.strerror or error}; {out} is '
+        'unchanged'
+    )
 
 
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f'.{out.name}.{what}')
+def _set_aside(out: Path) -> Path:
+    """Return where an old dataset is while the new one takes its place."""
+    return out.with_name(f'.{out.name}.old')
 
 
 def recover(out: Path) -> None:
-    """Finish the swap that a killed run left half done."""
-    old = _beside(out, 'old')
+    """Finish the swap of a killed run."""
+    old = _set_aside(out)
     if not old.exists():
         return
     if out.exists():
         shutil.rmtree(old)
     else:
         old.rename(out)
-        print(f'put {out} back, which an interrupted run had set aside')
+        print(f'restored {out}, which an interrupted run had renamed')
 
 
-def refuse_if_not_ours(out: Path, overwrite: bool) -> None:
-    """Only a prepared dataset with nothing else in it may be replaced."""
+def refuse_foreign_folder(out: Path, overwrite: bool) -> None:
+    """Refuse to replace anything but a prepared dataset."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / DatasetDir.RECORD).is_file():
         raise UserError(
-            f'{out} exists and is not a prepared dataset; it is left alone.\n'
-            'Choose another folder with --out, or delete it yourself.'
+            f'{out} exists and is not a prepared dataset.\n'
+            'Choose another folder with --out, or delete it yourself'
         )
-    others = sorted(p.name for p in out.iterdir() if p.name not in OURS)
+    others = sorted({p.name for p in out.iterdir()} - DATASET_NAMES)
     if overwrite and others:
         raise UserError(
-            f'{out} also holds {", ".join(others[:5])}, which --overwrite '
-            'would delete.\nMove that elsewhere, or choose another --out'
+            f'{out} also contains {", ".join(others[:5])}, which --overwrite '
+            'would delete.\nMove it elsewhere, or choose another --out'
         )
 
 
 def swap(work: Path, out: Path) -> None:
-    """Let `work` take the place of `out`."""
+    """Replace `out` by `work`."""
     if hasattr(os, 'sync'):
-        os.sync()  # one call for all photos, before the rename makes them it
+        os.sync()  # one call for all photos, before the rename
     if out.exists() and not any(out.iterdir()):
         out.rmdir()
     if not out.exists():
         work.rename(out)
         return
-    old = _beside(out, 'old')
+    old = _set_aside(out)
     out.rename(old)
     try:
         work.rename(out)
@@ -125,42 +128,43 @@ def swap(work: Path, out: Path) -> None:
 
 
 def check_space(photos: list[Photo], where: Path) -> None:
+    """Raise UserError if the disk has too little space for a copy."""
     needed = sum(photo.size for photo in photos) + SPARE
     free = shutil.disk_usage(where).free
     if free < needed:
         raise UserError(
-            f'{where} has {free / 1e9:.1f} GB free, the copy takes '
-            f'{needed / 1e9:.1f} GB.\nFree some space, or use --how link or '
-            '--how none'
+            f'too little space in {where}: expected {needed / 1e9:.1f} GB '
+            f'for the copy, got {free / 1e9:.1f} GB.\n'
+            'Free some space, or use --how link or --how none'
         )
 
 
 def place_photos(
     photos: list[Photo],
-    sides: list[str],
+    splits: list[str],
     classes: list[str],
     folder: Path,
     link: bool,
 ) -> bool:
-    """Copy, link or rewrite each photo; say whether all links worked."""
-    for side in sorted(set(sides)):
+    """Copy, link or rewrite each photo; return whether all links worked."""
+    for split in sorted(set(splits)):
         for name in classes:
-            (folder / side / name).mkdir(parents=True)
+            (folder / split / name).mkdir(parents=True)
     linked = True
-    for photo, side in console.track(
-        zip(photos, sides, strict=True), len(photos), 'writing photos'
+    for photo, split in console.track(
+        zip(photos, splits, strict=True), len(photos), 'writing photos'
     ):
-        target = folder / side / classes[photo.label] / photo.name
-        if photo.fix:
+        target = folder / split / classes[photo.label] / photo.name
+        if photo.rewrite_reason:
             _rewrite(photo, target)
             continue
         if link:
             try:
-                # The file itself, where PHOTOS holds a link to it.
+                # Resolved, so that PHOTOS may contain symbolic links.
                 os.link(os.path.realpath(photo.file), target)
                 continue
             except OSError:
-                linked = link = False  # another disk, or one without links
+                linked = link = False  # another disk, or no support
         _copy(photo, target)
     return linked
 
@@ -173,28 +177,24 @@ def _copy(photo: Photo, target: Path) -> None:
             copy.write(piece)
     if sha256.digest() != photo.sha256:
         raise UserError(
-            f'{photo.file} changed while it was read; nothing was changed.\n'
-            'Run this again when nobody writes there.'
+            f'{photo.file} changed during this run.\n'
+            'Run this command again when no other program writes there'
         )
 
 
 def _rewrite(photo: Photo, target: Path) -> None:
     pixels = decode_rgb(read_bytes(photo.file))
     Image.fromarray(pixels).save(target, 'PNG')
-    photo.made = hashlib.sha256(target.read_bytes()).digest()
+    photo.rewritten_sha256 = hashlib.sha256(target.read_bytes()).digest()
 
 
 def write_texts(record: dict, report: str, folder: Path) -> None:
-    """Write all but the photos; dataset.json last, as the seal."""
-    classes = record['classes']
-    texts = {DatasetDir.CLASSES: classes}
-    for side, photos in record['files'].items():
-        lines = dataset_json.annotation(photos, classes)
-        texts[DatasetDir.list_of(side)] = lines
-    for name, lines in texts.items():
+    """Write all files but the photos; dataset.json, the mark of a complete
+    dataset, comes last.
+    """
+    texts = dataset_json.texts(record) | {DatasetDir.SUMMARY: report}
+    for name, text in texts.items():
         with replacing(folder / name, 'w') as file:
-            file.writelines(f'{line}\n' for line in lines)
-    with replacing(folder / DatasetDir.SUMMARY, 'w') as file:
-        file.write(report)
+            file.write(text)
     with replacing(folder / DatasetDir.RECORD, 'w') as file:
         dataset_json.dump(record, file)

@@ -33,7 +33,7 @@ contents = st.sampled_from([b'', b'\xff\xd8 not really', bytes(300_000)])
 @pytest.fixture(scope='module', autouse=True)
 def _little_for_free():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, 'FREE', FREE)
+        patch.setattr(archive, 'ALLOWED_BYTES', FREE)
         yield
 
 

@@ -19,7 +19,7 @@ from flower_mm.annotations import (
     read_classes,
 )
 from flower_mm.prepare.prepare_dataset import Options, prepare
-from flower_mm.prepare.verify_dataset import check, damages
+from flower_mm.prepare.verify_dataset import check, find_damage
 from flower_mm.weights import file_hash, pretrained_table
 
 CLASSES = ['daisy', 'red rose', 'étoile']
@@ -114,7 +114,7 @@ def quiet():
 @fuzz(0.5)
 @given(data=st.data())
 def test_record_of_a_dataset(photos, made, copy, data):
-    """What `--check`, `--overwrite` and `--sides-from` make of it."""
+    """What `--check`, `--overwrite` and `--splits-from` make of it."""
     good = json.loads((made / 'dataset.json').read_text('utf-8'))
     text = data.draw(damaged_json(good))
     (copy / 'dataset.json').write_bytes(text)
@@ -122,11 +122,11 @@ def test_record_of_a_dataset(photos, made, copy, data):
         with only_ours('dataset.json, --check'):
             check(copy)
         with only_ours('dataset.json, again'):
-            damages(copy)
+            find_damage(copy)
         with only_ours('dataset.json, --out'):
             prepare(photos, copy, Options(val=0.3))
         with only_ours('dataset.json, --sides-from'):
-            prepare(photos, made, Options(val=0.3), sides_from=copy)
+            prepare(photos, made, Options(val=0.3), splits_from=copy)
 
 
 @fuzz(0.5)

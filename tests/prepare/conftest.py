@@ -1,5 +1,6 @@
-"""Photos to try on, and the tool as people call it."""
+"""Photos to prepare, and the tool as users call it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def save(path: Path, number: int, **options) -> Path:
 
 
 def make_photos(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
-    """So many photos per class; `start` numbers them, so none is twice."""
+    """Make different photos, numbered from `start`."""
     number = start
     for name, count in classes.items():
         for _ in range(count):
@@ -37,19 +38,34 @@ def make_photos(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
     return folder
 
 
-def run(*args: object, **options) -> subprocess.CompletedProcess:
+def run(*args: object) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, TOOL, *map(str, args)],
         capture_output=True,
         encoding='utf-8',
         env=ENV,
         timeout=60,
-        **options,
     )
 
 
-def everything(folder: Path) -> dict[str, bytes | None]:
-    """Contents of all files and the names of all folders."""
+def ok(*args: object) -> str:
+    """Return the output of a successful run."""
+    done = run(*args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(*args: object) -> str:
+    """Return the output of a run with an error of at most three lines."""
+    done = run(*args)
+    assert done.returncode == 2, done.stdout + done.stderr
+    error = done.stderr[done.stderr.index('error: ') :].strip()
+    assert len(error.splitlines()) <= 3
+    return done.stdout + error
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Return the contents of all files and the names of all folders."""
     return {
         p.relative_to(folder).as_posix(): p.read_bytes()
         if p.is_file()
@@ -58,15 +74,18 @@ def everything(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def sides(out: Path) -> dict[str, str]:
-    """Side of each photo, read as a training would."""
-    found = {}
-    for side in ('train', 'val', 'test'):
-        if (out / f'{side}.txt').exists():
-            text = (out / f'{side}.txt').read_text(encoding='utf-8')
-            for line in text.splitlines():
-                found[line.rsplit(' ', 1)[0]] = side
-    return found
+def read_record(out: Path) -> dict:
+    return json.loads((out / 'dataset.json').read_text(encoding='utf-8'))
+
+
+def read_splits(out: Path) -> dict[str, str]:
+    """Return the split of each photo according to the lists."""
+    return {
+        line.rsplit(' ', 1)[0]: split
+        for split in ('train', 'val', 'test')
+        if (out / f'{split}.txt').exists()
+        for line in (out / f'{split}.txt').read_text('utf-8').splitlines()
+    }
 
 
 @pytest.fixture
@@ -81,6 +100,5 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prepared(photos: Path, out: Path) -> Path:
-    done = run(photos, '--out', out)
-    assert done.returncode == 0, done.stderr
+    ok(photos, '--out', out)
     return out

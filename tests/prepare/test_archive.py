@@ -1,3 +1,5 @@
+"""An archive is unpacked within limits, or refused."""
+
 import io
 import os
 import stat
@@ -10,7 +12,7 @@ from flower_mm.errors import UserError
 from flower_mm.prepare import archive
 from flower_mm.prepare.archive import unpack
 
-from .conftest import everything, make_photos, run
+from .conftest import contents, make_photos, ok, refused
 
 JPEG = b'\xff\xd8 not really'
 
@@ -108,7 +110,7 @@ def test_bomb(tmp_path, into, name):
 
 
 def test_zip_that_lies_about_sizes(tmp_path, into, monkeypatch):
-    monkeypatch.setattr(archive, 'FREE', 1024**2)
+    monkeypatch.setattr(archive, 'ALLOWED_BYTES', 1024**2)
     path = zip_of(tmp_path / 'a.zip', 'daisy/a.jpg', data=bytes(8 * 1024**2))
     data = path.read_bytes()
     true, lie = (8 * 1024**2).to_bytes(4, 'little'), (99).to_bytes(4, 'little')
@@ -124,7 +126,9 @@ def test_zip_of_many_small_bombs(tmp_path, into):
     path = zip_of(tmp_path / 'a.zip', *names, data=bytes(2 * 1024**2))
     with pytest.raises(UserError, match='more than 100 times its size'):
         unpack(path, into)
-    assert sum(p.stat().st_size for p in into.iterdir()) <= archive.FREE
+    assert (
+        sum(p.stat().st_size for p in into.iterdir()) <= archive.ALLOWED_BYTES
+    )
 
 
 def test_a_name_that_is_nothing_but_folders(tmp_path, into):
@@ -276,24 +280,19 @@ def test_archive_gives_the_dataset_of_its_folder(
 ):
     path = pack(photos, tmp_path / f'photos.{ending}')
     out = tmp_path / 'packed' / 'out'
-    done = run(path, '--out', out)
-    assert done.returncode == 0, done.stderr
-    one, other = everything(prepared), everything(out)
-    del one['dataset.json'], other['dataset.json']  # says where from
-    assert one == other
+    ok(path, '--out', out)
+    first, second = contents(prepared), contents(out)
+    del first['dataset.json'], second['dataset.json']  # with the source
+    assert first == second
     assert [p.name for p in out.parent.iterdir()] == ['out']
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
 def test_a_pipe_is_not_waited_for(tmp_path, out):
     os.mkfifo(tmp_path / 'photos.zip')
-    done = run(tmp_path / 'photos.zip', '--out', out)
-    assert done.returncode == 2
-    assert 'is a device' in done.stderr
+    assert 'is a device' in refused(tmp_path / 'photos.zip', '--out', out)
 
 
 def test_archive_cannot_be_pointed_into(tmp_path, photos, out):
     path = pack(photos, tmp_path / 'photos.zip')
-    done = run(path, '--out', out, '--how', 'none')
-    assert done.returncode == 2
-    assert 'is an archive' in done.stderr
+    assert 'archive' in refused(path, '--out', out, '--how', 'none')

@@ -1,3 +1,5 @@
+"""Which files are photos, of which class, under which name."""
+
 import sys
 from pathlib import Path
 
@@ -5,30 +7,31 @@ import pytest
 
 from flower_mm.errors import UserError
 from flower_mm.prepare.class_folders import (
-    Tree,
-    find,
+    ClassFolders,
+    FileTree,
+    find_photos,
     list_folder,
     name_photos,
 )
 
-WHERE = Path('photos')
+ROOT = Path('photos')
 
 
-def tree_of(*files: str, folders: tuple[str, ...] = ()) -> Tree:
-    tree = Tree({f: f'/disk/{f}' for f in files}, set(folders))
-    for path in (*files, *(f + '/x' for f in folders)):
+def tree_of(*files: str) -> FileTree:
+    tree = FileTree({f: f'/disk/{f}' for f in files})
+    for path in files:
         tree.add_folders_of(path)
     return tree
 
 
-def paths(found) -> list[str]:
+def paths(found: ClassFolders) -> list[str]:
     return [photo.path for photo in found.photos]
 
 
 def test_classes_are_sorted_and_names_kept():
-    found = find(
+    found = find_photos(
         tree_of('tulip/b.JPG', 'Rose/a b.c.jpeg', 'été/花.png', 'a b/x.PNG'),
-        WHERE,
+        ROOT,
     )
     assert found.classes == ['Rose', 'a b', 'tulip', 'été']
     assert paths(found) == [
@@ -38,13 +41,13 @@ def test_classes_are_sorted_and_names_kept():
     assert not found.bad
 
 
-def test_nothing_is_lost_silently():
-    found = find(
+def test_other_files_are_listed():
+    found = find_photos(
         tree_of(
             'daisy/a.jpg', 'daisy/notes.txt', 'daisy/IMG_1', 'rose/b.jpg',
             'rose/deep/c.jpg', 'LICENSE.txt', 'lost.jpg', 'rose/x\ny.jpg',
         ),
-        WHERE,
+        ROOT,
     )  # fmt: skip
     assert paths(found) == ['daisy/a.jpg', 'rose/b.jpg', 'rose/deep/c.jpg']
     assert sorted(found.bad) == [
@@ -53,9 +56,9 @@ def test_nothing_is_lost_silently():
 
 
 @pytest.mark.parametrize('wrap', ['flower_photos/', 'a/b/'])
-def test_wrapping_folder_is_opened(wrap):
-    found = find(
-        tree_of('README', wrap + 'daisy/a.jpg', wrap + 'rose/b.jpg'), WHERE
+def test_outer_folder_is_opened(wrap):
+    found = find_photos(
+        tree_of('README', wrap + 'daisy/a.jpg', wrap + 'rose/b.jpg'), ROOT
     )
     assert found.classes == ['daisy', 'rose']
     assert found.base == wrap
@@ -63,34 +66,34 @@ def test_wrapping_folder_is_opened(wrap):
 
 
 @pytest.mark.parametrize(
-    'sides', [('train', 'val'), ('Train', 'Test'), ('training', 'validation')]
+    'splits', [('train', 'val'), ('Train', 'Test'), ('training', 'validation')]
 )
-def test_split_input_is_refused(sides):
+def test_split_input_is_refused(splits):
     with pytest.raises(UserError, match='already split'):
-        find(tree_of(*(f'in/{s}/daisy/a.jpg' for s in sides)), WHERE)
+        find_photos(tree_of(*(f'in/{s}/daisy/a.jpg' for s in splits)), ROOT)
 
 
 @pytest.mark.parametrize(
-    'twins', [('Daisy', 'daisy'), ('caf\u00e9', 'cafe\u0301'), ('a', 'a ')]
+    'names', [('Daisy', 'daisy'), ('caf\u00e9', 'cafe\u0301'), ('a', 'a ')]
 )
-def test_two_spellings_of_a_class_are_refused(twins):
+def test_two_spellings_of_a_class_are_refused(names):
     with pytest.raises(UserError, match='two folders for one class'):
-        find(tree_of(*(f'{t}/a.jpg' for t in twins)), WHERE)
+        find_photos(tree_of(*(f'{name}/a.jpg' for name in names)), ROOT)
 
 
 def test_class_name_has_one_spelling():
-    found = find(tree_of('cafe\u0301/a.jpg', 'b/b.jpg'), WHERE)
+    found = find_photos(tree_of('cafe\u0301/a.jpg', 'b/b.jpg'), ROOT)
     assert found.classes == ['b', 'caf\u00e9']
 
 
 def test_no_classes():
     with pytest.raises(UserError, match='no class folders'):
-        find(tree_of('a.jpg', 'b.jpg'), WHERE)
+        find_photos(tree_of('a.jpg', 'b.jpg'), ROOT)
 
 
 def test_names_are_unique_without_case():
     tree = tree_of('a/X.jpg', 'a/x.JPG', 'a/d/e.jpg', 'a/d_e.jpg', 'b/x.jpg')
-    photos = find(tree, WHERE).photos
+    photos = find_photos(tree, ROOT).photos
     for i, photo in enumerate(photos):
         photo.sha256 = bytes([i] * 32)
     name_photos(photos, in_place=False)

@@ -1,4 +1,4 @@
-"""dataset.json as somebody else may have left it."""
+"""An invalid dataset.json is refused."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from flower_mm.prepare import dataset_json
 from flower_mm.prepare.prepare_dataset import Options, prepare
 from flower_mm.prepare.verify_dataset import check
 
-WRONG = {
+INVALID = {
     'format': [None, 2, '1'],
     'classes': [None, 'daisy', ['daisy', 'daisy'], ['daisy'], [['daisy']],
                 ['daisy', 'rose\n'], ['daisy', '\ud800']],
@@ -30,9 +30,9 @@ WRONG = {
 
 @pytest.mark.parametrize(
     ('key', 'value'),
-    [(key, value) for key, values in WRONG.items() for value in values],
+    [(key, value) for key, values in INVALID.items() for value in values],
 )
-def test_what_no_run_has_written(photos, prepared, key, value):
+def test_invalid_values(photos, prepared, key, value):
     path = prepared / 'dataset.json'
     good = json.loads(path.read_text('utf-8'))
     for change in (
@@ -44,27 +44,27 @@ def test_what_no_run_has_written(photos, prepared, key, value):
             lambda: check(prepared),
             lambda: prepare(photos, prepared, Options(), overwrite=True),
             lambda: prepare(
-                photos, photos.parent / 'new', Options(), sides_from=prepared
+                photos, photos.parent / 'new', Options(), splits_from=prepared
             ),
         ):
-            with pytest.raises(UserError, match=r'damaged|format'):
+            with pytest.raises(UserError, match=r'invalid|format'):
                 use()
     assert not (photos.parent / 'new').exists()
 
 
 @pytest.mark.parametrize('text', ['', '{', '[' * 100_000, '9' * 5000, '\xff'])
-def test_what_is_no_json(prepared, text):
+def test_text_that_is_not_json(prepared, text):
     (prepared / 'dataset.json').write_text(text, 'latin-1')
     with pytest.raises(UserError, match='cannot be read'):
         dataset_json.load(prepared)
 
 
-def test_a_dataset_of_nothing(photos, prepared):
+def test_record_without_photos(photos, prepared):
     path = prepared / 'dataset.json'
     good = json.loads(path.read_text('utf-8'))
     path.write_text(json.dumps({**good, 'files': {}, 'counts': {}}))
     with (
         contextlib.redirect_stdout(io.StringIO()),
-        pytest.raises(UserError, match='is not what its'),
+        pytest.raises(UserError, match='differs from its'),
     ):
         check(prepared)

@@ -1,3 +1,5 @@
+"""Copies that were changed are found, and different objects are not."""
+
 import io
 import os
 import random
@@ -78,9 +80,8 @@ def test_changed_copies_are_found(scanned, change):
         **{f'b{n}': image for n, image in enumerate(copies)},
     )
     groups = group(photos)
-    found = sum(groups[i] == groups[i + 40] for i in range(40))
-    assert found >= 38
-    # Every photo is alone or with its own copy.
+    count = sum(groups[i] == groups[i + 40] for i in range(40))
+    assert count >= 38
     assert all(groups[i] == i for i in range(40))
 
 
@@ -135,8 +136,8 @@ def test_copies_of_products_are_found(scanned):
     assert group(photos) == [i % count for i in range(2 * count)]
 
 
-def test_flat_photos_are_not_one(scanned):
-    """Walls lit from one side: they differ in nothing but brightness."""
+def test_flat_photos_are_different(scanned):
+    """Walls lit from one side that differ in brightness only."""
     light = np.linspace(0, 8, 64).repeat(64).reshape(64, 64)
     walls = [Image.fromarray((light + i).astype(np.uint8)) for i in range(30)]
     photos = scanned(**{str(i): wall for i, wall in enumerate(walls)})
@@ -161,7 +162,7 @@ def test_many_equal_photos_are_one_group(scanned):
     assert set(group(copies)) == {0}
 
 
-def test_order_does_not_matter(scanned):
+def test_order_is_irrelevant(scanned):
     photos = scanned(
         **{f'a{i}': picture(i, BIG) for i in range(30)},
         **{f'b{i}': jpeg(picture(i, BIG), 60) for i in range(30)},
@@ -175,7 +176,7 @@ def test_order_does_not_matter(scanned):
 
 
 def test_identical_means_equal_pixels(scanned, tmp_path):
-    """However they are stored; a JPEG of the same picture is another."""
+    """In any lossless format; a JPEG of the same picture has others."""
     image = picture(0, BIG)
     photos = scanned(
         one=image, other=jpeg(image, 95), flat=Image.new('L', BIG)
@@ -198,7 +199,7 @@ def test_identical_flat_photos_are_one_group(scanned, tmp_path):
     assert group(photos) == [0, 1, 0]
 
 
-def test_a_photo_that_vanishes_is_compared_with_none(scanned):
+def test_deleted_photo(scanned):
     photos = scanned(a=picture(0, BIG), b=jpeg(picture(0, BIG), 80))
     Path(photos[1].file).unlink()
     near_duplicates._pixels.cache_clear()
@@ -217,7 +218,7 @@ def grouped(folder: str) -> set[tuple[str, ...]]:
 
 
 def test_real_photos():
-    """Two files of one photo, or two shots of a moment; no strangers."""
+    """Two files of one photo, or two shots of one object."""
     folder = os.environ.get('FLOWER_MM_PHOTOS')
     if not folder:
         pytest.skip('FLOWER_MM_PHOTOS does not name the flower photos')
@@ -242,7 +243,7 @@ def test_real_photos():
 
 
 def test_real_product_photos():
-    """Other objects on the same background; three files are twice there."""
+    """Different objects on one background; three photos have two files."""
     folder = os.environ.get('FLOWER_MM_PRODUCT_PHOTOS')
     if not folder:
         pytest.skip('FLOWER_MM_PRODUCT_PHOTOS does not name product photos')

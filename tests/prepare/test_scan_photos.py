@@ -1,3 +1,5 @@
+"""What reading a photo finds: errors, notes and reasons to rewrite it."""
+
 import os
 import signal
 import subprocess
@@ -10,20 +12,20 @@ import pytest
 from PIL import Image
 
 from flower_mm import decoding
-from flower_mm.prepare.scan_photos import COLOURS, THUMB, look
+from flower_mm.prepare.scan_photos import COLOURS, THUMB, inspect_photo
 
 from .conftest import ENV, make_photos, picture, save
 
 
-def bad(path: Path) -> str:
-    return look(str(path)).bad
+def error_of(path: Path) -> str:
+    return inspect_photo(str(path)).error
 
 
 def test_plain_photo_is_used_as_it_is(tmp_path):
-    seen = look(str(save(tmp_path / 'a.jpg', 1)))
-    assert (seen.bad, seen.note, seen.fix) == ('', '', '')
-    assert len(seen.thumb) == COLOURS + THUMB**2
-    assert seen.size == (tmp_path / 'a.jpg').stat().st_size
+    info = inspect_photo(str(save(tmp_path / 'a.jpg', 1)))
+    assert (info.error, info.note, info.rewrite_reason) == ('', '', '')
+    assert len(info.thumb) == COLOURS + THUMB**2
+    assert info.size == (tmp_path / 'a.jpg').stat().st_size
 
 
 @pytest.mark.parametrize('ending', ['jpg', 'png', 'webp', 'bmp', 'tif', 'gif'])
@@ -31,38 +33,38 @@ def test_truncated(tmp_path, ending):
     path = save(tmp_path / f'a.{ending}', 1)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
-    assert 'truncated' in bad(path) or 'damaged' in bad(path)
+    assert 'truncated' in error_of(path) or 'damaged' in error_of(path)
 
 
 def test_last_bytes_missing(tmp_path):
     path = save(tmp_path / 'a.jpg', 1)
     path.write_bytes(path.read_bytes()[:-40])
-    assert bad(path) == 'truncated: its end is missing'
+    assert error_of(path) == 'truncated: its end is missing'
 
 
 def test_not_photos(tmp_path):
     empty, text, gone = (tmp_path / f'{n}.jpg' for n in 'abc')
     empty.touch()
     text.write_text('<html>404</html>')
-    assert bad(empty) == 'empty file'
-    assert bad(text) == 'not a photo by its content'
-    assert bad(gone).startswith('cannot be opened')
+    assert error_of(empty) == 'empty file'
+    assert error_of(text) == 'not a photo by its content'
+    assert error_of(gone).startswith('cannot be opened')
     heic = tmp_path / 'd.heic'
     heic.write_bytes(b'\0\0\0\x18ftypheic' + bytes(100))
-    assert 'HEIC' in bad(heic)
+    assert 'HEIC' in error_of(heic)
 
 
 def test_postscript_is_not_run(tmp_path):
     path = tmp_path / 'a.jpg'
     picture(1).save(path, 'EPS')
-    assert bad(path).startswith('EPS is not accepted: expected JPEG')
+    assert error_of(path).startswith('EPS is not accepted: expected JPEG')
 
 
 def test_too_small(tmp_path):
     picture(1, (31, 500)).save(tmp_path / 'a.png')
-    assert bad(tmp_path / 'a.png').startswith('far too small (31 x 500')
+    assert error_of(tmp_path / 'a.png').startswith('far too small (31 x 500')
     picture(1, (32, 32)).save(tmp_path / 'b.png')
-    assert not bad(tmp_path / 'b.png')
+    assert not error_of(tmp_path / 'b.png')
 
 
 def test_too_large(tmp_path, monkeypatch):
@@ -70,17 +72,17 @@ def test_too_large(tmp_path, monkeypatch):
     for limit in (64 * 48 - 1, 64 * 48 // 2 - 1):
         monkeypatch.setattr(decoding, 'MAX_PIXELS', limit)
         monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
-        assert 'million pixels' in bad(path)
+        assert 'million pixels' in error_of(path)
     monkeypatch.setattr(decoding, 'MAX_BYTES', 10)
-    assert bad(path).startswith('larger than')
+    assert error_of(path).startswith('larger than')
 
 
-def test_odd_modes_are_rewritten(tmp_path):
-    made = {}
+def test_rare_modes_are_rewritten(tmp_path):
+    reasons = {}
 
     def keep(name: str, image: Image.Image, **options) -> None:
         image.save(tmp_path / name, **options)
-        made[name] = look(str(tmp_path / name)).fix
+        reasons[name] = inspect_photo(str(tmp_path / name)).rewrite_reason
 
     photo, other = picture(1), picture(2)
     clear = photo.copy()
@@ -99,33 +101,33 @@ def test_odd_modes_are_rewritten(tmp_path):
     exif = Image.Exif()
     exif[decoding.ORIENTATION] = 6
     keep('turned.png', photo, exif=exif)
-    assert all(made.values())
-    assert made['cmyk.jpg'] == 'CMYK'
-    # Those are read right by every OpenCV.
-    made.clear()
+    assert all(reasons.values())
+    assert reasons['cmyk.jpg'] == 'CMYK'
+    # Each version of OpenCV reads these as Pillow does.
+    reasons.clear()
     keep('full.png', full)
     keep('palette.png', photo.quantize(16))
     keep('grey.jpg', photo.convert('L'))
     keep('bits.png', photo.convert('1'))
-    assert not any(made.values())
+    assert not any(reasons.values())
 
 
 def test_notes(tmp_path):
     deep = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 21
     Image.fromarray(deep).save(tmp_path / 'a.png')
-    seen = look(str(tmp_path / 'a.png'))
-    assert '16 bit' in seen.note
+    info = inspect_photo(str(tmp_path / 'a.png'))
+    assert '16 bits' in info.note
     # Scaled, not clipped to white, which would leave no contrast.
-    assert np.frombuffer(seen.thumb, np.uint8).std() > 20
+    assert np.frombuffer(info.thumb, np.uint8).std() > 20
     exif = Image.Exif()
     exif[decoding.ORIENTATION] = 3
     picture(1).save(tmp_path / 'b.jpg', exif=exif)
-    assert 'turned by EXIF' in look(str(tmp_path / 'b.jpg')).note
+    assert 'EXIF' in inspect_photo(str(tmp_path / 'b.jpg')).note
 
 
 def test_float_photos_have_no_white(tmp_path):
     Image.fromarray(np.ones((64, 64), np.float32)).save(tmp_path / 'a.tif')
-    assert '32-bit' in bad(tmp_path / 'a.tif')
+    assert '32-bit' in error_of(tmp_path / 'a.tif')
 
 
 @pytest.mark.parametrize('turn', range(1, 9))
@@ -145,7 +147,7 @@ def test_turned_photo_looks_like_the_upright_one(tmp_path, turn):
 
 def test_broken_exif_does_no_harm(tmp_path):
     picture(1).save(tmp_path / 'a.jpg', exif=b'Exif\0\0MM\0*\xff\xff\xff\xff')
-    assert not bad(tmp_path / 'a.jpg')
+    assert not error_of(tmp_path / 'a.jpg')
 
 
 @pytest.mark.skipif(
@@ -196,26 +198,21 @@ def is_alive(process: int) -> bool:
     return state.rpartition(')')[2].split()[0] != 'Z'
 
 
-def test_a_png_with_wrong_check_sums_is_bad(tmp_path):
+def test_a_png_with_wrong_check_sums_is_error_of(tmp_path):
     """Pillow shows it; OpenCV, which training reads with, does not."""
     path = save(tmp_path / 'photo.png', 1)
     data = bytearray(path.read_bytes())
-    sums = (
-        data.index(b'IDAT')
-        + 4
-        + int.from_bytes(
-            data[data.index(b'IDAT') - 4 : data.index(b'IDAT')], 'big'
-        )
-    )
-    data[sums] ^= 0xFF
+    idat = data.index(b'IDAT')
+    size = int.from_bytes(data[idat - 4 : idat], 'big')
+    data[idat + 4 + size] ^= 0xFF
     path.write_bytes(data)
-    assert 'damaged' in look(str(path)).bad
+    assert 'damaged' in error_of(path)
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'photo.jpg')
-    assert 'pipe' in look(str(tmp_path / 'photo.jpg')).bad
+    assert 'pipe' in error_of(tmp_path / 'photo.jpg')
 
 
 def test_a_jpeg_with_thousands_of_scans(tmp_path):
@@ -224,10 +221,10 @@ def test_a_jpeg_with_thousands_of_scans(tmp_path):
     data = path.read_bytes()
     scan_ = data[data.rindex(b'\xff\xda') : -2]
     path.write_bytes(data[:-2] + scan_ * decoding.MAX_SCANS + data[-2:])
-    assert 'scans' in bad(path)
+    assert 'scans' in error_of(path)
     # Behind the photo or in a part of its own they do no harm.
     path.write_bytes(data + scan_ * decoding.MAX_SCANS)
-    assert not bad(path)
+    assert not error_of(path)
     part = b'\xff\xe5\x03\xea' + b'\xff\xda' * 500
     path.write_bytes(data[:2] + part + data[2:])
-    assert not bad(path)
+    assert not error_of(path)

@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.registry import DATASETS, init_default_scope
 from mmpretrain.models import BaseSelfSupervisor
 from torch import nn
 from torch.utils.data import Dataset
 
-from flower_mm.annotations import prepare_command, read_classes
+from flower_mm.annotations import prepare_command
 from flower_mm.checks.build_errors import build_finding
 from flower_mm.checks.building import ModelError, build_model, quiet
 from flower_mm.checks.config_values import bare_name
 from flower_mm.checks.finding import Finding, FindingError
-from flower_mm.config import LOADERS, datasets, settle, walk
+from flower_mm.config import LOADERS, ResolvedRun, datasets, walk
 from flower_mm.engine.distributed import processes
+from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS
 
@@ -44,49 +46,31 @@ class Split:
 class CheckContext:
     """A training command before it starts.
 
-    `cfg` is the config with the command line in it, `settled` has the number
-    of classes as well. `thorough` allows checks that take seconds. The
-    rehearsal notes the `metrics` of the validation by name, and the bytes of
-    `activations` that training keeps for each photo.
+    `as_read` is the config without command line and dataset. `thorough`
+    allows checks that take seconds. The rehearsal notes the `metrics` of the
+    validation by name, and the bytes of `activations` that training keeps for
+    each photo.
     """
 
     args: argparse.Namespace
-    cfg: Config
+    as_read: Config
+    run: ResolvedRun
     device: str
     thorough: bool = False
     metrics: frozenset[str] | None = None
     activations: float = 0.0
 
-    @cached_property
-    def settled(self) -> Config:
-        """The config with the number of classes in it, as it is built."""
-        cfg = copy.deepcopy(self.cfg)
-        kind = cfg.model.get('type')
-        kind = MODELS.get(kind) if isinstance(kind, str) else kind
-        if isinstance(kind, type) and issubclass(kind, BaseSelfSupervisor):
-            raise FindingError(
-                Finding(
-                    'RUN001',
-                    'model.type',
-                    f'{kind.__name__} is trained without labels: expected a '
-                    'classifier',
-                    'the config of an ImageClassifier, which may load the '
-                    'weights of such a training',
-                )
-            )
-        settle(cfg)
-        return cfg
+    @property
+    def cfg(self) -> Config:
+        return self.run.cfg
 
-    @cached_property
+    @property
     def classes(self) -> list[str]:
-        return read_classes(self.root)
+        return list(self.run.classes)
 
-    @cached_property
+    @property
     def root(self) -> Path:
-        """The dataset folder of the training photos."""
-        for dataset in datasets(self.cfg, ('train_dataloader',)):
-            return Path(dataset.data_root)
-        raise UserError('no dataset is named: --data-root FOLDER')
+        return self.run.data_root
 
     @property
     def prepare(self) -> str:
@@ -102,7 +86,7 @@ class CheckContext:
         """
         splits = {}
         for loader in LOADERS:
-            if not self.settled.get(loader):
+            if not self.cfg.get(loader):
                 continue
             try:
                 splits[loader] = self.read_split(loader)
@@ -118,7 +102,7 @@ class CheckContext:
     def read_split(self, loader: str) -> Split:
         """Build the dataset of a data loader and list its photos."""
         self.enter_scope()
-        plain = copy.deepcopy(self.settled[loader].dataset)
+        plain = copy.deepcopy(self.cfg[loader].dataset)
         for part in walk(plain):
             if 'pipeline' in part or 'data_root' in part:
                 # Nothing is loaded here, and one process need not share it.
@@ -205,7 +189,7 @@ class CheckContext:
 
     def list_of(self, loader: str) -> str:
         """Return the file that lists the photos of a data loader."""
-        for dataset in datasets(self.settled, (loader,)):
+        for dataset in datasets(self.cfg, (loader,)):
             name = dataset.get('ann_file')
             if not name and str(dataset.type).endswith('FlowerDataset'):
                 name = f'{dataset.get("split", "train")}.txt'
@@ -228,8 +212,8 @@ class CheckContext:
     def model(self) -> nn.Module:
         """The model, without initial weights."""
         self.enter_scope()
-        cfg = copy.deepcopy(self.settled.model)
-        cfg.setdefault('data_preprocessor', self.settled.data_preprocessor)
+        cfg = copy.deepcopy(self.cfg.model)
+        cfg.setdefault('data_preprocessor', self.cfg.data_preprocessor)
         try:
             return build_model(cfg)
         except ModelError as error:
@@ -258,6 +242,30 @@ class CheckContext:
         if loader.get('drop_last'):
             return max(1, share // loader.batch_size)
         return max(1, -(-share // loader.batch_size))
+
+
+def open_context(
+    cfg: Config,
+    args: argparse.Namespace,
+    thorough: bool = False,
+    all_ranks: bool = False,
+) -> CheckContext:
+    """Resolve a training; see `run.examine` for the arguments."""
+    kind = (cfg.get('model') or {}).get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if isinstance(kind, type) and issubclass(kind, BaseSelfSupervisor):
+        raise FindingError(
+            Finding(
+                'RUN001',
+                'model.type',
+                f'{kind.__name__} is trained without labels: expected a '
+                'classifier',
+                'the config of an ImageClassifier, which may load the '
+                'weights of such a training',
+            )
+        )
+    run = resolve_training(cfg, args, all_ranks)
+    return CheckContext(args, cfg, run, get_device(), thorough)
 
 
 def sizes_of(step: ConfigDict) -> Iterator[Sequence[int]]:

@@ -42,7 +42,7 @@ def _numbers(ctx: CheckContext) -> Iterator[Finding]:
     stated = {
         f'{place}.num_classes': part['num_classes']
         for name in PARTS
-        for place, part in parts_of(ctx.cfg.get(name), name)
+        for place, part in parts_of(ctx.as_read.get(name), name)
         if part.get('num_classes') not in (None, -1, count)
     }
     # Every model of MMPretrain has ImageNet's number.
@@ -66,7 +66,7 @@ def _top_k(ctx: CheckContext) -> Iterator[Finding]:
     """Top-5 of five classes is always right, and is left out."""
     count = len(ctx.classes)
     for name in PARTS:
-        for place, part in parts_of(ctx.cfg.get(name), name):
+        for place, part in parts_of(ctx.as_read.get(name), name):
             topk = part.get('topk') or ()
             topk = (topk,) if isinstance(topk, int) else topk
             if max(topk, default=0) >= count:

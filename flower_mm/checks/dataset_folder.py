@@ -3,11 +3,13 @@
 Where this finds an error, the photos are not checked.
 """
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmengine.config import Config
+
 from flower_mm.annotations import require_dataset
-from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.commands import command
 from flower_mm.config import LOADERS, walk
@@ -19,14 +21,20 @@ PLACES = ('data_root', 'data_prefix', 'ann_file')
 ABOVE = 4  # folders above the config in which a dataset is looked for
 
 
-def check(ctx: CheckContext) -> Iterator[Finding]:
+def check(cfg: Config, args: argparse.Namespace) -> Iterator[Finding]:
+    """Check a config as it was read, without the command line."""
     roots: dict[str, list[str]] = {}
     for loader in LOADERS:
-        for dataset in walk((ctx.cfg.get(loader) or {}).get('dataset')):
+        if args.no_validate and loader == 'val_dataloader':
+            continue
+        for dataset in walk((cfg.get(loader) or {}).get('dataset')):
             if 'type' not in dataset or dataset.keys().isdisjoint(PLACES):
                 continue
-            if dataset.get('data_root'):
-                roots.setdefault(str(dataset.data_root), []).append(loader)
+            root = dataset.get('data_root')
+            if 'data_root' in dataset and args.data_root:
+                root = args.data_root
+            if root:
+                roots.setdefault(str(root), []).append(loader)
             elif loader != 'test_dataloader':
                 yield Finding(
                     'DATA001',
@@ -40,7 +48,7 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
         yield _several(roots)
     elif roots:
         (root,) = roots
-        yield from _missing(ctx, root)
+        yield from _missing(args, root)
 
 
 def _several(roots: dict[str, list[str]]) -> Finding:
@@ -62,14 +70,14 @@ def _several(roots: dict[str, list[str]]) -> Finding:
     )
 
 
-def _missing(ctx: CheckContext, root: str) -> Iterator[Finding]:
+def _missing(args: argparse.Namespace, root: str) -> Iterator[Finding]:
     path = Path(root)
     where = 'train_dataloader.dataset.data_root'
-    if ctx.args.data_root:
+    if args.data_root:
         where = '--data-root'
     if (path / DatasetDir.CLASSES).is_file():
         return
-    for base in list(Path(ctx.args.config).resolve().parents)[: ABOVE + 1]:
+    for base in list(Path(args.config).resolve().parents)[: ABOVE + 1]:
         other = base / root
         if not path.is_absolute() and (other / DatasetDir.CLASSES).is_file():
             message = f'no dataset {root} in {Path.cwd()}'

@@ -89,7 +89,7 @@ def _held_out(ctx: CheckContext) -> Iterator[Finding]:
     )
     try:
         test = ctx.splits.get('test_dataloader') or (
-            ctx.settled.get('test_dataloader')
+            ctx.cfg.get('test_dataloader')
             and ctx.read_split('test_dataloader')
         )
     except UserError as error:

@@ -99,7 +99,7 @@ def _on_error(findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _loaders(ctx: CheckContext) -> Iterator[Finding]:
     for loader in LOADERS:
-        cfg = ctx.settled.get(loader)
+        cfg = ctx.cfg.get(loader)
         if loader not in ctx.splits:
             continue
         dataset = ctx.splits[loader].dataset
@@ -141,7 +141,7 @@ def _build_loader(dataset: Dataset, cfg: ConfigDict) -> None:
 
 def _metrics(ctx: CheckContext) -> Iterator[Finding]:
     metrics = []
-    evaluator = ctx.settled.get('val_evaluator')
+    evaluator = ctx.cfg.get('val_evaluator')
     for number, metric in enumerate(metrics_of(evaluator)):
         place = 'val_evaluator'
         if not isinstance(evaluator, dict):

@@ -1,13 +1,11 @@
 """Run all checks and show their findings."""
 
 import argparse
-import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.device import get_device
 
 from flower_mm.checks import (
     config_structure,
@@ -26,17 +24,21 @@ from flower_mm.checks import (
 )
 from flower_mm.checks.building import reason
 from flower_mm.checks.codes import Severity, parse_codes
-from flower_mm.checks.context import CheckContext
+from flower_mm.checks.context import CheckContext, open_context
 from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.checks.learning_rate_plot import draw_learning_rate
 from flower_mm.checks.settings_summary import summarize
 from flower_mm.checks.timing import measure
+from flower_mm.config import ResolvedRun
 from flower_mm.engine.distributed import is_first
-from flower_mm.engine.train import configure
+from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.errors import UserError
 from flower_mm.exit_codes import OK, YOURS
 from flower_mm.weights.safe_loading import safe_loading
 
+# They read the config before the command line is applied; an error of theirs
+# ends the checks.
+FIRST_CHECKS = (config_structure, dataset_folder)
 # The rehearsal first: other checks use the metrics that it measures.
 CHECKS = (
     rehearsal,
@@ -54,64 +56,68 @@ CHECKS = (
 FAILED = 'RUN008'
 
 
-def open_context(
-    cfg: Config, args: argparse.Namespace, thorough: bool = False
-) -> CheckContext:
-    """Put the command line into a copy of the config."""
-    cfg = copy.deepcopy(cfg)
-    configure(cfg, args)
-    return CheckContext(args, cfg, get_device(), thorough)
-
-
 @safe_loading()
 def examine(
-    cfg: Config, args: argparse.Namespace, thorough: bool = False
+    cfg: Config,
+    args: argparse.Namespace,
+    thorough: bool = False,
+    all_ranks: bool = False,
 ) -> tuple[list[Finding], CheckContext | None]:
-    """Return all findings, the worst first, without those to ignore.
+    """Resolve a training and check it.
 
-    The context is None where the config cannot be completed.
+    Args:
+        cfg: A config as `read_training_config` returns it.
+        args: The parsed arguments of `train` or `check`.
+        thorough: Whether checks may take seconds.
+        all_ranks: Whether all processes of a distributed run resolve it now.
+
+    Returns:
+        All findings, the worst first, without those to ignore; and the
+        context of the checks, None where the training cannot be resolved.
     """
     ignored = parse_codes(','.join(args.ignore or []))
     ignored |= parse_codes(','.join(cfg.get('ignore_checks') or []))
-    ctx = None
-
-    def findings_of(check: Callable[..., Iterator[Finding]], *given) -> bool:
-        """Collect what a check finds; return whether that is an error."""
-        new = [f for f in _findings(check, *given) if f.code not in ignored]
-        findings.extend(new)
-        return any(f.severity == Severity.ERROR for f in new)
-
     findings: list[Finding] = []
-    if not findings_of(config_structure.check, cfg, args):
+
+    def has_errors(check: Callable[..., Iterator[Finding]], *given) -> bool:
+        new = _findings(args.config, check, *given)
+        new = [finding for finding in new if finding.code not in ignored]
+        findings.extend(new)
+        return any(finding.severity == Severity.ERROR for finding in new)
+
+    ctx = None
+    if not any(has_errors(first.check, cfg, args) for first in FIRST_CHECKS):
         try:
-            ctx = open_context(cfg, args, thorough)
-        except UserError as error:
+            ctx = open_context(cfg, args, thorough, all_ranks)
+        except Exception as error:
             findings.append(_from_error(error, args.config))
         else:
-            if not findings_of(dataset_folder.check, ctx):
-                for check in CHECKS:
-                    findings_of(check.check, ctx)
+            for check in CHECKS:
+                has_errors(check.check, ctx)
     # One mistake may stop several checks.
     findings = list(dict.fromkeys(findings))
     return sorted(findings, key=lambda finding: -finding.severity), ctx
 
 
-def _from_error(error: UserError, where: str) -> Finding:
+def _from_error(error: Exception, where: str) -> Finding:
     if isinstance(error, FindingError):
         return error.finding
+    if not isinstance(error, UserError):
+        return Finding('CFG014', where, reason(error))
     message, _, fix = str(error).partition('\n')
     return Finding('CFG014', where, message, ' '.join(fix.split()))
 
 
-def _findings(check: Callable[..., Iterator[Finding]], *given) -> list:
+def _findings(
+    where: str, check: Callable[..., Iterator[Finding]], *given
+) -> list[Finding]:
     """Return what a check finds; an error that it meets is a finding."""
     findings = []
     try:
         for finding in check(*given):
             findings.append(finding)
     except UserError as error:
-        args = getattr(given[0], 'args', given[-1])
-        findings.append(_from_error(error, args.config))
+        findings.append(_from_error(error, where))
     except Exception as error:
         # The machine's fault, or one of the check.
         name = check.__module__.rpartition('.')[2]
@@ -119,11 +125,17 @@ def _findings(check: Callable[..., Iterator[Finding]], *given) -> list:
     return findings
 
 
-def check_before_training(cfg: Config, args: argparse.Namespace) -> None:
-    """Print warnings; raise a UserError for errors."""
+def check_before_training(
+    cfg: Config, args: argparse.Namespace
+) -> ResolvedRun:
+    """Resolve a training and check it in the first process.
+
+    Warnings are printed, errors raise a UserError. All processes of a
+    distributed run call this.
+    """
     if not is_first(args.launcher):
-        return
-    findings, _ = examine(cfg, args)
+        return resolve_training(cfg, args, all_ranks=True)
+    findings, ctx = examine(cfg, args, all_ranks=True)
     errors = [f.text for f in findings if f.severity == Severity.ERROR]
     for finding in findings:
         # An error explains why other checks failed.
@@ -132,9 +144,10 @@ def check_before_training(cfg: Config, args: argparse.Namespace) -> None:
             print(finding, flush=True)
     if errors:
         raise UserError('\n'.join(errors))
+    return ctx.run
 
 
-def doctor(cfg: Config, args: argparse.Namespace) -> int:
+def print_checks(cfg: Config, args: argparse.Namespace) -> int:
     """Check with the parsed arguments of `check`; return the exit code."""
     began = time.monotonic()
     findings, ctx = examine(cfg, args, thorough=True)

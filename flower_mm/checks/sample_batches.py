@@ -155,7 +155,7 @@ def _collate(
     place: str,
     samples: list[dict],
 ) -> Iterator[Finding]:
-    settled = ctx.settled[loader]
+    settled = ctx.cfg[loader]
     if not samples:
         return None
     if settled.get('batch_size') == 1:

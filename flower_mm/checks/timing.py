@@ -15,7 +15,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from flower_mm.checks.context import CheckContext
-from flower_mm.config import settle
 from flower_mm.cores import cores
 from flower_mm.engine.validation_loop import EMAValLoop
 from flower_mm.machine_failures import explained
@@ -118,7 +117,6 @@ def measure(ctx: CheckContext) -> Timing:
 
 def _prepare(cfg: Config, folder: str) -> None:
     """Leave out initial weights, files and printed lines."""
-    settle(cfg)
     cfg.work_dir = folder
     cfg.load_from, cfg.resume = None, False
     cfg.log_level = 'ERROR'

@@ -30,6 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int | None:
     use_local_rank(args)
     with importing_torch():
-        from flower_mm.checks.run import doctor
+        from flower_mm.checks.run import print_checks
 
-    return doctor(read_training_config(args), args)
+    return print_checks(read_training_config(args), args)

@@ -29,15 +29,18 @@ def run(args: argparse.Namespace) -> int | None:
     use_local_rank(args)
     with importing_torch():
         from flower_mm.checks.run import check_before_training
+        from flower_mm.engine.resolved_run import resolve_training
         from flower_mm.engine.train import train
 
     cfg = read_training_config(args)
     require_dataset_of(cfg, args)
-    if not args.no_doctor:
+    if args.no_doctor:
+        run = resolve_training(cfg, args, all_ranks=True)
+    else:
         announce('checking the training')
-        check_before_training(cfg, args)
+        run = check_before_training(cfg, args)
     if args.folds:
         from flower_mm.engine.folds import train_folds
 
-        return train_folds(cfg, args)
-    return train(cfg, args)
+        return train_folds(cfg, run, args)
+    return train(run, args)

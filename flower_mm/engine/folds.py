@@ -30,10 +30,11 @@ from flower_mm.annotations import (
 from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.engine.hooks.report import report
+from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.engine.resume import read_run
 from flower_mm.engine.run_identity import differences, identity, require_same
 from flower_mm.engine.run_start import RUN_FILES, set_aside
-from flower_mm.engine.train import resolve_run, train
+from flower_mm.engine.train import train
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
 from flower_mm.layout import DatasetDir, RunDir
@@ -53,10 +54,15 @@ from flower_mm.report.run_folder import read_run as read_report_run
 SPLITS = ('train', 'val')
 
 
-def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
-    """Cross-validate with the parsed arguments of `train`."""
+def train_folds(
+    cfg: Config, run: ResolvedRun, args: argparse.Namespace
+) -> int | None:
+    """Cross-validate with the parsed arguments of `train`.
+
+    Each fold is a run of its own, resolved from the config as it was read;
+    `run` has the dataset and the folder of all folds.
+    """
     _refuse(args)
-    run = resolve_run(cfg, args)
     folder, root = run.work_dir, run.data_root
     with only_run_in(folder):
         sweep(folder)
@@ -83,7 +89,7 @@ def train_folds(cfg: Config, args: argparse.Namespace) -> int | None:
             )
         summary = _conclude(folder, held, out_of_fold, dataset)
         if not args.no_report:
-            report(folder, print, cfg)
+            report(folder, print, run.cfg)
     _show(folder, summary, _shortfalls(folder, out_of_fold))
     return None
 
@@ -165,32 +171,31 @@ def _train(
     held: list[HeldOut],
 ) -> int | None:
     """Train without `held` and predict them, unless that is complete."""
-    run = _run(folder, fold)
     settings = argparse.Namespace(**vars(args))
-    settings.work_dir = str(run)
+    settings.work_dir = str(_run(folder, fold))
     settings.data_root = str(folder / 'folds' / str(fold))
     settings.no_report = True  # there is one of all folds
-    settled = resolve_run(cfg, settings).cfg
-    out = run / RunDir.HELD_OUT
-    kept = checkpoints(run)
+    cfg = copy.deepcopy(cfg)
+    # MMEngine distinguishes runs in one process by this name and the second.
+    cfg.experiment_name = f'fold_{fold}'
+    run = resolve_training(cfg, settings)
+    out = run.work_dir / RunDir.HELD_OUT
+    kept = checkpoints(run.work_dir)
     if args.resume and kept and out.is_file():
         last = kept[-1]
-        require_same(last, differences(read_run(last), settled, 1))
+        require_same(last, differences(read_run(last), run.cfg, 1))
         print(f'{out} is complete')
         return None
-    one = copy.deepcopy(cfg)
-    # MMEngine distinguishes runs in one process by this name and the second.
-    one.experiment_name = run.name
-    code = train(one, settings)
+    code = train(run, settings)
     # Workers that persist live as long as the loaders of the run.
     gc.collect()
     if not code:
         predictor = Predictor(
-            checkpoints(run)[-1],
+            checkpoints(run.work_dir)[-1],
             args.device,
-            settled.test_dataloader.get('batch_size', 1),
+            run.cfg.test_dataloader.get('batch_size', 1),
             # The own config may name types that the one in a file may not.
-            config=settled,
+            config=run.cfg,
             plain=True,
         )
         write_predictions(

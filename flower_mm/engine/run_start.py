@@ -75,7 +75,6 @@ def choose_start(run: ResolvedRun, args: argparse.Namespace) -> ResolvedRun:
     elif hook:
         # Before the model is built, so that a missing file is an early error.
         hook.weights = str(find_weights(hook.weights))
-    _log_into(cfg)
     return replace(run, cfg=cfg)
 
 
@@ -157,18 +156,3 @@ def set_aside(folder: Path, names: Iterable[str]) -> None:
         f'moved {len(paths)} earlier file(s) of {folder} to {earlier}',
         flush=True,
     )
-
-
-def _log_into(cfg: Config) -> None:
-    """Put scalars.json and the TensorBoard events right under work_dir."""
-    folder = Path(cfg.work_dir)
-    for backend in cfg.visualizer.vis_backends:
-        name = str(getattr(backend.type, '__name__', backend.type))
-        name = name.rpartition('.')[2]
-        if name == 'LocalVisBackend':
-            backend.save_dir = str(folder)
-            # The Runner writes the resolved config under this name as well.
-            backend.config_save_file = Path(cfg.filename).name
-        elif name.endswith('TensorboardVisBackend'):
-            # TensorBoard shows the name of the last folder.
-            backend.save_dir = str(folder / RunDir.TENSORBOARD / folder.name)

@@ -1,32 +1,23 @@
 """Train: from a config and the command line to best.pth and a summary."""
 
 import argparse
-import copy
 import gc
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
 from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
-from flower_mm.config import (
-    ResolvedRun,
-    datasets,
-    fill_in,
-    resolve,
-    use_data_root,
-)
+from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
-from flower_mm.engine.distributed import is_first, leave_group, use_device
+from flower_mm.engine.distributed import is_first, leave_group
 from flower_mm.engine.hooks.finite_loss import NotFiniteError
 from flower_mm.engine.hooks.progress import ProgressHook
 from flower_mm.engine.hooks.report import ReportHook
 from flower_mm.engine.hooks.run_record import RunRecordHook
 from flower_mm.engine.nan_retry import train_to_the_end
-from flower_mm.engine.precision import choose_precision, use_bfloat16
 from flower_mm.engine.run_start import choose_start
 from flower_mm.engine.run_summary import print_summary
 from flower_mm.engine.runner import FlowerRunner
@@ -39,150 +30,9 @@ from flower_mm.machine_failures import explained
 from flower_mm.weights.safe_loading import safe_loading
 
 
-def configure(
-    cfg: Config, args: argparse.Namespace, all_ranks: bool = False
-) -> None:
-    """Apply the command line to the config, with MMPretrain's meanings.
-
-    `all_ranks`: whether all processes of a distributed run call this.
-    """
-    fill_in(cfg)
-    if args.data_root:
-        use_data_root(cfg, args.data_root)
-    if args.no_validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.launcher = args.launcher
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif not cfg.get('work_dir'):
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    group = cfg.env_cfg.get('dist_cfg')
-    timeout = group.get('timeout') if isinstance(group, dict) else None
-    device = use_device(args.device, args.launcher, timeout)
-    if args.amp:
-        if device == 'cuda':
-            cfg.optim_wrapper.type = 'AmpOptimWrapper'
-            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-        else:
-            use_bfloat16(cfg)
-    choose_precision(cfg, device, all_ranks)
-    if args.resume == '':
-        raise UserError('invalid --resume: expected a checkpoint or no value')
-    if args.resume or args.resume_anyway:
-        _resume_from(cfg, args.resume)
-    if args.auto_scale_lr:
-        cfg.setdefault('auto_scale_lr', ConfigDict()).enable = True
-    if args.seed is not None:
-        cfg.setdefault('randomness', ConfigDict()).seed = args.seed
-    if args.weights:
-        _start_from(cfg, args)
-    if args.from_scratch:
-        cfg.default_hooks.pretrained = None
-    if args.head_only:
-        _fit_head_only(cfg, args)
-    if args.no_report:
-        cfg.default_hooks.report = None
-    if args.accumulate > 1:
-        _accumulate(cfg, args.accumulate)
-    if args.retry_nan:
-        if args.resume_anyway:
-            raise UserError(
-                '--retry-nan needs checkpoints with the same settings: use it '
-                'without --resume-anyway'
-            )
-        if not cfg.default_hooks.get('finite'):
-            cfg.default_hooks.finite = ConfigDict(type='FiniteHook')
-        cfg.default_hooks.finite.retries = args.retry_nan
-    if args.skip_broken:
-        for dataset in datasets(cfg, ('train_dataloader',)):
-            dataset.broken = 'skip'
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(name)
-        if loader:
-            _complete_loader(loader, args, device)
-
-
-def _resume_from(cfg: Config, named: str | None) -> None:
-    """Resume the named checkpoint, else the newest, else start a new run."""
-    cfg.resume = True
-    if named not in (None, 'auto'):
-        cfg.load_from = named
-    elif checkpoints(Path(cfg.work_dir)):
-        cfg.load_from = None
-    else:
-        cfg.resume = False  # a new run loads what the config names
-
-
-def _start_from(cfg: Config, args: argparse.Namespace) -> None:
-    if args.from_scratch:
-        raise UserError('use either --weights or --from-scratch')
-    if cfg.get('load_from'):
-        raise UserError(
-            f'--weights has no effect: the config loads {cfg.load_from} '
-            'after it.\nSwitch that off: --cfg-options load_from=None'
-        )
-    cfg.default_hooks.pretrained = ConfigDict(
-        type='PretrainedHook', weights=args.weights
-    )
-
-
-def _fit_head_only(cfg: Config, args: argparse.Namespace) -> None:
-    if cfg.get('val_cfg') is None or args.folds:
-        raise UserError(
-            '--head-only needs validation, which chooses best.pth: use it '
-            'without --no-validate and --folds, and with val_cfg, '
-            'val_dataloader and val_evaluator in the config'
-        )
-    # It has to be the last hook.
-    cfg.default_hooks.pop('head_first', None)
-    cfg.default_hooks.head_first = ConfigDict(type='HeadFirstHook', only=True)
-    # Without steps there is nothing to average.
-    cfg.default_hooks.ema = None
-
-
-def _accumulate(cfg: Config, parts: int) -> None:
-    """Split each batch into `parts` with one common step, for less memory."""
-    loader = cfg.train_dataloader
-    if loader.batch_size % parts:
-        raise UserError(
-            'invalid --accumulate: expected a divisor of the batch size '
-            f'{loader.batch_size}, got {parts}.\nOr change the batch size: '
-            '--cfg-options train_dataloader.batch_size='
-            f'{loader.batch_size // parts * parts}'
-        )
-    loader.batch_size //= parts
-    if cfg.get('auto_scale_lr'):
-        # MMEngine compares it with the size of one part.
-        cfg.auto_scale_lr.base_batch_size /= parts
-    wrapper = cfg.optim_wrapper
-    wrapper.accumulative_counts = parts * wrapper.get('accumulative_counts', 1)
-
-
-def _complete_loader(
-    loader: ConfigDict, args: argparse.Namespace, device: str
-) -> None:
-    loader.setdefault('persistent_workers', True)
-    # Pinned memory speeds up copies to a GPU; torch warns without a GPU.
-    loader.setdefault('pin_memory', device == 'cuda')
-    if args.no_pin_memory:
-        loader.pin_memory = False
-    if args.no_persistent_workers:
-        loader.persistent_workers = False
-
-
-def resolve_run(
-    cfg: Config, args: argparse.Namespace, all_ranks: bool = False
-) -> ResolvedRun:
-    """Apply command line and dataset to a copy of a config."""
-    cfg = copy.deepcopy(cfg)
-    configure(cfg, args, all_ranks)
-    return resolve(cfg)
-
-
 @safe_loading()
-def train(cfg: Config, args: argparse.Namespace) -> int | None:
+def train(run: ResolvedRun, args: argparse.Namespace) -> int | None:
     """Train with the parsed arguments of `train`; return the exit code."""
-    run = resolve_run(cfg, args, all_ranks=True)
     keep_memory()
     folder = run.work_dir
     first = is_first(run.cfg.launcher)

@@ -16,8 +16,8 @@ from flower_mm.commands import command
 from flower_mm.config import data_root, read_config, require_epochs
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.hooks.pretrained import find_weights
+from flower_mm.engine.resolved_run import with_command_line
 from flower_mm.engine.run_identity import FREE
-from flower_mm.engine.train import configure
 from flower_mm.errors import UserError
 from flower_mm.sweep.trial import Trial
 from flower_mm.user_modules import folder_of_modules
@@ -40,11 +40,12 @@ def plan(
     """
     device = _refuse(args)
     flags, debug = _flags(args), ['--debug'] if args.debug else []
-    configs = {config: _read(config, args) for config in args.configs}
-    texts = {config: _text(cfg, config) for config, cfg in configs.items()}
-    for config, cfg in configs.items():
+    as_read = {config: _read(config, args) for config in args.configs}
+    texts = {config: _text(cfg, config) for config, cfg in as_read.items()}
+    configs = {}
+    for config, cfg in as_read.items():
         words = [config, *flags, '--device', args.device[0]]
-        _settle(cfg, config, parse_training(words))
+        configs[config] = _with_flags(cfg, config, parse_training(words))
     _require_same_photos(configs)
     return [
         Trial(
@@ -155,15 +156,15 @@ def _written(cfg: Config) -> str:
     return ast.unparse(_Spelled().visit(ast.parse(text))) if names else text
 
 
-def _settle(cfg: Config, config: str, args: argparse.Namespace) -> None:
-    """Make of a config what train.py does."""
+def _with_flags(cfg: Config, config: str, args: argparse.Namespace) -> Config:
+    """Return a config with the flags of its training applied."""
     require_epochs(cfg)
     if cfg.get('runner_type') != 'FlowerRunner':
         raise UserError(
             f"{config} is for MMEngine's own Runner, which writes no "
             "run.json: runner_type = 'FlowerRunner'"
         )
-    configure(cfg, args)
+    cfg = with_command_line(cfg, args)
     hook = cfg.default_hooks.get('pretrained')
     if hook:
         weights = find_weights(hook.weights)
@@ -172,6 +173,7 @@ def _settle(cfg: Config, config: str, args: argparse.Namespace) -> None:
                 f'{config}: there are no weights {weights}: --weights FILE, '
                 f'or a name that {command("weights", "--list")} shows'
             )
+    return cfg
 
 
 def _require_same_photos(configs: dict[str, Config]) -> None:

@@ -7,9 +7,9 @@ from helpers import ROOT, TINY
 from mmengine.config import Config
 
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.context import CheckContext
+from flower_mm.checks.context import CheckContext, open_context
 from flower_mm.checks.finding import Finding
-from flower_mm.checks.run import examine, open_context
+from flower_mm.checks.run import examine
 from flower_mm.cli.training_flags import parse_training, read_training_config
 
 NOTE, WARNING, ERROR = Severity

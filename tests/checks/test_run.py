@@ -12,7 +12,7 @@ from helpers import ROOT, tool
 
 from flower_mm.checks import hardware, memory
 from flower_mm.checks.codes import CODES, parse_codes
-from flower_mm.checks.run import check_before_training, doctor
+from flower_mm.checks.run import check_before_training, print_checks
 from flower_mm.errors import UserError
 
 GOLDEN = Path(__file__).with_name('findings.txt')
@@ -37,7 +37,7 @@ def test_the_findings_as_they_are_printed(
     config = write(tmp_path, MISTAKES)
     cfg, args = read(config, *words)
     args.plot, args.time = None, False
-    assert doctor(cfg, args) == 2
+    assert print_checks(cfg, args) == 2
     text = capsys.readouterr().out.replace(str(tmp_path), 'FOLDER')
     text = text.replace(str(dataset), 'DATA')
     text = re.sub(r'(device +)cpu .*', r'\1cpu', text)

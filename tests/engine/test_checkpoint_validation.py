@@ -14,7 +14,7 @@ from mmengine.registry import RUNNERS
 from flower_mm.cli.training_flags import parse_training
 from flower_mm.config import read_config, settle
 from flower_mm.engine.checkpoint_validation import check_states, check_stored
-from flower_mm.engine.train import configure
+from flower_mm.engine.resolved_run import with_command_line
 from flower_mm.errors import UserError
 
 HOSTILE = [
@@ -113,7 +113,7 @@ def checked(begun, dataset, tmp_path_factory) -> Callable[[dict], None]:
     words = [variant, '--data-root', dataset, '--work-dir', folder]
     args = parse_training(list(map(str, words)))
     cfg = read_config(args.config)
-    configure(cfg, args)
+    cfg = with_command_line(cfg, args)
     settle(cfg)
     cfg.experiment_name = folder.name
     cfg.visualizer.name = folder.name

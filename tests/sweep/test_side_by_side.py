@@ -561,7 +561,7 @@ def test_another_kind_of_device_is_another_training(
     monkeypatch, configs, dataset, tmp_path
 ):
     """What a CPU trained is not told as a GPU's, nor resumed there."""
-    for module in ('sweep.plan', 'engine.train'):
+    for module in ('sweep.plan', 'engine.resolved_run'):
         monkeypatch.setattr(
             f'flower_mm.{module}.use_device', lambda device, *_, **__: device
         )

@@ -212,7 +212,7 @@ def _misfit(cfg: Config, name: str) -> str:
 
 
 def use_data_root(cfg: Config, root: str) -> None:
-    """Point every split at `root` (`--data-root`)."""
+    """Point every split at `root` (`--data`)."""
     for dataset in datasets(cfg):
         if 'data_root' in dataset:
             dataset.data_root = root
@@ -339,10 +339,10 @@ def data_root(cfg: Config) -> Path:
         raise UserError(
             'the splits are in different folders: '
             f'{", ".join(sorted(roots))}.\n'
-            'Use one dataset: --data-root FOLDER'
+            'Use one dataset: --data FOLDER'
         )
     if not roots:
-        raise UserError('the config names no dataset: --data-root FOLDER')
+        raise UserError('the config names no dataset: --data FOLDER')
     root = Path(roots.pop())
     require_dataset(root)
     return root

@@ -5,16 +5,18 @@ from and whether a name that it sets is used.
 """
 
 import ast
-import importlib.util
 import os.path
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mmengine.config import Config
+from flower_mm.config import base_paths
 
 BASE = '_base_'
+# MMEngine's `{{_base_.name}}`.
+BASE_NAME = re.compile(r'{{\s*_base_\.(\w+)')
 
 
 @dataclass
@@ -27,25 +29,11 @@ class ConfigSource:
     packaged: bool = False  # reached as `package::`, so not the user's own
 
     @cached_property
-    def bases(self) -> list[str]:
-        for node, target in self._assignments():
-            if _is_name(target, BASE):
-                value = node.value
-                items = value.elts if isinstance(value, ast.List) else [value]
-                return [
-                    item.value
-                    for item in items
-                    if isinstance(item, ast.Constant)
-                    and isinstance(item.value, str)
-                ]
-        return []
-
-    @cached_property
     def names(self) -> dict[str, int]:
         """Each name that is set at the top level, with its last line."""
         return {
             target.id: node.lineno
-            for node, target in self._assignments()
+            for node, target in self._assignments
             if isinstance(target, ast.Name)
         }
 
@@ -54,140 +42,101 @@ class ConfigSource:
         """Each name that is read, as `x`, `_base_.x` or `{{_base_.x}}`."""
         used = set()
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                used.add(node.id)
-            elif isinstance(node, ast.Attribute) and _is_name(
-                node.value, BASE
-            ):
-                used.add(node.attr)
-            elif isinstance(node, ast.Constant) and isinstance(
-                node.value, str
-            ):
-                used |= _names_in_braces(node.value)
+            match node:
+                case ast.Name(id=name, ctx=ast.Load()):
+                    used.add(name)
+                case ast.Attribute(value=ast.Name(id='_base_'), attr=name):
+                    used.add(name)
+                case ast.Constant(value=str(text)):
+                    used.update(BASE_NAME.findall(text))
         return used
 
     def sets(self, path: str) -> bool:
         """Whether this file sets `a.b.c`, or a whole part around it."""
-        return self._find(path) is not None
+        keys = path.split('.')
+        return any(
+            target_keys == keys[: len(target_keys)]
+            and _contains(node.value, keys[len(target_keys) :])
+            for node, target in self._assignments
+            if (target_keys := _keys_of(target))
+        )
 
     def strings(self) -> Iterator[tuple[str, int]]:
         """Yield each text of the file with its line, without the bases."""
-        for node, target in self._assignments():
-            if _is_name(target, BASE):
+        for node, target in self._assignments:
+            if isinstance(target, ast.Name) and target.id == BASE:
                 continue
             for part in ast.walk(node.value):
-                if isinstance(part, ast.Constant) and isinstance(
-                    part.value, str
-                ):
+                if isinstance(part, ast.Constant) and type(part.value) is str:
                     yield part.value, part.lineno
 
-    def _find(self, path: str) -> ast.expr | None:
-        value = None
-        wanted = path.split('.')
-        for node, target in self._assignments():
-            keys = _keys_of(target)
-            if keys and keys == wanted[: len(keys)]:
-                value = _inside(node.value, wanted[len(keys) :]) or value
-        return value
-
-    def _assignments(self) -> Iterator[tuple[ast.Assign, ast.expr]]:
-        for node in self.tree.body:
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    yield node, target
+    @cached_property
+    def _assignments(self) -> list[tuple[ast.Assign, ast.expr]]:
+        return [
+            (node, target)
+            for node in self.tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+        ]
 
 
 def read_sources(path: str | Path | None) -> list[ConfigSource]:
     """Parse a config file and its bases, nearest first.
 
-    Nothing is executed. A file that cannot be parsed or found is left out:
-    MMEngine has read it in another way.
+    A file in another language than Python is left out.
     """
     sources, waiting = [], [(Path(path), 0, False)] if path else []
     for path, depth, packaged in waiting:
         try:
             tree = ast.parse(path.read_text(encoding='utf-8'))
+            bases = base_paths(path)
         except (OSError, SyntaxError, ValueError):
             continue
-        source = ConfigSource(path, tree, depth, packaged)
-        sources.append(source)
-        for base in source.bases:
-            if base_path := _path_of(base, path):
-                outside = packaged or '::' in base
-                waiting.append((base_path, depth + 1, outside))
+        sources.append(ConfigSource(path, tree, depth, packaged))
+        for name, base in bases:
+            # Without `..`; through a symbolic link that may be another file.
+            short = Path(os.path.normpath(base))
+            base = short if short.exists() else base
+            waiting.append((base, depth + 1, packaged or '::' in name))
     return sources
-
-
-def _path_of(base: str, path: Path) -> Path | None:
-    package, mark, name = base.partition('::')
-    if not mark:
-        direct = path.parent / base
-        # Without `..`; through a symbolic link that may be another file.
-        short = Path(os.path.normpath(direct))
-        return short if short.exists() else direct
-    # MMEngine searches MMPretrain's list of models, which takes 0.1 s; most
-    # names are those of the files.
-    spec = package.isidentifier() and importlib.util.find_spec(package)
-    if spec and spec.submodule_search_locations:
-        folder = Path(spec.submodule_search_locations[0])
-        direct = folder / '.mim' / 'configs' / name
-        if direct.is_file():
-            return direct
-    try:
-        return Path(Config._get_cfg_path(base, str(path))[0])
-    except Exception:  # of several kinds; MMEngine itself has raised it
-        return None
-
-
-def _is_name(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
-
-
-def _names_in_braces(text: str) -> set[str]:
-    return {
-        piece.split('}}')[0].strip().split('.')[1]
-        for piece in text.split('{{')[1:]
-        if piece.strip().startswith(f'{BASE}.')
-    }
 
 
 def _keys_of(target: ast.expr) -> list[str]:
     """Return the path of `a`, `a.b` or `a['b']`, empty for other targets."""
-    if isinstance(target, ast.Name):
-        return [target.id]
-    if isinstance(target, ast.Attribute):
-        before, key = _keys_of(target.value), target.attr
-    elif isinstance(target, ast.Subscript) and isinstance(
-        target.slice, ast.Constant
-    ):
-        before, key = _keys_of(target.value), str(target.slice.value)
-    else:
-        return []
-    return [*before, key] if before else []
+    match target:
+        case ast.Name(id=name):
+            return [name]
+        case ast.Attribute(value=owner, attr=key):
+            pass
+        case ast.Subscript(value=owner, slice=ast.Constant(value=key)):
+            pass
+        case _:
+            return []
+    before = _keys_of(owner)
+    return [*before, str(key)] if before else []
 
 
-def _inside(value: ast.expr, keys: list[str]) -> ast.expr | None:
-    """Return what this value has at that path.
+def _contains(value: ast.expr, keys: list[str]) -> bool:
+    """Whether a value sets a path.
 
     A part that the source does not spell out, such as a name, stands for all
-    that is in it.
+    that may be in it.
     """
     if not keys:
-        return value
-    if isinstance(value, ast.Constant):
-        return None
-    if isinstance(value, ast.Call) and _is_name(value.func, 'dict'):
-        pairs = [(word.arg, word.value) for word in value.keywords]
-    elif isinstance(value, ast.Dict):
-        names = [getattr(key, 'value', None) for key in value.keys]
-        pairs = zip(names, value.values, strict=True)
-    elif isinstance(value, (ast.List, ast.Tuple)):
-        pairs = [(str(i), item) for i, item in enumerate(value.elts)]
-    else:
-        return value
-    for key, item in pairs:
-        if key == keys[0]:
-            return _inside(item, keys[1:])
-        if key is None:  # **something
-            return item
-    return None
+        return True
+    match value:
+        case ast.Constant():
+            return False
+        case ast.Call(func=ast.Name(id='dict'), keywords=words):
+            pairs = [(word.arg, word.value) for word in words]
+        case ast.Dict(keys=names, values=values):
+            names = [getattr(name, 'value', None) for name in names]
+            pairs = list(zip(names, values, strict=True))
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            pairs = [(str(i), item) for i, item in enumerate(items)]
+        case _:
+            return True
+    return any(
+        key is None or (key == keys[0] and _contains(item, keys[1:]))
+        for key, item in pairs
+    )

@@ -237,6 +237,6 @@ def _local_paths(
                 if exists
                 else f'{shown(text)} does not exist here',
                 'a path relative to the working folder; for the photos: '
-                '--data-root FOLDER',
+                '--data FOLDER',
                 Severity.NOTE if exists else Severity.WARNING,
             )

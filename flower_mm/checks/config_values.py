@@ -6,6 +6,17 @@ from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
 
+# Keys with a flag of their own in `train` and `check`.
+FLAGS = {
+    'default_hooks.pretrained.weights': '--weights',
+    'optim_wrapper.optimizer.lr': '--lr',
+    'randomness.seed': '--seed',
+    'train_cfg.max_epochs': '--epochs',
+    'train_dataloader.batch_size': '--batch-size',
+    'train_dataloader.dataset.data_root': '--data',
+    'train_dataloader.num_workers': '--workers',
+}
+
 
 def value_at(part: object, path: str, default: object = None) -> object:
     """Return what the config has at `a.b.0.c`."""
@@ -34,6 +45,14 @@ def bare_name(name: object) -> str:
     return name.rpartition('.')[2].rpartition('/')[2]
 
 
+def has_hook(cfg: Config, name: str) -> bool:
+    """Whether one of the hooks has this type."""
+    hooks = [cfg.get('default_hooks'), cfg.get('custom_hooks')]
+    return any(
+        bare_name(part.get('type')) == name for _, part in parts_of(hooks, '')
+    )
+
+
 def scope_of(cfg: Config, part: Mapping | None = None) -> str:
     """Return the registry scope in which the type of a part is found."""
     scope = (part or {}).get('_scope_') or cfg.get('default_scope')
@@ -41,23 +60,16 @@ def scope_of(cfg: Config, part: Mapping | None = None) -> str:
 
 
 def set_options(values: Mapping[str, object]) -> str:
-    """Return the `--cfg-options` words that set these paths."""
-    words = []
+    """Return the words of the command line that set these keys."""
+    flags, options = [], []
     for path, value in values.items():
         if isinstance(value, (list, tuple)):
             value = f'[{",".join(map(str, value))}]'
-        words.append(shlex.quote(f'{path}={value}'))
-    return f'--cfg-options {" ".join(words)}'
-
-
-def as_code(value: object) -> str:
-    """Return a value as it is written in a config file."""
-    if isinstance(value, dict):
-        pairs = (f'{key}={as_code(item)}' for key, item in value.items())
-        return f'dict({", ".join(pairs)})'
-    if isinstance(value, (list, tuple)):
-        return f'[{", ".join(map(as_code, value))}]'
-    return value.__name__ if isinstance(value, type) else repr(value)
+        if path in FLAGS and value is not None:
+            flags += [FLAGS[path], shlex.quote(str(value))]
+        else:
+            options.append(shlex.quote(f'{path}={value}'))
+    return ' '.join([*flags, *['--cfg-options'][: len(options)], *options])
 
 
 def shown(value: object) -> str:

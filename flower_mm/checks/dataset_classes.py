@@ -7,10 +7,7 @@ import numpy as np
 from mmpretrain.datasets import CustomDataset
 
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import (
-    first_of,
-    parts_of,
-)
+from flower_mm.checks.config_values import first_of, parts_of
 from flower_mm.checks.context import CheckContext, Split
 from flower_mm.checks.finding import Finding
 from flower_mm.config import walk
@@ -26,7 +23,6 @@ UNEVEN = 10  # times as many photos of one class as of another
 
 def check(ctx: CheckContext) -> Iterator[Finding]:
     yield from _numbers(ctx)
-    yield from _top_k(ctx)
     for split in ctx.splits.values():
         yield from _names(ctx, split)
         yield from _labels(ctx, split)
@@ -37,47 +33,39 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
 
 
 def _numbers(ctx: CheckContext) -> Iterator[Finding]:
-    """Numbers of classes in the config, which classes.txt overrides."""
-    count = len(ctx.classes)
-    stated = {
-        f'{place}.num_classes': part['num_classes']
-        for name in PARTS
-        for place, part in parts_of(ctx.as_read.get(name), name)
-        if part.get('num_classes') not in (None, -1, count)
-    }
-    # Every model of MMPretrain has ImageNet's number.
-    meant = [
-        place
-        for place, number in stated.items()
-        if number != IMAGENET or place.startswith('data_preprocessor')
-    ]
-    if meant:
+    """Numbers in the config that the number of classes overrides."""
+    count, ignored, topk = len(ctx.classes), {}, {}
+    for name in PARTS:
+        # --no-validate leaves a part out.
+        parts = parts_of(ctx.cfg.get(name) and ctx.as_read.get(name), name)
+        for place, part in parts:
+            stated = part.get('num_classes')
+            # Every model of MMPretrain has ImageNet's number.
+            usual = (None, -1, count)
+            if name != 'data_preprocessor':
+                usual += (IMAGENET,)
+            if stated not in usual:
+                ignored[f'{place}.num_classes'] = stated
+            k = part.get('topk') or ()
+            k = k if isinstance(k, int) else max(k, default=0)
+            if k >= count:
+                topk[f'{place}.topk'] = k
+    for place, stated in list(ignored.items())[:1]:
         yield Finding(
             'CFG013',
-            meant[0],
-            f'{stated[meant[0]]} classes are ignored: classes.txt of '
-            f'{ctx.root} names {count}',
-            'remove it; or, if it is right, --data-root of that dataset',
+            place,
+            f'{stated} classes are ignored: classes.txt of {ctx.root} names '
+            f'{count}',
+            'remove it; or, if it is right, --data of that dataset',
             Severity.NOTE,
         )
-
-
-def _top_k(ctx: CheckContext) -> Iterator[Finding]:
-    """Top-5 of five classes is always right, and is left out."""
-    count = len(ctx.classes)
-    for name in PARTS:
-        for place, part in parts_of(ctx.as_read.get(name), name):
-            topk = part.get('topk') or ()
-            topk = (topk,) if isinstance(topk, int) else topk
-            if max(topk, default=0) >= count:
-                yield Finding(
-                    'CFG015',
-                    f'{place}.topk',
-                    f'top-{max(topk)} of {count} classes is always 100 % and '
-                    'is not measured',
-                    'topk=(1,), or more classes',
-                )
-                return
+    for place, k in list(topk.items())[:1]:
+        yield Finding(
+            'CFG015',
+            place,
+            f'top-{k} of {count} classes is always 100 % and is not measured',
+            'topk=(1,), or more classes',
+        )
 
 
 def _names(ctx: CheckContext, split: Split) -> Iterator[Finding]:
@@ -158,8 +146,22 @@ def _counts(ctx: CheckContext) -> Iterator[Finding]:
         known = split.labels[(split.labels >= 0) & (split.labels < count)]
         counts[loader] = np.bincount(known, minlength=count)
     train = counts['train_dataloader']
-    listed = ctx.list_of('train_dataloader')
-    yield from _absent(ctx, counts)
+    absent, held_out = train == 0, sum(counts.values()) - train
+    # A run on the first photos of a list is a trial.
+    trial = any(
+        part.get('indices') is not None
+        for part in walk(ctx.cfg.train_dataloader.dataset)
+    )
+    severity = None
+    if not trial and np.any(absent & (held_out > 0)):
+        absent, severity = absent & (held_out > 0), Severity.ERROR
+    lacking = [('DATA010', 'train_dataloader', absent, severity)]
+    if 'val_dataloader' in counts:
+        missing = (counts['val_dataloader'] == 0) & (train > 0)
+        lacking.append(('DATA011', 'val_dataloader', missing, None))
+    for code, loader, mask, severity in lacking:
+        if np.any(mask):
+            yield _without_photos(ctx, code, loader, mask, severity)
     for loader, split in ctx.splits.items():
         names = [ctx.classes[i] for i in np.flatnonzero(counts[loader])]
         unread = _unread_files(ctx, split, names)
@@ -170,55 +172,30 @@ def _counts(ctx: CheckContext) -> Iterator[Finding]:
         numbers = [f'{ctx.classes[i]} ({train[i]})' for i in few]
         message = f'few training photos: {first_of(numbers)}'
         fix = 'add photos of them, or remove these classes'
+        listed = ctx.list_of('train_dataloader')
         yield Finding('DATA012', listed, message, fix)
-    present = np.flatnonzero(train)
-    if len(present):
-        most = present[train[present].argmax()]
-        least = present[train[present].argmin()]
-        if train[most] >= UNEVEN * train[least]:
-            yield Finding(
-                'DATA013',
-                'train_dataloader.dataset',
-                f'{train[most]} photos of {ctx.classes[most]} and '
-                f'{train[least]} of {ctx.classes[least]}: accuracy says '
-                'little about the small classes',
-                "dict(type='ClassBalancedDataset', oversample_thr="
-                f'{1 / count:.2g}, dataset=dict(…))',
-            )
-
-
-def _absent(ctx: CheckContext, counts: dict) -> Iterator[Finding]:
-    train = counts['train_dataloader']
-    held_out = [c for name, c in counts.items() if name != 'train_dataloader']
-    absent = np.flatnonzero(train == 0)
-    tested = [i for i in absent if any(held[i] for held in held_out)]
-    # A run on the first photos of a list is a trial.
-    trial = any(
-        part.get('indices') is not None
-        for part in walk(ctx.cfg.train_dataloader.dataset)
-    )
-    if len(absent):
-        yield _without_photos(
-            ctx,
-            'DATA010',
-            'train_dataloader',
-            tested if tested and not trial else absent,
-            Severity.ERROR if tested and not trial else None,
+    most = train.argmax()
+    least = np.where(train > 0, train, train[most]).argmin()
+    if train[most] and train[most] >= UNEVEN * train[least]:
+        yield Finding(
+            'DATA013',
+            'train_dataloader.dataset',
+            f'{train[most]} photos of {ctx.classes[most]} and {train[least]} '
+            f'of {ctx.classes[least]}: accuracy says little about the small '
+            'classes',
+            f"dict(type='ClassBalancedDataset', oversample_thr={1 / count:.2g}"
+            ', dataset=dict(…))',
         )
-    if 'val_dataloader' in counts:
-        missing = np.flatnonzero((counts['val_dataloader'] == 0) & (train > 0))
-        if len(missing):
-            yield _without_photos(ctx, 'DATA011', 'val_dataloader', missing)
 
 
 def _without_photos(
     ctx: CheckContext,
     code: str,
     loader: str,
-    labels: list[int],
-    severity: Severity | None = None,
+    mask: np.ndarray,
+    severity: Severity | None,
 ) -> Finding:
-    names = [ctx.classes[i] for i in labels]
+    names = [ctx.classes[i] for i in np.flatnonzero(mask)]
     split = ctx.splits[loader]
     message = f'no photo of {first_of(names)} in {split.name}'
     where, fix = ctx.list_of(loader), f'add photos: {ctx.prepare}'

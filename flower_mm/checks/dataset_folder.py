@@ -66,7 +66,7 @@ def _several(roots: dict[str, list[str]]) -> Finding:
         'DATA002',
         f'{roots[other][0]}.dataset.data_root',
         f'the splits come from different folders: {"; ".join(used)}',
-        f'--data-root {(whole or ["FOLDER"])[0]}',
+        f'--data {(whole or ["FOLDER"])[0]}',
     )
 
 
@@ -74,21 +74,21 @@ def _missing(args: argparse.Namespace, root: str) -> Iterator[Finding]:
     path = Path(root)
     where = 'train_dataloader.dataset.data_root'
     if args.data_root:
-        where = '--data-root'
+        where = '--data'
     if (path / DatasetDir.CLASSES).is_file():
         return
     for base in list(Path(args.config).resolve().parents)[: ABOVE + 1]:
         other = base / root
         if not path.is_absolute() and (other / DatasetDir.CLASSES).is_file():
             message = f'no dataset {root} in {Path.cwd()}'
-            yield Finding('DATA001', where, message, f'--data-root {other}')
+            yield Finding('DATA001', where, message, f'--data {other}')
             return
     if root == STOCK_ROOT and not path.exists():
         yield Finding(
             'DATA001',
             where,
             f"{root}, MMPretrain's default, does not exist",
-            '--data-root FOLDER, made by: '
+            '--data FOLDER, made by: '
             + command('prepare', 'PHOTOS', '--out', 'FOLDER'),
         )
     else:

@@ -8,11 +8,10 @@ from mmengine.config import ConfigDict
 from mmengine.hooks import CheckpointHook as StockCheckpointHook
 
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import bare_name, scope_of, set_options
+from flower_mm.checks.config_values import has_hook, scope_of, set_options
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.registered_types import find_type
-from flower_mm.config import walk
 from flower_mm.engine.checkpoint_state import checkpoints
 
 HOOK = 'default_hooks.checkpoint'
@@ -104,8 +103,7 @@ def _weights(ctx: CheckContext) -> int:
 def _checkpoint(ctx: CheckContext, hook: ConfigDict) -> int:
     """Return the bytes of weights, their average and the optimizer state."""
     weights = size = _weights(ctx)
-    hooks = [ctx.cfg.get('default_hooks'), ctx.cfg.get('custom_hooks')]
-    if any(bare_name(part.get('type')) == 'EMAHook' for part in walk(hooks)):
+    if has_hook(ctx.cfg, 'EMAHook'):
         size += weights
     if hook.get('save_optimizer') is False:
         return size

@@ -1,6 +1,7 @@
-"""What this machine offers: cores, devices, precision, packages."""
+"""What this machine offers: cores, memory, devices, precision, packages."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.commands import python
 from flower_mm.cores import cores
+from flower_mm.machine_failures import SHARED_MEMORY
 
 # What writes a log elsewhere, and the packages that do it; one is enough.
 BACKENDS = {
@@ -26,10 +28,13 @@ BACKENDS = {
     'AimVisBackend': ('aim',),
 }
 BF16 = frozenset(('avx512_bf16', 'amx_bf16', 'bf16'))  # x86 twice, ARM
+SURELY = 1.5  # times the memory; less may still fit
 
 
 def check(ctx: CheckContext) -> Iterator[Finding]:
     yield from _workers(ctx)
+    yield from _shared_memory(ctx)
+    yield from _batch_memory(ctx)
     yield from _precision(ctx)
     yield from _devices(ctx)
     backends = value_at(ctx.cfg, 'visualizer.vis_backends') or []
@@ -45,7 +50,7 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
             )
 
 
-def neighbours(launcher: str) -> int:
+def local_processes(launcher: str) -> int:
     """Return the processes of this run on this machine.
 
     Slurm gives each its own cores and memory.
@@ -55,38 +60,101 @@ def neighbours(launcher: str) -> int:
     return 1 if launcher == 'none' else int(count)
 
 
-def fewer_workers(ctx: CheckContext, workers: int) -> str:
-    """Return the options for so many workers at most."""
-    loaders = ('train_dataloader', 'val_dataloader')
-    return set_options(
-        {
-            f'{name}.num_workers': workers
-            for name in loaders
-            if (ctx.cfg.get(name) or {}).get('num_workers', 0) > workers
-        }
-    )
+def _wrapper(ctx: CheckContext) -> str:
+    return bare_name(ctx.cfg.optim_wrapper.get('type', ''))
 
 
 def _workers(ctx: CheckContext) -> Iterator[Finding]:
     workers = ctx.cfg.train_dataloader.get('num_workers', 0)
     place = 'train_dataloader.num_workers'
-    processes, available = neighbours(ctx.cfg.launcher), cores()
+    processes, available = local_processes(ctx.cfg.launcher), cores()
     each = max(1, available // processes)
     if workers * processes > 2 * available:
         message = (
             f'{workers} workers in each of {processes} process(es) share '
             f'{available} cores'
         )
-        yield Finding('HW001', place, message, fewer_workers(ctx, each))
+        yield Finding('HW001', place, message, set_options({place: each}))
     elif not workers and ctx.device == 'cuda':
         message = 'one process loads the photos, and the GPU waits for it'
         fix = set_options({place: min(8, each)})
         yield Finding('HW002', place, message, fix)
 
 
+def _batch_memory(ctx: CheckContext) -> Iterator[Finding]:
+    """Compare a training step with the memory; the rehearsal measured it."""
+    if not ctx.activations:
+        return
+    kept = ctx.activations
+    if _wrapper(ctx) in ('Bf16OptimWrapper', 'AmpOptimWrapper'):
+        kept /= 2
+    batch = ctx.cfg.train_dataloader.get('batch_size', 1)
+    weights = sum(w.numel() * 4 for w in ctx.model.parameters())
+    processes = local_processes(ctx.cfg.launcher)
+    memory = _memory(ctx.device, processes)
+    if ctx.device == 'cuda':
+        # They are given the GPUs in turn.
+        processes = -(-processes // max(1, torch.cuda.device_count()))
+    # Weights, gradients, and two states of an optimizer like Adam.
+    need = (batch * kept + 4 * weights) * processes
+    if memory and need > SURELY * memory:
+        parts = 1 << int(need / memory).bit_length()
+        yield Finding(
+            'MEM001',
+            'train_dataloader.batch_size',
+            f'a batch of {batch} photos takes about {need / 1e9:.1f} GB, and '
+            f'the memory has {memory / 1e9:.1f} GB',
+            f'--accumulate {parts}: the same batch in {parts} parts',
+        )
+
+
+def _memory(device: str, processes: int) -> int | None:
+    """Return the bytes of this machine, or of the smallest GPU in use."""
+    if device == 'cuda':
+        used = [torch.cuda.current_device()]
+        if processes > 1:
+            used = range(min(processes, torch.cuda.device_count()))
+        return min(
+            torch.cuda.get_device_properties(gpu).total_memory for gpu in used
+        )
+    limits = []
+    for name in ('memory.max', 'memory/memory.limit_in_bytes'):
+        path = Path('/sys/fs/cgroup') / name
+        if path.is_file() and path.read_text().strip().isdecimal():
+            limits.append(int(path.read_text()))
+    meminfo = Path('/proc/meminfo')
+    if meminfo.is_file():
+        first = meminfo.read_text(encoding='utf-8').splitlines()[0]
+        limits.append(int(first.split()[1]) * 1024)  # MemTotal, in kB
+    return min(limits, default=None)
+
+
+def _shared_memory(ctx: CheckContext) -> Iterator[Finding]:
+    """Workers pass batches on in /dev/shm, some ahead."""
+    if not SHARED_MEMORY.is_dir():
+        return
+    height, width = ctx.size
+    need = 0
+    for name in ('train_dataloader', 'val_dataloader'):
+        loader = ctx.cfg.get(name) or {}
+        workers = loader.get('num_workers') or 0
+        ahead = workers * (loader.get('prefetch_factor') or 2)
+        # Three channels of a byte.
+        need += ahead * loader.get('batch_size', 1) * 3 * height * width
+    need *= local_processes(ctx.cfg.launcher)
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    if need > free:
+        yield Finding(
+            'MEM002',
+            'train_dataloader.num_workers',
+            f'the workers hold up to {need / 1e6:.0f} MB of photos, and '
+            f'{SHARED_MEMORY} has {free / 1e6:.0f} MB free',
+            '--workers 0; in a container: docker run --shm-size=2g',
+        )
+
+
 def _precision(ctx: CheckContext) -> Iterator[Finding]:
-    kind = bare_name(ctx.cfg.optim_wrapper.get('type', ''))
-    place = 'optim_wrapper.type'
+    kind, place = _wrapper(ctx), 'optim_wrapper.type'
     if kind == 'AmpOptimWrapper' and ctx.device != 'cuda':
         message = f'AmpOptimWrapper requires a GPU, and this is {ctx.device}'
         fix = set_options({place: 'flower_mm.Bf16OptimWrapper'})

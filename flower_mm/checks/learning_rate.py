@@ -3,22 +3,26 @@
 import copy
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
+from torch import nn
 
 from flower_mm.checks.building import quiet
 from flower_mm.checks.config_values import bare_name, scope_of
 from flower_mm.checks.context import CheckContext
+from flower_mm.errors import UserError
+from flower_mm.files import replacing
 from flower_mm.models.structure import unwrapped
 
+LR = 'optim_wrapper.optimizer.lr'
 # A step of two schedulers takes 10 µs: these are 0.2 s, and 2 s.
 SHORT, LONG = 20_000, 200_000
 ROUGH = 100  # steps an epoch where the true number is not needed
@@ -80,6 +84,14 @@ class LearningRate:
     def epochs(self) -> int | None:
         return self.cfg.train_cfg.get('max_epochs')
 
+    @property
+    def is_known(self) -> bool:
+        """Whether one optimizer can be built, for a number of epochs."""
+        try:
+            return bool(self.optimizer and self.epochs and self._dummy())
+        except Exception:
+            return False  # the rehearsal reports it
+
     @cached_property
     def iterations(self) -> int | None:
         """Steps an epoch; None where the photos cannot be counted."""
@@ -91,22 +103,24 @@ class LearningRate:
     @cached_property
     def schedulers(self) -> list[tuple[str, ConfigDict]]:
         """Those of the learning rate, each with its place."""
-        given = self.cfg.get('param_scheduler')
+        return [
+            (place, part)
+            for place, part in self._all_schedulers()
+            if not str(part.get('type')).endswith(('Momentum', 'Scheduler'))
+        ]
+
+    def _all_schedulers(self) -> list[tuple[str, ConfigDict]]:
+        given = self.cfg.get('param_scheduler') or []
         if isinstance(given, dict):
             return [('param_scheduler', given)] if 'type' in given else []
-        return [
-            (f'param_scheduler.{number}', item)
-            for number, item in enumerate(given or [])
-            if not str(item.get('type')).endswith(('Momentum', 'Scheduler'))
-        ]
+        return [(f'param_scheduler.{i}', part) for i, part in enumerate(given)]
 
     @property
     def is_stepped(self) -> bool:
         """Whether the hook that steps the schedulers is on."""
-        hooks = self.cfg.get('default_hooks') or {}
-        return hooks.get('param_scheduler', 'on') is not None
+        return self.cfg.default_hooks.get('param_scheduler', 'on') is not None
 
-    def scheduler_of(self, name: str) -> tuple[str, ConfigDict] | None:
+    def of_type(self, name: str) -> tuple[str, ConfigDict] | None:
         for place, scheduler in self.schedulers:
             if bare_name(scheduler.get('type')) == name:
                 return place, scheduler
@@ -115,11 +129,7 @@ class LearningRate:
     @cached_property
     def base(self) -> float:
         """The optimizer's, scaled where --auto-scale-lr says so."""
-        return self.base_as_set * self.scaled
-
-    @property
-    def base_as_set(self) -> float:
-        return self._dummy().param_groups[0]['lr']
+        return self._dummy().param_groups[0]['lr'] * self.scaled
 
     @property
     def scaled(self) -> float:
@@ -136,12 +146,12 @@ class LearningRate:
 
     def _dummy(self) -> torch.optim.Optimizer:
         """Build the optimizer of the config with one parameter."""
-        weight = torch.nn.Parameter(torch.zeros(1))
+        weight = nn.Parameter(torch.zeros(1))
         with quiet(), in_scope(self.cfg):
             return OPTIMIZERS.build({**self.optimizer, 'params': [weight]})
 
     @cached_property
-    def model(self) -> BaseModel | None:
+    def model(self) -> nn.Module | None:
         """None where it cannot be built, which the rehearsal reports."""
         try:
             return unwrapped(self.ctx.model)
@@ -153,24 +163,19 @@ class LearningRate:
         """The factor of each parameter; empty where all are 1."""
         paramwise = self.cfg.optim_wrapper.get('paramwise_cfg') or {}
         custom = (paramwise.get('custom_keys') or {}).values()
-        if not any(paramwise.get(key) for key in MULTIPLIERS) and not any(
+        differ = any(paramwise.get(key) for key in MULTIPLIERS) or any(
             'lr_mult' in settings for settings in custom
-        ):
+        )
+        if not differ or self.model is None:
             return {}
-        if self.model is None:
-            return {}
-        wrapper = copy.deepcopy(self.cfg.optim_wrapper)
-        # Mixed precision requires a GPU, which this does not need.
-        for key in ('loss_scale', 'dtype', 'use_fsdp'):
-            wrapper.pop(key, None)
-        wrapper.type = 'OptimWrapper'
         try:
             with quiet(), in_scope(self.cfg):
+                wrapper = any_device(self.cfg.optim_wrapper)
                 built = build_optim_wrapper(self.model, wrapper)
         except Exception:
             return {}  # the rehearsal reports it
         names = {id(weight): n for n, weight in self.model.named_parameters()}
-        base = self.base_as_set or 1.0
+        base = self.base / self.scaled or 1.0
         return {
             names[id(weight)]: group['lr'] / base
             for group in built.optimizer.param_groups
@@ -183,13 +188,12 @@ class LearningRate:
         None where it cannot be known or takes too long. Raises ScheduleError
         where MMEngine refuses the schedule.
         """
-        unknown = self.optimizer is None or not self.epochs
         lists = any(
             isinstance(scheduler.get(key), (list, tuple))
             for _, scheduler in self.schedulers
             for key in ('eta_max', 'min_value')
         )
-        if unknown or lists or self.scheduler_of('ReduceOnPlateauLR'):
+        if lists or self.of_type('ReduceOnPlateauLR') or not self.is_known:
             return None
         per_epoch = self._steps(LONG if self.ctx.thorough else SHORT)
         if per_epoch is None:
@@ -202,8 +206,7 @@ class LearningRate:
             try:
                 values = list(self._walk(optimizer, schedulers, per_epoch))
             except Exception as error:
-                place, part = self.schedulers[0]
-                raise ScheduleError(place, part, error) from error
+                raise ScheduleError(*self.schedulers[0], error) from error
         return Curve(np.array(values), per_epoch)
 
     def _steps(self, limit: int) -> int | None:
@@ -223,25 +226,13 @@ class LearningRate:
         self, optimizer: torch.optim.Optimizer, per_epoch: int
     ) -> Iterator[object]:
         """Build the schedulers as Runner.build_param_scheduler does."""
-        given = self.cfg.get('param_scheduler') or []
-        parts = {'param_scheduler': given}
-        if not isinstance(given, dict):
-            parts = {
-                f'param_scheduler.{number}': part
-                for number, part in enumerate(given)
-            }
-        for place, part in parts.items():
+        for place, part in self._all_schedulers():
             filled = copy.deepcopy(part)
             steps = 1 if filled.get('by_epoch', True) else per_epoch
             filled.setdefault('end', self.epochs * steps)
+            given = {'optimizer': optimizer, 'epoch_length': per_epoch}
             try:
-                yield PARAM_SCHEDULERS.build(
-                    filled,
-                    default_args={
-                        'optimizer': optimizer,
-                        'epoch_length': per_epoch,
-                    },
-                )
+                yield PARAM_SCHEDULERS.build(filled, default_args=given)
             except Exception as error:
                 raise ScheduleError(place, part, error) from error
 
@@ -268,11 +259,21 @@ class LearningRate:
                     scheduler.step()
 
 
-@contextmanager
-def in_scope(cfg: Config) -> Iterator[None]:
+def any_device(wrapper: ConfigDict) -> ConfigDict:
+    """Return an optimizer wrapper without mixed precision, which needs a GPU.
+
+    Groups and settings of the parameters are the same.
+    """
+    plain = copy.deepcopy(wrapper)
+    for key in ('loss_scale', 'dtype', 'use_fsdp'):
+        plain.pop(key, None)
+    plain.type = 'OptimWrapper'
+    return plain
+
+
+def in_scope(cfg: Config) -> AbstractContextManager:
     """Find names where the Runner will, without changing the scope."""
-    with DefaultScope.overwrite_default_scope(scope_of(cfg)):
-        yield
+    return DefaultScope.overwrite_default_scope(scope_of(cfg))
 
 
 def unit_of(scheduler: ConfigDict) -> str:
@@ -292,3 +293,36 @@ def short(number: float) -> str:
         return f'{number:.3g}'
     digits, power = f'{number:.2e}'.split('e')
     return f'{digits.rstrip("0").rstrip(".")}e{int(power)}'
+
+
+def draw_learning_rate(ctx: CheckContext, out: Path) -> None:
+    """Draw the highest learning rate of all parameters as a .png.
+
+    With layer decay, the curves of the others have the same shape.
+    """
+    try:
+        curve = LearningRate(ctx).curve()
+    except ScheduleError as error:
+        raise UserError(f'the schedule cannot be built: {error}') from error
+    if curve is None:
+        raise UserError(
+            'the learning rate cannot be drawn: it follows a metric, or '
+            'there are several optimizers'
+        )
+    # Half a second of import that only those who draw need.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3), layout='constrained')
+    axis = figure.subplots()
+    epochs = np.arange(len(curve.values)) / curve.per_epoch
+    axis.plot(epochs, curve.values)
+    axis.set_title(
+        f'learning rate: {short(curve.highest)} at most, '
+        f'{short(curve.last)} at the end'
+    )
+    axis.set_xlabel('epoch')
+    axis.set_xlim(0, len(curve.values) / curve.per_epoch)
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    with replacing(out) as file:
+        figure.savefig(file, format='png', dpi=110)

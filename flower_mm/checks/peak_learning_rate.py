@@ -10,10 +10,9 @@ from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_source import ConfigSource, read_sources
 from flower_mm.checks.config_values import bare_name, set_options
 from flower_mm.checks.finding import Finding
-from flower_mm.checks.learning_rate import Curve, LearningRate, short
-from flower_mm.config import walk
+from flower_mm.checks.learning_rate import LR, Curve, LearningRate, short
+from flower_mm.engine.hooks.pretrained import loads_weights
 
-LR = 'optim_wrapper.optimizer.lr'
 # From here on a learning rate is for random weights. With Adam's 1e-3 people
 # got 77 to 80 % where 3e-4 gives 95, with SGD's 0.045 at batch size 8, 60 %.
 FROM_SCRATCH = {
@@ -68,31 +67,26 @@ def fine_tuning_rate(rate: LearningRate, scaled: float = 1.0) -> str:
 
 def _too_high(rate: LearningRate, highest: float) -> Finding | None:
     name = bare_name(rate.optimizer.type)
-    if name not in FROM_SCRATCH or not _is_pretrained(rate):
+    if name not in FROM_SCRATCH or not loads_weights(rate.cfg):
         return None
-    cycle = rate.scheduler_of('OneCycleLR')
+    cycle = rate.of_type('OneCycleLR')
     if not _is_from_scratch(rate, highest / (CYCLE if cycle else 1)):
         return None
     # From here on it takes the model, which is built for that.
     size, share = _trained_backbone(rate)
     if size < SMALL or not _is_from_scratch(rate, highest * share):
         return None
-    where = LR
-    scaled = ''
-    if rate.scaled != 1:
-        scaled = f', scaled by {rate.scaled:.3g},'
+    where, lr = LR, fine_tuning_rate(rate, rate.scaled)
     if cycle:  # it sets the peak, whatever the optimizer has
-        where = f'{cycle[0]}.eta_max'
-        fix = set_options({where: fine_tuning_rate(rate)})
-    else:
-        fix = set_options({LR: fine_tuning_rate(rate, rate.scaled)})
+        where, lr = f'{cycle[0]}.eta_max', fine_tuning_rate(rate)
+    scaled = f', scaled by {rate.scaled:.3g},' if rate.scaled != 1 else ''
     return Finding(
         'LR007',
         where,
         f'{name} with a learning rate of {short(highest)}{scaled} at batch '
         f'size {rate.ctx.batch} is for training from scratch, and the '
         'weights are pretrained',
-        fix,
+        set_options({where: lr}),
     )
 
 
@@ -109,17 +103,6 @@ def _is_from_scratch(rate: LearningRate, lr: float) -> bool:
 def _momentum_factor(rate: LearningRate) -> float:
     """How far a step of SGD goes, measured by that of momentum 0.9."""
     return (1 - MOMENTUM) / (1 - min(rate.momentum, 0.99))
-
-
-def _is_pretrained(rate: LearningRate) -> bool:
-    cfg = rate.cfg
-    hook = (cfg.get('default_hooks') or {}).get('pretrained')
-    if hook or (cfg.get('load_from') and not cfg.get('resume')):
-        return True
-    return any(
-        part.get('type') == 'Pretrained' or part.get('pretrained')
-        for part in walk(cfg.model)
-    )
 
 
 def _trained_backbone(rate: LearningRate) -> tuple[int, float]:
@@ -165,20 +148,17 @@ def _for_another_batch(rate: LearningRate) -> Iterator[Finding]:
     batch, meant = rate.ctx.batch, _intended_batch(rate)
     if not meant or 0.5 < batch / meant < 2:
         return
-    times = batch / meant
     message = (
         f'the learning rate {short(rate.base)} is set for a batch size of '
         f'{meant:g}, and this run has {batch}'
     )
-    if bare_name(rate.optimizer.type) == 'SGD':
-        scaled = short(float(f'{rate.base * times:.2g}'))
-        fix = f'{set_options({LR: scaled})}, or --auto-scale-lr'
-        yield Finding('LR008', LR, message, fix)
-    else:
+    factor, severity, more = batch / meant, None, ', or --auto-scale-lr'
+    if bare_name(rate.optimizer.type) != 'SGD':
         # The steps of Adam have one length for any batch: the root is enough.
-        scaled = short(float(f'{rate.base * math.sqrt(times):.2g}'))
-        fix = f'{set_options({LR: scaled})} scales it by the root'
-        yield Finding('LR008', LR, message, fix, Severity.NOTE)
+        factor, severity = math.sqrt(factor), Severity.NOTE
+        more = ' scales it by the root'
+    fix = set_options({LR: short(float(f'{rate.base * factor:.2g}'))}) + more
+    yield Finding('LR008', LR, message, fix, severity)
 
 
 def _intended_batch(rate: LearningRate) -> float | None:

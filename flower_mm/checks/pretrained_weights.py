@@ -10,7 +10,11 @@ from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.commands import command
 from flower_mm.engine.checkpoint_state import checkpoints
-from flower_mm.engine.hooks.pretrained import find_weights, initial_weights
+from flower_mm.engine.hooks.pretrained import (
+    find_weights,
+    initial_weights,
+    loads_weights,
+)
 from flower_mm.engine.resume import read_run
 from flower_mm.errors import UserError
 from flower_mm.report.result_warnings import RANDOM
@@ -91,9 +95,7 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
 
 def uses_weights(ctx: CheckContext) -> bool:
     """Whether a new run starts from pretrained weights."""
-    if _resumes(ctx) or ctx.args.from_scratch:
-        return False
-    return bool(ctx.cfg.get('load_from') or _hook(ctx) or list(_inits(ctx)))
+    return loads_weights(ctx.cfg) and not _resumes(ctx)
 
 
 def _resumes(ctx: CheckContext) -> bool:
@@ -219,18 +221,14 @@ def _fix(ctx: CheckContext, instead: str = '') -> str:
     """Return the commands that start from weights of this model."""
     parameters = parameters_of(ctx.model.backbone.state_dict())
     name = architecture_of(parameters)
-    words = [f'{command("weights", name or "--list")}, then']
+    fix = f'{command("weights", name or "--list")}, then'
     values = {}
-    if ctx.is_flower_run:
-        words.append(f'--weights {name or "FILE"}')
-    else:
-        values = {
-            WEIGHTS: name or 'FILE',
-            f'{HOOK}.type': 'flower_mm.PretrainedHook',
-            'runner_type': 'FlowerRunner',
-        }
     if instead and not instead.startswith(HOOK):
         values[instead] = None
-    if values:
-        words.append(set_options(values))
-    return ' '.join(words)
+    if ctx.is_flower_run:
+        fix += f' --weights {name or "FILE"}'
+        return f'{fix} {set_options(values)}'.rstrip()
+    # --weights needs our scope.
+    values['runner_type'] = 'FlowerRunner'
+    values[f'{HOOK}.type'] = 'flower_mm.PretrainedHook'
+    return f'{fix} {set_options(values)} {WEIGHTS}={name or "FILE"}'

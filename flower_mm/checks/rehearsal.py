@@ -22,11 +22,12 @@ from torch.utils.data import Dataset
 
 from flower_mm.checks.building import build_error, quiet, reason
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import bare_name, set_options
+from flower_mm.checks.config_values import bare_name, has_hook, set_options
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding, FindingError
+from flower_mm.checks.learning_rate import any_device
 from flower_mm.checks.sample_batches import sample_batch
-from flower_mm.config import LOADERS, metrics_of, walk
+from flower_mm.config import LOADERS, metrics_of
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.models.structure import unwrapped
@@ -155,7 +156,7 @@ def _metrics(ctx: CheckContext) -> Iterator[Finding]:
 
 
 def _optimizer(ctx: CheckContext) -> Iterator[Finding]:
-    cfg = copy.deepcopy(ctx.cfg.optim_wrapper)
+    cfg = ctx.cfg.optim_wrapper
     # Other wrappers have keys of their own, or need other processes.
     known = bare_name(cfg.get('type', 'OptimWrapper')) in WRAPPERS
     if not known or ctx.cfg.launcher != 'none' or 'optimizer' not in cfg:
@@ -166,12 +167,8 @@ def _optimizer(ctx: CheckContext) -> Iterator[Finding]:
         lambda given: OPTIMIZERS.build({**given, 'params': [weight]}), part
     )
     if not error:
-        place, part = 'optim_wrapper', cfg
-        for key in ('loss_scale', 'dtype', 'use_fsdp'):
-            cfg.pop(key, None)
-        cfg.type = 'OptimWrapper'
-        build = partial(build_optim_wrapper, ctx.model)
-        error = build_error(build, cfg)
+        place, part = 'optim_wrapper', any_device(cfg)
+        error = build_error(partial(build_optim_wrapper, ctx.model), part)
     if error:
         yield ctx.build_error(place, part, error).finding
 
@@ -310,8 +307,9 @@ def _validation_step(
             return
     loop = bare_name((ctx.cfg.get('val_cfg') or {}).get('type', 'ValLoop'))
     if metrics and loop in ('ValLoop', *EMA_LOOPS):
-        if loop in EMA_LOOPS and TOP1 in names:
-            names |= _names_of_averages(ctx)
+        averaged = loop in EMA_LOOPS and has_hook(ctx.cfg, 'EMAHook')
+        if averaged and TOP1 in names:
+            names |= {f'{TOP1}_ema', f'{TOP1}_plain'}
         ctx.metrics = frozenset(names)
 
 
@@ -330,10 +328,3 @@ def _names_of(
     values = metric.compute_metrics(metric.results)
     metric.results.clear()
     return {f'{metric.prefix}/{n}' if metric.prefix else n for n in values}
-
-
-def _names_of_averages(ctx: CheckContext) -> set[str]:
-    hooks = [ctx.cfg.get('default_hooks'), ctx.cfg.get('custom_hooks')]
-    if any(bare_name(part.get('type')) == 'EMAHook' for part in walk(hooks)):
-        return {f'{TOP1}_ema', f'{TOP1}_plain'}
-    return set()

@@ -15,7 +15,6 @@ from flower_mm.checks import (
     disk,
     hardware,
     hooks,
-    memory,
     preprocessing,
     pretrained_weights,
     rehearsal,
@@ -26,7 +25,7 @@ from flower_mm.checks.building import reason
 from flower_mm.checks.codes import Severity, parse_codes
 from flower_mm.checks.context import CheckContext, open_context
 from flower_mm.checks.finding import Finding, FindingError
-from flower_mm.checks.learning_rate_plot import draw_learning_rate
+from flower_mm.checks.learning_rate import draw_learning_rate
 from flower_mm.checks.settings_summary import summarize
 from flower_mm.checks.timing import measure
 from flower_mm.config import ResolvedRun
@@ -51,7 +50,6 @@ CHECKS = (
     hooks,
     disk,
     hardware,
-    memory,
 )
 FAILED = 'RUN008'
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from mmengine.config import ConfigDict
 
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import bare_name, scope_of, set_options
+from flower_mm.checks.config_values import bare_name, has_hook, set_options
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.learning_rate import (
+    LR,
     Curve,
     LearningRate,
     ScheduleError,
@@ -17,13 +18,7 @@ from flower_mm.checks.learning_rate import (
     short,
     unit_of,
 )
-from flower_mm.checks.peak_learning_rate import (
-    LR,
-    check_peak,
-    fine_tuning_rate,
-)
-from flower_mm.checks.registered_types import find_type
-from flower_mm.config import walk
+from flower_mm.checks.peak_learning_rate import check_peak, fine_tuning_rate
 
 WARM_UPS = ('LinearLR', 'ConstantLR')
 # A schedule for a run of any length.
@@ -38,50 +33,25 @@ HIGH_END = 0.7
 LATE = 0.5  # of the run
 SPENT = 1e-3  # of the peak
 EARLY = 0.1  # of the run, or its first epoch
-# Classes that need no more than they are given here.
-KNOWN = ('torch.', 'mmengine.', 'mmpretrain.')
 
 
 def check(ctx: CheckContext) -> Iterator[Finding]:
     rate = LearningRate(ctx)
-    if rate.optimizer is None or not rate.epochs:
+    if not rate.is_known:
         return
-    try:
-        _ = rate.base
-    except Exception:
-        return  # the rehearsal reports it
     yield from _plateau(rate)
-    curve = None
     try:
         curve = rate.curve()
     except ScheduleError as error:
-        if _are_known(rate):
-            cause = error.__cause__ or error
-            built = ctx.build_error(error.place, error.part, cause).finding
-            fix = _refit(rate) if built.code == 'RUN001' else built.fix
-            yield replace(built, fix=fix)
+        cause = error.__cause__
+        built = ctx.build_error(error.place, error.part, cause).finding
+        fix = _refit(rate) if built.code == 'RUN001' else built.fix
+        yield replace(built, fix=fix)
         return
     yield from _never_acts(rate)
     if curve:
         yield from _shape(rate, curve)
     yield from check_peak(rate, curve)
-
-
-def _are_known(rate: LearningRate) -> bool:
-    """Whether one of the user's own may need what only a run has."""
-    kinds = [
-        find_type(part.get('type'), 'PARAM_SCHEDULERS', scope_of(rate.cfg))
-        for _, part in rate.schedulers
-    ]
-    return all(
-        getattr(kind, '__module__', '').startswith(KNOWN) for kind in kinds
-    )
-
-
-def _place(rate: LearningRate) -> str:
-    if len(rate.schedulers) == 1:
-        return rate.schedulers[0][0]
-    return 'param_scheduler'
 
 
 def _never_acts(rate: LearningRate) -> Iterator[Finding]:
@@ -101,8 +71,10 @@ def _never_acts(rate: LearningRate) -> Iterator[Finding]:
 
 
 def _shape(rate: LearningRate, curve: Curve) -> Iterator[Finding]:
+    place = 'param_scheduler'
+    if len(rate.schedulers) == 1:
+        place = rate.schedulers[0][0]
     highest = short(curve.highest)
-    cycle = rate.scheduler_of('OneCycleLR')
     if not rate.is_stepped and rate.schedulers:
         yield Finding(
             'LR001',
@@ -115,48 +87,48 @@ def _shape(rate: LearningRate, curve: Curve) -> Iterator[Finding]:
         message = 'the learning rate is 0 in every step'
         fix = set_options({LR: fine_tuning_rate(rate)})
         yield Finding('LR001', LR, message, fix)
-    elif curve.highest < 0.1 * rate.base and not cycle:
+    elif curve.highest < 0.1 * rate.base and not rate.of_type('OneCycleLR'):
         yield Finding(
             'LR005',
-            _place(rate),
+            place,
             f'the learning rate reaches {highest}, of {short(rate.base)}: the '
             'warm-up is longer than the run',
             _refit(rate),
         )
     elif len(curve.values) > curve.per_epoch:
         # One epoch has no time for a schedule.
-        yield from _course(rate, curve)
+        warm_ups = list(_long_warm_ups(rate))
+        yield from warm_ups
+        if curve.last > HIGH_END * curve.highest:
+            if not warm_ups or curve.peak < LATE:
+                yield _ends_high(rate, curve)
+        elif early := _falls_early(rate, curve, place):
+            yield early
+        else:
+            yield from _milestones_beyond(rate, all_of_them=False)
 
 
-def _course(rate: LearningRate, curve: Curve) -> Iterator[Finding]:
-    warm_ups = list(_long_warm_ups(rate))
-    yield from warm_ups
-    steps = len(curve.values)
-    soon = max(curve.per_epoch, int(EARLY * steps))
+def _falls_early(
+    rate: LearningRate, curve: Curve, place: str
+) -> Finding | None:
+    steps, fix = len(curve.values), _refit(rate)
     spent, halved = curve.last_above(SPENT), curve.last_above(LATE)
-    if curve.last > HIGH_END * curve.highest:
-        if not warm_ups or curve.peak < LATE:
-            yield _ends_high(rate, curve)
-    elif spent < LATE * steps or (halved <= soon and rate.epochs > 2):
-        end = min(spent, halved) if spent >= LATE * steps else spent
-        share = 'half' if end == halved else 'a thousandth'
-        iterations = [
-            place
-            for place, scheduler in rate.schedulers
-            if not scheduler.get('by_epoch', True)
-        ]
-        fix = _refit(rate)
-        if iterations and end == halved:
-            fix = f'by_epoch=True in {iterations[-1]}; or {fix}'
-        yield Finding(
-            'LR006',
-            _place(rate),
-            f'the learning rate is below {share} of {short(curve.highest)} '
-            f'from epoch {end // curve.per_epoch + 1} of {rate.epochs} on',
-            fix,
-        )
+    if spent < LATE * steps:
+        end, share = spent, 'a thousandth'
+    elif halved <= max(curve.per_epoch, EARLY * steps) and rate.epochs > 2:
+        end, share = halved, 'half'
+        by_step = [p for p, s in rate.schedulers if unit_of(s) != 'epoch']
+        if by_step:
+            fix = f'{set_options({f"{by_step[-1]}.by_epoch": True})}; or {fix}'
     else:
-        yield from _milestones_beyond(rate, all_of_them=False)
+        return None
+    return Finding(
+        'LR006',
+        place,
+        f'the learning rate is below {share} of {short(curve.highest)} from '
+        f'epoch {end // curve.per_epoch + 1} of {rate.epochs} on',
+        fix,
+    )
 
 
 def _long_warm_ups(rate: LearningRate) -> Iterator[Finding]:
@@ -179,24 +151,20 @@ def _long_warm_ups(rate: LearningRate) -> Iterator[Finding]:
 
 def _ends_high(rate: LearningRate, curve: Curve) -> Finding:
     """Return why the last learning rate is about the highest."""
-    falling = [
-        (place, scheduler)
-        for place, scheduler in rate.schedulers
-        if bare_name(scheduler.get('type')) not in WARM_UPS
-    ]
     unreached = next(_milestones_beyond(rate, all_of_them=True), None)
     if unreached:
         return unreached
     # An average of the weights does much of what a falling learning rate
     # does: then a constant one is a recipe like others.
-    averaged = any(
-        bare_name(part.get('type')) == 'EMAHook'
-        for key in ('default_hooks', 'custom_hooks')
-        for part in walk(rate.cfg.get(key))
-    )
+    averaged = has_hook(rate.cfg, 'EMAHook')
     severity = Severity.NOTE if averaged else Severity.WARNING
-    highest = short(curve.highest)
+    falling = [
+        (place, scheduler)
+        for place, scheduler in rate.schedulers
+        if bare_name(scheduler.get('type')) not in WARM_UPS
+    ]
     if not falling:
+        highest = short(curve.highest)
         message = f'the learning rate stays at {highest} to the end'
         return Finding('LR001', 'param_scheduler', message, COSINE, severity)
     place, scheduler = falling[-1]
@@ -228,7 +196,7 @@ def _milestones_beyond(
             continue
         steps = scheduler.get(key) or []
         steps = [steps] if isinstance(steps, int) else list(steps)
-        # A milestone at the very end does nothing, and is no mistake.
+        # A milestone at the very end has no effect and is no mistake.
         end = length if all_of_them else length + 1
         beyond = [step for step in steps if begin + step >= end]
         if not beyond or (all_of_them and len(beyond) < len(steps)):
@@ -240,25 +208,20 @@ def _milestones_beyond(
         if all_of_them:
             message += ', so the learning rate never falls'
         severity = Severity.WARNING if all_of_them else Severity.NOTE
-        yield Finding(
-            'LR003', f'{place}.{key}', message, _refit(rate), severity
-        )
+        where = f'{place}.{key}'
+        yield Finding('LR003', where, message, _refit(rate), severity)
 
 
 def _end_of(scheduler: ConfigDict) -> int | None:
     """Return the length of the run that a scheduler is set up for."""
-    begin = scheduler.get('begin', 0)
     for key in ('T_max', 'total_steps'):
         if scheduler.get(key):
-            return begin + scheduler[key]
+            return scheduler.get('begin', 0) + scheduler[key]
     return scheduler.get('end')
 
 
 def _refit(rate: LearningRate) -> str:
     """Return options that scale the schedule to the length of the run."""
-    kinds = {bare_name(part.get('type')) for _, part in rate.schedulers}
-    if kinds <= set(WARM_UPS):
-        return COSINE
     values = {}
     for place, scheduler in rate.schedulers:
         length = length_of(rate, scheduler) or 0
@@ -278,23 +241,24 @@ def _refit(rate: LearningRate) -> str:
                 values[f'{place}.{key}'] = round(share * value)
         if scheduler.get('step_size'):
             values[f'{place}.step_size'] = max(1, length // 3)
-    return set_options(values) if values else COSINE
+    kinds = {bare_name(part.get('type')) for _, part in rate.schedulers}
+    only_warm_ups = kinds <= set(WARM_UPS)
+    return set_options(values) if values and not only_warm_ups else COSINE
 
 
 # --- learning rates that follow a metric -------------------------------------
 
 
 def _plateau(rate: LearningRate) -> Iterator[Finding]:
-    named = rate.scheduler_of('ReduceOnPlateauLR')
+    named = rate.of_type('ReduceOnPlateauLR')
     if not named:
         return
     place, scheduler = named
-    cfg = rate.cfg
-    monitor = scheduler.get('monitor', 'loss')
-    if not cfg.get('val_dataloader'):
+    if not rate.cfg.get('val_dataloader'):
         message = 'ReduceOnPlateauLR follows the validation, which is off'
         yield Finding('LR010', place, message, COSINE)
         return
+    monitor = scheduler.get('monitor', 'loss')
     if scheduler.get('rule', 'less') == 'less' and 'entropy' not in monitor:
         yield Finding(
             'HOOK002',
@@ -303,7 +267,7 @@ def _plateau(rate: LearningRate) -> Iterator[Finding]:
             set_options({f'{place}.rule': 'greater'}),
         )
     patience = scheduler.get('patience', 10)
-    validations = rate.epochs // (cfg.train_cfg.get('val_interval') or 1)
+    validations = rate.epochs // (rate.cfg.train_cfg.get('val_interval') or 1)
     # It falls after the first validation and `patience` + 1 that are no
     # better, and then an epoch has to follow.
     if rate.epochs != 1 and patience + 2 >= validations:

@@ -10,11 +10,13 @@ from io import StringIO
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
+from flower_mm.checks.config_values import has_hook
 from flower_mm.checks.context import CheckContext
+from flower_mm.console import duration
 from flower_mm.cores import cores
 from flower_mm.engine.validation_loop import EMAValLoop
 from flower_mm.machine_failures import explained
@@ -44,11 +46,8 @@ class Timing:
 
     @property
     def whole(self) -> float:
-        return (
-            self.start
-            + self.epochs * self.train
-            + self.validations * self.validate
-        )
+        validating = self.validations * self.validate
+        return self.start + self.epochs * self.train + validating
 
     def __str__(self) -> str:
         validating = ''
@@ -56,21 +55,19 @@ class Timing:
             validating = f', validation {self.validated:.1f} images/s'
         waiting = f'waiting for photos: {100 * self.waiting:.0f} % of the time'
         if self.waiting >= LOADING:
-            waiting += (
-                f'; --cfg-options train_dataloader.num_workers={self.workers}'
-            )
+            waiting += f'; --workers {self.workers}'
         return (
             f'training {self.photos:.1f} images/s{validating}\n'
-            f'an epoch: training {_clock(self.train)}, validation '
-            f'{_clock(self.validate)}\n'
-            f'{self.epochs} epoch(s): {_clock(self.whole)}\n{waiting}'
+            f'an epoch: training {duration(self.train)}, validation '
+            f'{duration(self.validate)}\n'
+            f'{self.epochs} epoch(s): {duration(self.whole)}\n{waiting}'
         )
 
 
 def measure(ctx: CheckContext) -> Timing:
     """Train for some seconds in a temporary folder."""
-    cfg = copy.deepcopy(ctx.cfg)
-    batch_size = cfg.train_dataloader.get('batch_size', 1)
+    loop, loader = ctx.cfg.train_cfg, ctx.cfg.train_dataloader
+    batch_size = loader.get('batch_size', 1)
     with (
         tempfile.TemporaryDirectory(
             prefix='flower_mm_', ignore_cleanup_errors=True
@@ -79,13 +76,16 @@ def measure(ctx: CheckContext) -> Timing:
         explained(Path(name), batch_size, 'A smaller one: --accumulate 2'),
     ):
         began = time.monotonic()
-        _prepare(cfg, name)
-        runner = RUNNERS.build(cfg)
+        runner = RUNNERS.build(_short_run(ctx.cfg, name))
         watch = Watch()
         runner.register_hook(watch)
         with suppress(_EnoughError):
             runner.train()
         seconds, validated = _validate(runner)
+        if isinstance(runner.val_loop, EMAValLoop) and has_hook(
+            ctx.cfg, 'EMAHook'
+        ):
+            seconds *= 2
         # MMEngine's next model would write into a closed handler.
         for handler in tuple(runner.logger.handlers):
             runner.logger.removeHandler(handler)
@@ -97,17 +97,16 @@ def measure(ctx: CheckContext) -> Timing:
     del runner
     gc.collect()
     del loaders
-    loop, loader = ctx.cfg.train_cfg, ctx.cfg.train_dataloader
     epochs = loop.get('max_epochs', 1)
     photos = ctx.iterations * batch_size
     if not loader.get('drop_last'):
-        photos = min(photos, len(ctx.splits['train_dataloader'].photos))
+        photos = min(photos, len(ctx.train.photos))
     return Timing(
         start=watch.start - began,
-        photos=watch.speed,
+        photos=watch.photos / watch.seconds,
         validated=validated,
-        waiting=watch.waiting,
-        train=photos / watch.speed,
+        waiting=watch.waited / watch.seconds,
+        train=photos * watch.seconds / watch.photos,
         validate=seconds,
         epochs=epochs,
         validations=epochs // loop.get('val_interval', 1) if seconds else 0,
@@ -115,20 +114,19 @@ def measure(ctx: CheckContext) -> Timing:
     )
 
 
-def _prepare(cfg: Config, folder: str) -> None:
-    """Leave out initial weights, files and printed lines."""
+def _short_run(cfg: Config, folder: str) -> Config:
+    """Return a copy without initial weights, files and printed lines."""
+    cfg = copy.deepcopy(cfg)
     cfg.work_dir = folder
     cfg.load_from, cfg.resume = None, False
     cfg.log_level = 'ERROR'
     cfg.train_cfg.max_epochs = NEVER
     cfg.train_cfg.val_interval = NEVER
-    hooks = cfg.get('default_hooks') or {}
     for name in LEFT_OUT:
-        hooks.pop(name, None)
-    hooks['checkpoint'] = None  # MMEngine would add its own
-    cfg.default_hooks = hooks
-    if cfg.get('visualizer'):
-        cfg.visualizer.vis_backends = []
+        cfg.default_hooks.pop(name, None)
+    cfg.default_hooks.checkpoint = None  # MMEngine would add its own
+    cfg.visualizer.vis_backends = []
+    return cfg
 
 
 class _EnoughError(Exception):
@@ -142,7 +140,7 @@ class Watch(Hook):
 
     def __init__(self) -> None:
         self.count = 0
-        self.seen = 0  # photos
+        self.photos = 0
         self.waited = 0.0
 
     def before_train_iter(
@@ -163,51 +161,33 @@ class Watch(Hook):
         if self.count <= WARM_UP:
             self.start = self.last
             return
-        self.seen += len(data_batch['inputs'])
-        enough = self.count >= WARM_UP + FEWEST
-        if enough and self.last - self.start > LONGEST:
+        self.photos += len(data_batch['inputs'])
+        if self.count >= WARM_UP + FEWEST and self.seconds > LONGEST:
             raise _EnoughError
 
     @property
-    def speed(self) -> float:
-        """Photos a second."""
-        return self.seen / (self.last - self.start)
-
-    @property
-    def waiting(self) -> float:
-        return self.waited / (self.last - self.start)
+    def seconds(self) -> float:
+        return self.last - self.start
 
 
 def _validate(runner: Runner) -> tuple[float, float]:
-    """Seconds of a validation, and photos a second."""
+    """Seconds of a pass over the validation photos, and photos a second."""
     if runner.val_loop is None:
         return 0.0, 0.0
     loop = runner.val_loop
     runner.model.eval()
     # Workers start here. After one batch only, the next pass would wait for
     # what they have read ahead.
-    _some_batches(loop, VALIDATING)
-    seconds, batches, photos = _some_batches(loop, VALIDATING)
-    averaged = isinstance(loop, EMAValLoop) and any(
-        isinstance(hook, EMAHook) for hook in runner.hooks
-    )
-    whole = seconds / batches * len(loop.dataloader) * (1 + averaged)
-    return whole, photos / seconds
+    _some_batches(loop)
+    seconds, batches, photos = _some_batches(loop)
+    return seconds / batches * len(loop.dataloader), photos / seconds
 
 
-def _some_batches(loop: object, most: float) -> tuple[float, int, int]:
+def _some_batches(loop: BaseLoop) -> tuple[float, int, int]:
     start, photos = time.monotonic(), 0
     for index, batch in enumerate(loop.dataloader):
         loop.run_iter(index, batch)
         photos += len(batch['inputs'])
-        if time.monotonic() - start > most:
+        if time.monotonic() - start > VALIDATING:
             break
     return time.monotonic() - start, index + 1, photos
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 60:
-        return f'{seconds:.1f} s'
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes} min' if hours else f'{minutes} min {rest} s'

@@ -4,7 +4,6 @@ MMEngine accepts any name there: a variable that the file does not use, a
 misspelt key, a key of MMClassification 0.x.
 """
 
-import difflib
 import inspect
 from argparse import Namespace
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from flower_mm.checks.config_values import (
     value_at,
 )
 from flower_mm.checks.finding import Finding
+from flower_mm.checks.registered_types import similar
 from flower_mm.checks.setting_names import (
     MIGRATION,
     OLD_KEYS,
@@ -62,7 +62,6 @@ IN_FORCE = (
     'train_cfg.max_epochs',
     'train_dataloader.batch_size',
 )
-_ABSENT = object()
 
 
 def check_names(
@@ -71,19 +70,26 @@ def check_names(
     """Look through the user's own files and the options."""
     old: dict[str, str] = {}
     for name, value, where in _own_names(cfg, args, sources):
-        flag = FLAGS.get(place_of(name))
+        place = place_of(name)
+        flag = FLAGS.get(place)
         if name in READ or (flag and getattr(args, flag) is not None):
             continue
         if names_classes(name):
             yield from _classes(cfg, args, name, value, where)
-        elif name in OLD_KEYS:
-            now = value_at(cfg, place_of(name) or '', _ABSENT)
-            if value is not None and value != now:
-                old.setdefault(name, where)
-        else:
+        elif name not in OLD_KEYS:
             yield from _unused(cfg, args, name, value, where)
+        elif value not in (None, value_at(cfg, place or '')):
+            old.setdefault(name, where)
     if old:
-        yield _old_keys(cfg, old)
+        values = {path: value_at(cfg, path) for path in IN_FORCE}
+        in_force = ', '.join(f'{p}={v}' for p, v in values.items() if v)
+        yield Finding(
+            'CFG004',
+            next(iter(old.values())),
+            f'{first_of(list(old), 20)}: keys of MMClassification 0.x have no '
+            f'effect; in force: {in_force or "none of them"}',
+            f'rename them as in {MIGRATION}',
+        )
 
 
 def _own_names(
@@ -110,21 +116,27 @@ def _unused(
     place = place_of(name)
     if place == 'load_from' and value_at(cfg, 'default_hooks.pretrained'):
         place = 'default_hooks.pretrained.weights'
-    close = difflib.get_close_matches(name, READ, 1, 0.75)
+    close = similar(name, READ)
     if not place and not close:
         place = _place_of_key(cfg, name)
-    if place and place in (args.cfg_options or {}):
-        return  # the command line decides about it
     if place:
-        yield from _misplaced(cfg, name, value, where, place)
+        now = value_at(cfg, place)
+        # The command line decides about a place that it sets.
+        if place in (args.cfg_options or {}) or now == value:
+            return
+        state = f'stays {shown(now)}'
+        if now is None:
+            state = 'is not set'
+        elif isinstance(now, (dict, list)):
+            state = 'has another value'
+        fix = f'set {place} instead'
+        if not isinstance(value, (dict, list, tuple)):
+            fix = set_options({place: value})
+        message = f'{name} is set and not read: {place} {state}'
+        yield Finding('CFG002', where, message, fix)
     elif close:
-        yield Finding(
-            'CFG001',
-            where,
-            f'unknown key {name!r}',
-            f'did you mean {close[0]!r}?',
-            Severity.WARNING,
-        )
+        message, fix = f'unknown key {name!r}', f'did you mean {close!r}?'
+        yield Finding('CFG001', where, message, fix, Severity.WARNING)
     else:
         # Settings of something, or a number that somebody keeps there.
         severity = Severity.WARNING if any(walk(value)) else Severity.NOTE
@@ -132,51 +144,15 @@ def _unused(
         yield Finding('CFG003', where, message, 'remove it', severity)
 
 
-def _misplaced(
-    cfg: Config, name: str, value: object, where: str, place: str
-) -> Iterator[Finding]:
-    """What this name is for is set at another place."""
-    now = value_at(cfg, place, _ABSENT)
-    if now == value:
-        return
-    if now is _ABSENT or now is None:
-        state = 'is not set'
-    elif isinstance(now, (dict, list)):
-        state = 'has another value'
-    else:
-        state = f'stays {shown(now)}'
-    fix = f'set {place} instead'
-    if place.endswith('.data_root'):
-        fix = f'--data-root {value}'
-    elif not isinstance(value, (dict, list, tuple)):
-        fix = set_options({place: value})
-    message = f'{name} is set and not read: {place} {state}'
-    yield Finding('CFG002', where, message, fix)
-
-
-def _old_keys(cfg: Config, old: dict[str, str]) -> Finding:
-    values = {path: value_at(cfg, path) for path in IN_FORCE}
-    in_force = ', '.join(
-        f'{path}={value}' for path, value in values.items() if value
-    )
-    return Finding(
-        'CFG004',
-        next(iter(old.values())),
-        f'{first_of(list(old), 20)}: keys of MMClassification 0.x have no '
-        f'effect; in force: {in_force or "none of them"}',
-        f'rename them as in {MIGRATION}',
-    )
-
-
 def _classes(
     cfg: Config, args: Namespace, name: str, value: object, where: str
 ) -> Iterator[Finding]:
+    """classes.txt decides about the classes."""
     roots = [part.data_root for part in datasets(cfg, ('train_dataloader',))]
-    root = args.data_root or next(iter(roots), None)
     try:
-        classes = read_classes(Path(root))
-    except (UserError, OSError, TypeError):
-        return  # another check reports it, or there is none yet
+        classes = read_classes(Path(args.data_root or roots[0]))
+    except (UserError, OSError, TypeError, IndexError):
+        return  # another check reports it
     same = value == len(classes)
     if isinstance(value, (list, tuple)):
         same = list(value) == classes

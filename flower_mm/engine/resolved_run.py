@@ -147,8 +147,7 @@ def _accumulate(cfg: Config, parts: int) -> None:
         raise UserError(
             'invalid --accumulate: expected a divisor of the batch size '
             f'{loader.batch_size}, got {parts}.\nOr change the batch size: '
-            '--cfg-options train_dataloader.batch_size='
-            f'{loader.batch_size // parts * parts}'
+            f'--batch-size {loader.batch_size // parts * parts}'
         )
     loader.batch_size //= parts
     if cfg.get('auto_scale_lr'):

@@ -112,7 +112,7 @@ def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
     """Return the options that `test` needs to measure the same."""
     options = []
     if args.data_root:
-        options += ['--data-root', args.data_root]
+        options += ['--data', args.data_root]
     if args.device != 'auto':
         options += ['--device', args.device]
     # On a GPU, --amp concerns training alone.

@@ -239,7 +239,7 @@ def _same_classes(checkpoint: str, meta: dict, classes: list[str]) -> None:
         raise UserError(
             f'{checkpoint} was trained on {_few(trained)};\n'
             f'the dataset has {_few(classes)}.\n'
-            'Test on the dataset of the training: --data-root FOLDER'
+            'Test on the dataset of the training: --data FOLDER'
         )
 
 

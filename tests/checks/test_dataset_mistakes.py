@@ -296,7 +296,7 @@ def test_a_folder_beside_the_config(tmp_path, root, monkeypatch):
     (tmp_path / 'configs').mkdir()
     path = write(tmp_path / 'configs', TINY_ON_BASE)
     seen = look_at(path, '--data-root', 'mine')
-    assert seen.one('DATA001').fix == f'--data-root {root}'
+    assert seen.one('DATA001').fix == f'--data {root}'
 
 
 def test_one_split_from_another_folder(examine, root, tmp_path):
@@ -304,7 +304,7 @@ def test_one_split_from_another_folder(examine, root, tmp_path):
     seen = look_at(write(tmp_path, text), '--seed', '0')
     finding = seen.one('DATA002')
     assert finding.where == 'val_dataloader.dataset.data_root'
-    assert finding.fix == f'--data-root {root}'
+    assert finding.fix == f'--data {root}'
 
 
 def test_no_folder_is_named(tmp_path, root):

@@ -12,8 +12,11 @@ from making import make_dataset
 from PIL import Image
 
 from flower_mm.checks import schedule
-from flower_mm.checks.learning_rate import LearningRate, short
-from flower_mm.checks.learning_rate_plot import draw_learning_rate
+from flower_mm.checks.learning_rate import (
+    LearningRate,
+    draw_learning_rate,
+    short,
+)
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
 # A model of eleven million parameters that starts from pretrained weights.
@@ -97,14 +100,14 @@ def test_inherited_milestones_that_never_come(examine):
 def test_imagenets_learning_rate(examine):
     finding = examine(REPORT_E1).one('LR007')
     assert '0.045' in finding.message
-    assert finding.fix == f'--cfg-options {LR}=1e-3'
+    assert finding.fix == '--lr 1e-3'
 
 
 def test_imagenets_learning_rate_for_another_batch(examine):
     text = "_base_ = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'\n"
     finding = examine(text).one('LR008')
     assert '256' in finding.message
-    assert f'{LR}=0.013' in finding.fix
+    assert finding.fix.startswith('--lr 0.013')
     assert examine(text, '--auto-scale-lr').of('LR') == []
     batch = 'train_dataloader = dict(batch_size=256)'
     assert examine(text + batch).of('LR008') == []
@@ -127,7 +130,7 @@ def test_a_learning_rate_for_random_weights(settings, fix, examine):
     text = PRETRAINED + optimizer(settings)
     finding = examine(text).one('LR')
     assert (finding.code, finding.where) == ('LR007', LR)
-    assert finding.fix == f'--cfg-options {LR}={fix}'
+    assert finding.fix == f'--lr {fix}'
     assert examine(text, '--from-scratch').of('LR007') == []
 
 

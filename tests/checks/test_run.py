@@ -10,7 +10,7 @@ import torch
 from examining import TINY_ON_BASE, look_at, read, write
 from helpers import ROOT, tool
 
-from flower_mm.checks import hardware, memory
+from flower_mm.checks import hardware
 from flower_mm.checks.codes import CODES, parse_codes
 from flower_mm.checks.run import check_before_training, print_checks
 from flower_mm.errors import UserError
@@ -107,11 +107,11 @@ def test_a_check_that_fails_is_reported(tmp_path, words, monkeypatch, capsys):
         raise ZeroDivisionError('of a check\nthat is wrong')
         yield
 
-    fail.__module__ = memory.__name__
-    monkeypatch.setattr(memory, 'check', fail)
+    fail.__module__ = hardware.__name__
+    monkeypatch.setattr(hardware, 'check', fail)
     check_before_training(*read(write(tmp_path, TINY_ON_BASE), *words))
     shown = capsys.readouterr().out
-    assert 'checks.memory: RUN008 note: ZeroDivisionError' in shown
+    assert 'checks.hardware: RUN008 note: ZeroDivisionError' in shown
 
 
 def test_random_numbers_are_left_alone(tmp_path, words):

@@ -76,4 +76,4 @@ def test_what_is_printed(timed):
     result = timed(TINY_ON_BASE)
     assert 'images/s' in str(result)
     waits = str(replace(result, waiting=0.9, workers=4))
-    assert 'num_workers=4' in waits
+    assert '--workers 4' in waits

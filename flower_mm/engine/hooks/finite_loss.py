@@ -92,8 +92,8 @@ class FiniteLossHook(Hook):
             f'{problem} in iteration {iteration} of epoch '
             f'{runner.epoch + 1}, at learning rate {rate:.1e}'
             + (f', with {batch}' if batch else '')
-            + '.\nMost often the learning rate is too high: --cfg-options '
-            f'optim_wrapper.optimizer.lr={rate * self.factor:.0e}\n'
+            + '.\nMost often the learning rate is too high: '
+            f'--lr {rate * self.factor:.0e}\n'
             'or return to the last checkpoint and lower it automatically: '
             '--retry-nan 2',
             facts,

@@ -54,25 +54,23 @@ def initial_weights(cfg: Config, model: nn.Module) -> str:
         'pretrained'; 'random'; 'random, as wanted' where the config or
         --from-scratch switches PretrainedHook off; 'random, small network'.
     """
-    hooks = cfg.get('default_hooks') or {}
-    if (
-        cfg.get('load_from')
-        or hooks.get('pretrained')
-        or any(map(_loads_weights, walk(cfg.model)))
-    ):
+    if loads_weights(cfg):
         return PRETRAINED
-    if 'pretrained' in hooks:
+    if 'pretrained' in (cfg.get('default_hooks') or {}):
         return f'{RANDOM}, as wanted'
     parameters = sum(weight.numel() for weight in model.parameters())
     return RANDOM if parameters > SMALL else f'{RANDOM}, small network'
 
 
-def _loads_weights(part: dict) -> bool:
-    """Whether a part of a model loads weights by MMPretrain's own keys."""
-    init = part.get('init_cfg') or []
-    return bool(part.get('pretrained')) or any(
-        isinstance(one, dict) and one.get('type') == 'Pretrained'
-        for one in (init if isinstance(init, (list, tuple)) else [init])
+def loads_weights(cfg: Config) -> bool:
+    """Whether a config loads weights, also by MMPretrain's own keys."""
+    return bool(
+        cfg.get('load_from')
+        or (cfg.get('default_hooks') or {}).get('pretrained')
+        or any(
+            part.get('type') == 'Pretrained' or part.get('pretrained')
+            for part in walk(cfg.model)
+        )
     )
 
 

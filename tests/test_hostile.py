@@ -18,7 +18,7 @@ from mmpretrain import get_model
 from torch import nn
 
 from flower_mm.errors import UserError
-from flower_mm.weights import pretrained_table
+from flower_mm.weights import download, pretrained_table
 from flower_mm.weights.checked_config import config_of
 from flower_mm.weights.load_into_model import load_backbone
 from flower_mm.weights.read_checkpoint import read_checkpoint
@@ -133,8 +133,8 @@ def test_a_file_under_the_name_of_table_weights(tmp_path, monkeypatch):
     monkeypatch.setenv('FLOWER_MM_CHECKPOINTS', str(tmp_path))
     path, canary = pretrained_table.local_path('resnet18'), tmp_path / 'canary'
     hostile.runs_a_command(path, canary, SMALL)
-    with pytest.raises(UserError, match='not the file of that name'):
-        pretrained_table.require('resnet18')
+    with pytest.raises(UserError, match='is another file'):
+        download.require('resnet18')
     assert not canary.exists()
 
 

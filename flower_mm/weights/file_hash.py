@@ -1,4 +1,4 @@
-"""Telling the right file from another one by its sha256."""
+"""The SHA-256 of a file, and the notes that record it beside the file."""
 
 import hashlib
 import re
@@ -14,37 +14,36 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def how(expected: str) -> str:
-    """Say what a file is compared with."""
+def description(expected: str) -> str:
+    """Describe the published hash that a file is compared with."""
     if not expected:
-        return 'no published hash'
+        return 'sha256 not published'
     whole = len(expected) == 64
     return 'sha256' if whole else f'first {len(expected)} digits of sha256'
 
 
 def record(path: Path, digest: str) -> None:
-    """Note the hash of a file that was accepted without one to compare."""
+    """Note the hash of a file that the table has no hash of."""
     with replacing(_note(path), 'w') as file:
         file.write(f'{digest}  {path.name}\n')
 
 
 def recorded(path: Path) -> str:
-    """The hash that was noted; '' where none was."""
+    """Return the noted hash, or '' without a note."""
     note = _note(path)
     if not note.is_file():
         return ''
     text = note.read_text('utf-8', errors='replace')
-    found = re.match('[0-9a-f]{64}(?![^ \n])', text)
-    if found is None:
+    match = re.match('[0-9a-f]{64}(?![^ \n])', text)
+    if match is None:
         raise UserError(
-            f'{note} should hold the sha256 of {path.name}, and does not. If '
-            'you know where that file is from, delete the note and accept '
-            'it again with\n  '
+            f'invalid {note}: expected the sha256 of {path.name}. If you '
+            'trust the origin of that file, delete the note, then\n  '
             + command('weights', 'NAME', '--accept-unverified')
         )
-    return found[0]
+    return match[0]
 
 
 def _note(path: Path) -> Path:
-    # The form of sha256sum, so that `sha256sum -c` reads it.
+    # The format of sha256sum, so that `sha256sum -c` reads it.
     return path.with_name(path.name + '.sha256')

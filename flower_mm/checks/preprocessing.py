@@ -9,10 +9,12 @@ from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.pretrained_weights import uses_weights
 from flower_mm.config import LOADERS
+from flower_mm.timm_record import has_timm_backbone, pixel_values, record_of
 
 # ImageNet's, in the order of RGB and for values from 0 to 255.
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 PLACE = 'data_preprocessor'
+TOLERANCE = 2.0  # of 255; records round 127 to 127.5
 # Steps that scale photos before the preprocessor.
 SCALING = ('Normalize', 'ToTensor', 'ConvertImageDtype', 'ToDtype')
 CHANGING = (
@@ -32,6 +34,7 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
     if uses_weights(ctx):
         yield from _greyscale(ctx)
         yield from _normalisation(ctx)
+        yield from _record(ctx)
 
 
 def _order(ctx: CheckContext) -> Iterator[Finding]:
@@ -125,6 +128,24 @@ def _normalisation(ctx: CheckContext) -> Iterator[Finding]:
         values = {'mean': MEAN, 'std': STD, 'to_rgb': True}
         fix = set_options({f'{place}.{k}': v for k, v in values.items()})
         yield Finding('PRE002', place, message, fix)
+
+
+def _record(ctx: CheckContext) -> Iterator[Finding]:
+    """Compare with timm's record of the pretrained weights."""
+    if not has_timm_backbone(ctx.cfg):
+        return
+    record = record_of(ctx.cfg.model.backbone.model_name)
+    part = ctx.cfg.get(PLACE) or {}
+    expected, differs = {}, False
+    for key, default in (('mean', 0.0), ('std', 1.0)):
+        expected[key] = pixel_values(getattr(record, key))
+        actual = _channels(part.get(key), default) or expected[key]
+        pairs = zip(actual, expected[key], strict=True)
+        differs |= any(abs(one - other) > TOLERANCE for one, other in pairs)
+    if differs:
+        message = "mean and std differ from timm's record of the weights"
+        fix = set_options({f'{PLACE}.{k}': v for k, v in expected.items()})
+        yield Finding('PRE005', PLACE, message, fix)
 
 
 def _channels(value: object, default: float) -> list[float] | None:

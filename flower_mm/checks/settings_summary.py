@@ -13,6 +13,7 @@ from flower_mm.checks.learning_rate import (
 )
 from flower_mm.config import walk
 from flower_mm.environment import device_name
+from flower_mm.image_size import model_size
 from flower_mm.weights.pretrained_table import local_path
 
 
@@ -24,6 +25,7 @@ def summarize(ctx: CheckContext) -> list[tuple[str, str]]:
         'batch size': _batch_size,
         'classes': lambda ctx: f'{len(ctx.classes)}: {first_of(ctx.classes)}',
         'photos': _photos,
+        'preprocessing': _preprocessing,
         'weights': _weights,
         'device': lambda ctx: f'{ctx.device} ({device_name(ctx.device)})',
         'seed': _seed,
@@ -102,6 +104,17 @@ def _weights(ctx: CheckContext) -> str:
         if part.get('pretrained'):
             return str(part.pretrained)
     return 'random'
+
+
+def _preprocessing(ctx: CheckContext) -> str:
+    """How validation shows a photo to the model."""
+    steps = ctx.cfg.val_dataloader.dataset.pipeline
+    parts = [f'{model_size(steps)} pixels']
+    resizes = (s.interpolation for s in steps if 'interpolation' in s)
+    parts += list(resizes)[:1]
+    part = ctx.cfg.get('data_preprocessor') or {}
+    parts += [f'{key} {list(part[key])}' for key in ('mean', 'std')]
+    return ', '.join(parts)
 
 
 def _short_path(path: str) -> str:

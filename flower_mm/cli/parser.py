@@ -32,6 +32,7 @@ OTHER_NAMES = {
     'lr0': '--lr',
     'load-from': '--weights',
     'max-epochs': '--epochs',
+    'model': '--backbone',
     'momentum': 'optim_wrapper.optimizer.momentum',
     'num-workers': '--workers',
     'opt': 'optim_wrapper.optimizer.type',

@@ -16,7 +16,11 @@ from flower_mm.cli.arguments import (
     seed,
     use_local_rank,
 )
-from flower_mm.cli.training_flags import add_image_size
+from flower_mm.cli.training_flags import (
+    add_backbone,
+    add_image_size,
+    backbone_settings,
+)
 from flower_mm.packaged_configs import config_path
 from flower_mm.torch_import import importing_torch
 
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=seed, metavar='N', help='random seed')
     add_device(parser)
     parser.add_argument('--amp', action='store_true', help='mixed precision')
+    add_backbone(parser)
     add_image_size(parser)
     add_config_options(parser)
     parser.add_argument(
@@ -101,5 +106,6 @@ def run(args: argparse.Namespace) -> None:
         from flower_mm.engine.test import test
 
     args.config = config_path(args.config)
-    args.cfg_options = config_options(args.cfg_options_words)
+    options = config_options(args.cfg_options_words)
+    args.cfg_options = options | backbone_settings(args)
     test(args)

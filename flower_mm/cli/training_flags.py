@@ -73,12 +73,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_config_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        '--backbone',
-        metavar='NAME',
-        help='network of timm: model.backbone.model_name of the config '
-        'timm; size, normalisation and name of the weights follow from it',
-    )
+    add_backbone(group)
     group.add_argument(
         '--epochs',
         type=count,
@@ -120,6 +115,31 @@ def _add_config_flags(group: argparse._ArgumentGroup) -> None:
         help='random seed: randomness.seed',
     )
     add_config_options(group)
+
+
+def add_backbone(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        '--backbone',
+        metavar='NAME',
+        help='network of timm, for the config timm: model.backbone.model_name '
+        'and what follows from it, such as the image size',
+    )
+
+
+def backbone_settings(args: argparse.Namespace) -> dict[str, str]:
+    """Return the setting of --backbone."""
+    from flower_mm.config import read_config
+    from flower_mm.timm_record import has_timm_backbone, require_name
+
+    if not args.backbone:
+        return {}
+    if not has_timm_backbone(read_config(args.config)):
+        raise UserError(
+            'invalid --backbone: expected a config with a TimmBackbone, got '
+            f'{args.config}\nUse the config timm'
+        )
+    require_name(args.backbone)
+    return {'model.backbone.model_name': args.backbone}
 
 
 def add_image_size(group: argparse._ActionsContainer) -> None:
@@ -221,7 +241,7 @@ def read_training_config(args: argparse.Namespace) -> 'Config':
 
     args.typed_config, args.config = args.config, config_path(args.config)
     options = config_options(args.cfg_options_words)
-    network = _network(args)
+    network = backbone_settings(args)
     # Other values of the config follow from the network.
     cfg = read_config(args.config, options | network)
     settings = network | _settings(cfg, args)
@@ -233,23 +253,6 @@ def read_training_config(args: argparse.Namespace) -> 'Config':
     cfg.merge_from_dict(settings)
     args.cfg_options = options | settings
     return cfg
-
-
-def _network(args: argparse.Namespace) -> dict[str, str]:
-    """Return the setting of --backbone."""
-    from flower_mm.config import read_config
-    from flower_mm.timm_record import has_timm_backbone, require_name
-
-    if not args.backbone:
-        return {}
-    if not has_timm_backbone(read_config(args.config)):
-        raise UserError(
-            f'--backbone needs a config with a TimmBackbone, got '
-            f'{args.typed_config}\nUse the config timm: '
-            f'flower-mm train timm --backbone {args.backbone}'
-        )
-    require_name(args.backbone)
-    return {'model.backbone.model_name': args.backbone}
 
 
 def _settings(cfg: 'Config', args: argparse.Namespace) -> dict[str, object]:

@@ -118,6 +118,8 @@ def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
     # On a GPU, --amp concerns training alone.
     if args.amp and (cfg.get('test_cfg') or {}).get('fp16'):
         options += ['--amp']
+    if args.backbone:
+        options += ['--backbone', args.backbone]
     if args.image_size:
         options += ['--image-size', str(args.image_size)]
     if args.cfg_options_words:

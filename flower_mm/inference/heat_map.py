@@ -127,10 +127,14 @@ def _tensor(output: object) -> Tensor | None:
 def _as_map(output: Tensor, shape: torch.Size) -> Tensor | None:
     """As (photos, channels, h, w), if it has places at all.
 
+    Networks of timm such as Swin have the channels last. Queries and keys of
+    attention, (photos, heads, tokens, channels), have no places of the photo.
     Tokens of patches lie in one row, the class token before them.
     """
-    if output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
-        return output
+    if output.ndim == 4:
+        for moved in (output, output.permute(0, 3, 1, 2)):
+            if _has_shape(moved.shape[2:], shape):
+                return moved
     if output.ndim != 3:
         return None
     photos, tokens, channels = output.shape
@@ -144,6 +148,13 @@ def _as_map(output: Tensor, shape: torch.Size) -> Tensor | None:
                 .reshape(photos, channels, height, width)
             )
     return None
+
+
+def _has_shape(places: torch.Size, shape: torch.Size) -> bool:
+    """Whether the sides have the ratio of the photo's, to half a place."""
+    height, width = places
+    error = abs(height * shape[1] - width * shape[0])
+    return height * width > 1 and error <= max(shape)
 
 
 def overlay(seen: np.ndarray, heat: np.ndarray, side: int = 192) -> bytes:

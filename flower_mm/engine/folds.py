@@ -41,14 +41,17 @@ from flower_mm.layout import DatasetDir, RunDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import HeldOut, make_folds, read_list
-from flower_mm.report.baselines import below_largest_class, below_solved_head
+from flower_mm.report.baselines import (
+    below_linear_probe,
+    below_majority_class,
+)
 from flower_mm.report.predictions import (
     Predictions,
     read_predictions,
     write_predictions,
 )
 from flower_mm.report.predictor import Predictor
-from flower_mm.report.report_data import solved_heads
+from flower_mm.report.report_data import linear_probes
 from flower_mm.report.run_folder import read_run as read_report_run
 
 SPLITS = ('train', 'val')
@@ -270,11 +273,11 @@ def _shortfalls(folder: Path, folds: list[Predictions]) -> list[str]:
     photos = {name: labels[i] for i, name in enumerate(folds[0].classes)}
     correct = sum(int(fold.correct.sum()) for fold in folds)
     lines = [
-        f'{head["run"]}: {line}'
-        for head in solved_heads(read_report_run(folder))
-        if (line := below_solved_head(head))
+        f'{probe["run"]}: {line}'
+        for probe in linear_probes(read_report_run(folder))
+        if (line := below_linear_probe(probe))
     ]
-    if line := below_largest_class(correct, photos):
+    if line := below_majority_class(correct, photos):
         lines.append(line)
     return lines
 

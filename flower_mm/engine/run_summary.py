@@ -17,9 +17,9 @@ from flower_mm.engine.runner import FlowerRunner
 from flower_mm.layout import RunDir
 from flower_mm.packaged_configs import typed_config
 from flower_mm.report.baselines import (
-    below_largest_class,
-    below_solved_head,
-    solved_head,
+    below_linear_probe,
+    below_majority_class,
+    linear_probe,
 )
 from flower_mm.report.formatting import TOP1, name_of, value_of
 from flower_mm.user_modules import import_flags
@@ -129,8 +129,9 @@ def _test_options(cfg: Config, args: argparse.Namespace) -> list[str]:
 
 def _shortfalls(runner: FlowerRunner) -> list[str]:
     """Notes on baselines that are as good as the run."""
-    is_solved = 'head_first' in runner.message_hub.runtime_info
-    notes = [below_solved_head(solved_head(logged_scalars(runner), is_solved))]
+    is_fitted = 'head_first' in runner.message_hub.runtime_info
+    probe = linear_probe(logged_scalars(runner), is_fitted)
+    notes = [below_linear_probe(probe)]
     top1 = best_top1(runner)
     if top1 is not None:
         dataset = runner.val_dataloader.dataset
@@ -142,7 +143,7 @@ def _shortfalls(runner: FlowerRunner) -> list[str]:
         count = Counter(labels)
         photos = {name: count[i] for i, name in enumerate(classes)}
         correct = round(top1 / 100 * len(labels))
-        notes.append(below_largest_class(correct, photos))
+        notes.append(below_majority_class(correct, photos))
     return [line for line in notes if line]
 
 

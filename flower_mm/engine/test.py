@@ -30,7 +30,7 @@ from flower_mm.files import replacing, write_whole
 from flower_mm.image_size import image_size_settings
 from flower_mm.links import refuse_links_out
 from flower_mm.machine_failures import explained
-from flower_mm.report.baselines import below_largest_class
+from flower_mm.report.baselines import below_majority_class
 from flower_mm.report.learning_curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions
 from flower_mm.weights.read_checkpoint import read_checkpoint
@@ -291,7 +291,7 @@ def _show(figures: dict, split: str, folder: Path, out: str | None) -> None:
         )
     photos = {name: row['photos'] for name, row in rows.items()}
     correct = sum(row[i] for i, row in enumerate(figures['confusion']))
-    if line := below_largest_class(correct, photos):
+    if line := below_majority_class(correct, photos):
         print(f'\nnote: {line}')
     print('\nconfusion matrix (rows: labels, columns: predicted classes):')
     cell = max(4, *(len(str(n)) for row in figures['confusion'] for n in row))

@@ -1,10 +1,10 @@
-"""Baselines for fine-tuning: the largest class and the solved head."""
+"""Baselines for fine-tuning: the majority class and the linear probe."""
 
 from flower_mm.report.formatting import TOP1
 from flower_mm.report.metrics import wilson
 
 
-def below_largest_class(correct: int, photos: dict[str, int]) -> str:
+def below_majority_class(correct: int, photos: dict[str, int]) -> str:
     """A note if accuracy is not clearly above the largest class's share.
 
     As in the report, the lower end of the 95 % Wilson interval decides.
@@ -29,20 +29,20 @@ def below_largest_class(correct: int, photos: dict[str, int]) -> str:
     )
 
 
-def solved_head(scalars: list[dict], is_solved: bool) -> dict | None:
-    """The accuracy of the solved head, and of fine-tuning after it.
+def linear_probe(scalars: list[dict], is_fitted: bool) -> dict | None:
+    """The accuracy of the linear probe, and of fine-tuning after it.
 
     Args:
-        scalars: The lines of scalars.json; the solved head is validated
+        scalars: The lines of scalars.json; the linear probe is validated
             after epoch 0.
-        is_solved: Whether HeadFirstHook fitted the head.
+        is_fitted: Whether HeadFirstHook fitted the head.
     """
     val = {
         record['step']: record[TOP1]
         for record in scalars
         if TOP1 in record and 'step' in record and 'loss' not in record
     }
-    if not is_solved or 0 not in val or len(val) < 2:
+    if not is_fitted or 0 not in val or len(val) < 2:
         return None
     head, last = val.pop(0), max(val)
     best = max(val, key=lambda epoch: (val[epoch], -epoch))
@@ -55,19 +55,19 @@ def solved_head(scalars: list[dict], is_solved: bool) -> dict | None:
     }
 
 
-def below_solved_head(found: dict | None) -> str:
-    """A note if fine-tuning ends below the solved head, else empty."""
-    if not found or found['last_top1'] >= found['top1']:
+def below_linear_probe(probe: dict | None) -> str:
+    """A note if fine-tuning ends below the linear probe, else empty."""
+    if not probe or probe['last_top1'] >= probe['top1']:
         return ''
     best = (
-        f'its best is {found["best_top1"]:.2f} % in epoch '
-        f'{found["best_epoch"]}'
-        if found['best_top1'] > found['top1']
-        else 'no epoch exceeds the solved head: --head-only gives the same '
+        f'its best is {probe["best_top1"]:.2f} % in epoch '
+        f'{probe["best_epoch"]}'
+        if probe['best_top1'] > probe['top1']
+        else 'no epoch exceeds the linear probe: --head-only gives the same '
         'without fine-tuning'
     )
     return (
-        f'fine-tuning ends below the solved head: {found["last_top1"]:.2f} % '
-        f'after epoch {found["last_epoch"]}, {found["top1"]:.2f} % before '
+        f'fine-tuning ends below the linear probe: {probe["last_top1"]:.2f} % '
+        f'after epoch {probe["last_epoch"]}, {probe["top1"]:.2f} % before '
         f'epoch 1; {best}'
     )

@@ -4,22 +4,24 @@ What matplotlib draws in the colours below becomes `var(--…)` of page.css, so
 that one copy serves light, dark and print.
 """
 
-import html
 import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 
+import numpy as np
+
 from flower_mm.report.formatting import TOP1
 from flower_mm.report.learning_curves import (
     BLUE,
     ORANGE,
     PANELS,
+    draw_panel,
     epochs,
+    label_epochs,
     phases,
     running_mean,
-    whole_epochs,
 )
 
 INK, GREY = '#101112', '#808182'
@@ -64,6 +66,7 @@ NO_METADATA = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
 class Chart:
     title: str
     svg: str
+    values: tuple[float, ...] = ()  # for its description
 
     def __html__(self) -> str:
         """Mark the SVG as escaped for Jinja2."""
@@ -76,56 +79,33 @@ def curves(records: list[dict]) -> list[Chart]:
     if not train:
         return []
     train = train[:: 1 + len(train) // MAX_POINTS]
-    losses = [record['loss'] for record in train]
-    rates = [record['lr'] for record in train]
-    values = {
-        'Training loss': f'from {losses[0]:.2f} to {losses[-1]:.2f}',
-        'Learning rate': f'maximum {max(rates):.2g}, last {rates[-1]:.2g}',
-    }
-    if entropies := [r['cross_entropy'] for r in val if 'cross_entropy' in r]:
-        first, last = entropies[0], entropies[-1]
-        values['Validation loss'] = f'from {first:.2f} to {last:.2f}'
-    tops = [record[TOP1] for record in val]
-    values['Accuracy, %'] = 'of training'
-    if tops:
-        values['Accuracy, %'] = (
-            f'validation from {tops[0]:.1f} % to {tops[-1]:.1f} %, best '
-            f'{max(tops):.1f} %'
-        )
-    return [
-        _draw(
-            title,
-            f'{title} over the epochs: {values[title]}',
-            draw,
-            train,
-            val,
-        )
-        for title, draw in PANELS.items()
-        if title in values
-    ]
+    charts = []
+    for title, (train_key, val_key) in PANELS.items():
+        values = [r[val_key] for r in val if val_key in r]
+        values = values or [r[train_key] for r in train if train_key in r]
+        if values:
+            svg = _draw(title, draw_panel, title, train, val)
+            charts.append(Chart(title, svg, (values[0], values[-1])))
+    return charts
 
 
 def reliability(calibration: dict) -> Chart:
     """Accuracy by confidence."""
-    alt = 'Accuracy by confidence: ' + '; '.join(
-        f'confidence {row["confidence"]:.0f} %, accuracy '
-        f'{row["accuracy"]:.0f} %'
-        for row in calibration['bins']
-    )
-    return _draw('Reliability diagram', alt, _reliability, calibration)
+    title = 'Reliability diagram'
+    return Chart(title, _draw(title, _reliability, calibration))
 
 
-def _reliability(axis, found: dict) -> None:
-    rows = found['bins']
+def _reliability(axis, calibration: dict) -> None:
+    rows = calibration['bins']
     x = [row['confidence'] for row in rows]
     y = [row['accuracy'] for row in rows]
-    low = [max(0, row['accuracy'] - row['interval'][0]) for row in rows]
-    high = [max(0, row['interval'][1] - row['accuracy']) for row in rows]
+    intervals = np.array([row['accuracy_interval'] for row in rows])
+    low, high = intervals.T
     axis.plot([0, 100], [0, 100], color=GREY, linestyle='--', linewidth=1)
     axis.errorbar(
         x,
         y,
-        yerr=[low, high],
+        yerr=np.maximum(0, [y - low, high - y]),
         color=BLUE,
         marker='o',
         markersize=4,
@@ -133,28 +113,25 @@ def _reliability(axis, found: dict) -> None:
         linewidth=1,
     )
     axis.set_xlim(min(*x, 50) - 4, 102)
-    axis.set_ylim(min(50, *(row['interval'][0] for row in rows)) - 2, 102)
+    axis.set_ylim(min(50, *low) - 2, 102)
     axis.set_xlabel('confidence, %')
     axis.set_ylabel('accuracy, %')
     axis.grid()
 
 
-def selective_prediction(found: dict) -> Chart:
-    """Accuracy on the rest by the share that a person classifies."""
-    alt = 'Accuracy on the rest when a person classifies ' + '; '.join(
-        f'{row["share"]} %: {row["top1_of_the_rest"]:.1f} %'
-        for row in found['table']
-    )
-    return _draw('Selective prediction', alt, _selective_prediction, found)
+def selective_prediction(selective: dict) -> Chart:
+    """Accuracy on the rest by the share that is not classified."""
+    title = 'Selective prediction'
+    return Chart(title, _draw(title, _selective_prediction, selective))
 
 
-def _selective_prediction(axis, found: dict) -> None:
+def _selective_prediction(axis, selective: dict) -> None:
     # Beyond 60 % the accuracy of the few remaining photos is noise.
-    shown = [point for point in found['curve'] if point[0] <= 60]
+    shown = [point for point in selective['curve'] if point[0] <= 60]
     axis.plot(*zip(*shown, strict=True), color=BLUE)
     axis.plot(
-        [row['share'] for row in found['table']],
-        [row['top1_of_the_rest'] for row in found['table']],
+        [row['abstention'] for row in selective['table']],
+        [row['selective_accuracy'] for row in selective['table']],
         color=ORANGE,
         marker='o',
         markersize=5,
@@ -167,38 +144,39 @@ def _selective_prediction(axis, found: dict) -> None:
 
 def compared_curves(runs: list[tuple[str, list[dict]]]) -> list[Chart]:
     """Validation accuracy and training loss of several runs."""
-    found = [(name, *phases(records)) for name, records in runs]
-    names = ', '.join(name for name, _ in runs)
+    curves = [phases(records) for _, records in runs]
     charts = []
-    if any(val for _, _, val in found):
-        alt = f'Validation accuracy over the epochs of {names}'
-        charts.append(_draw('Validation accuracy, %', alt, _accuracies, found))
-    if any(train for _, train, _ in found):
-        alt = f'Training loss over the epochs of {names}'
-        charts.append(_draw('Training loss', alt, _losses, found))
+    for title, draw, phase in (
+        ('Validation accuracy, %', _accuracies, 1),
+        ('Training loss', _losses, 0),
+    ):
+        if any(records[phase] for records in curves):
+            records = [records[phase] for records in curves]
+            charts.append(Chart(title, _draw(title, draw, records)))
     return charts
 
 
-def _accuracies(axis, runs: list) -> None:
-    for number, (_, _, val) in enumerate(runs):
-        if val:
-            axis.plot(
-                [r['step'] for r in val],
-                [r[TOP1] for r in val],
-                marker='o',
-                markersize=3,
-                **_pen(number),
-            )
-    _finish(axis)
+def _accuracies(axis, runs: list[list[dict]]) -> None:
+    for number, val in enumerate(runs):
+        axis.plot(
+            [record['step'] for record in val],
+            [record[TOP1] for record in val],
+            marker='o',
+            markersize=3,
+            **_pen(number),
+        )
+    label_epochs(axis)
+    axis.grid()
 
 
-def _losses(axis, runs: list) -> None:
-    for number, (_, train, _) in enumerate(runs):
+def _losses(axis, runs: list[list[dict]]) -> None:
+    for number, train in enumerate(runs):
         if train:
-            loss = running_mean([r['loss'] for r in train])
+            loss = running_mean([record['loss'] for record in train])
             step = 1 + len(train) // MAX_POINTS
             axis.plot(epochs(train)[::step], loss[::step], **_pen(number))
-    _finish(axis)
+    label_epochs(axis)
+    axis.grid()
 
 
 def _pen(number: int) -> dict:
@@ -215,12 +193,7 @@ def line_style(number: int) -> tuple[str, str]:
     return VARIABLES[pen['color']], dashes
 
 
-def _finish(axis) -> None:
-    whole_epochs(axis)
-    axis.grid()
-
-
-def _draw(title: str, alt: str, draw: Callable, *facts: object) -> Chart:
+def _draw(title: str, draw: Callable, *args: object) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -233,22 +206,18 @@ def _draw(title: str, alt: str, draw: Callable, *facts: object) -> Chart:
         # matplotlib measures with its own font, which lacks some glyphs.
         warnings.filterwarnings('ignore', 'Glyph .* missing')
         figure = Figure(figsize=(3.6, 2.5), layout='constrained')
-        draw(figure.subplots(), *facts)
+        draw(figure.subplots(), *args)
         figure.savefig(text, format='svg', metadata=NO_METADATA)
-    return Chart(title, _with_page_style(text.getvalue(), alt))
+    return _with_page_style(text.getvalue())
 
 
-def _with_page_style(svg: str, alt: str) -> str:
+def _with_page_style(svg: str) -> str:
     svg = svg[svg.index('<svg ') :]
     svg = re.sub(r'<defs>\s*<style.*?</style>\s*</defs>', '', svg, count=1)
     view = re.search(r'viewBox="([\d. ]+)"', svg).group(1)
-    label = html.escape(alt, quote=True)
-    svg = re.sub(
-        '<svg [^>]*>',
-        lambda _: f'<svg role="img" aria-label="{label}" viewBox="{view}">',
-        svg,
-        count=1,
-    )
+    # The element around it has the description.
+    start = f'<svg aria-hidden="true" viewBox="{view}">'
+    svg = re.sub('<svg [^>]*>', start, svg, count=1)
     # Ids of groups, which nothing refers to.
     svg = re.sub(r' id="[a-z0-9.]+_\d+"', '', svg)
     svg = re.sub(r"font-family: 'DejaVu Sans', sans-serif;? ?", '', svg)

@@ -8,13 +8,13 @@ import math
 
 import numpy as np
 
-from flower_mm.report.metrics import FEW, too_few, wilson
+from flower_mm.report.metrics import MIN_COUNT, wilson
 
 BINS = 15  # of equal numbers of photos; fewer for small datasets
 PHOTOS_PER_BIN = 20  # at least
-SHARES = (5, 10, 20)  # percent of the photos left to a person
+ABSTENTIONS = (5, 10, 20)  # percent of the photos that are not classified
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
-FEW_PHOTOS = 50  # too few for an estimate of selective prediction
+MIN_PHOTOS = 50  # for a reliable estimate of selective prediction
 
 
 def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
@@ -25,43 +25,33 @@ def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
     """
     correct = scores.argmax(axis=1) == labels
     confidence = scores.max(axis=1).astype(float)
-    chance = _ece_by_chance(confidence, seed)
-    found = {
+    calibrated = _ece_of_calibrated_model(confidence, seed)
+    figures = {
         'bins': reliability(correct, confidence),
-        'bins_are': 'equal numbers of photos',
         'mean_confidence': float(100 * confidence.mean()),
         'ece': ece(correct, confidence),
-        'ece_by_chance': float(chance.mean()),
-        'ece_by_chance_95': float(np.quantile(chance, 0.95)),
+        'ece_if_calibrated': float(calibrated.mean()),
+        'ece_if_calibrated_95': float(np.quantile(calibrated, 0.95)),
         'nll': nll(labels, scores, 1.0),
         'temperature': None,
+        'ece_scaled': None,
+        'nll_scaled': None,
     }
-    at = temperature(labels, scores)
-    if why := too_few(int((~correct).sum()), 'wrong') or _beyond(at):
-        return found | {'why_no_temperature': why}
+    best = temperature(labels, scores)
+    # Close to a bound the best temperature lies beyond it.
+    is_inside = MIN_TEMPERATURE * 1.01 < best < MAX_TEMPERATURE / 1.01
+    if (~correct).sum() < MIN_COUNT or not is_inside:
+        return figures
     scaled = np.empty_like(scores, dtype=float)
     halves = _halves(correct, seed)
     for fitted, other in (halves, halves[::-1]):
         theirs = temperature(labels[fitted], scores[fitted])
         scaled[other] = rescaled(scores[other], theirs)
-    return found | {
-        'temperature': at,
-        'ece_after': ece(scaled.argmax(axis=1) == labels, scaled.max(axis=1)),
-        'nll_after': nll(labels, scaled, 1.0),
-        'after_by': 'two-fold cross-fitting',
+    return figures | {
+        'temperature': best,
+        'ece_scaled': ece(scaled.argmax(axis=1) == labels, scaled.max(axis=1)),
+        'nll_scaled': nll(labels, scaled, 1.0),
     }
-
-
-def _beyond(temperature: float) -> str | None:
-    """Why there is no temperature: the search ended at a bound."""
-    if MIN_TEMPERATURE * 1.01 < temperature < MAX_TEMPERATURE / 1.01:
-        return None
-    end = (
-        f'{MIN_TEMPERATURE:g} or less'
-        if temperature < 1
-        else f'{MAX_TEMPERATURE:g} or more'
-    )
-    return f'the best one is {end}, where the search ends'
 
 
 def mean_of_equals(correct: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -83,13 +73,14 @@ def _bins(confidence: np.ndarray) -> list[np.ndarray]:
 
 
 def reliability(correct: np.ndarray, confidence: np.ndarray) -> list[dict]:
+    """The bins of the reliability diagram."""
     correct = mean_of_equals(correct, confidence)
     return [
         {
             'photos': len(part),
             'confidence': float(100 * confidence[part].mean()),
             'accuracy': float(100 * correct[part].mean()),
-            'interval': wilson(float(correct[part].sum()), len(part)),
+            'accuracy_interval': wilson(float(correct[part].sum()), len(part)),
         }
         for part in _bins(confidence)
     ]
@@ -105,7 +96,7 @@ def ece(correct: np.ndarray, confidence: np.ndarray) -> float:
     return 100 * sum(gaps) / len(correct)
 
 
-def _ece_by_chance(
+def _ece_of_calibrated_model(
     confidence: np.ndarray, seed: int, times: int = 1000
 ) -> np.ndarray:
     """The error of a perfectly calibrated model, for simulated labels."""
@@ -116,12 +107,12 @@ def _ece_by_chance(
     parts = _bins(confidence)
     gaps = np.zeros(times)
     for i in range(times):
-        right = rng.random(len(confidence)) < confidence
+        correct = rng.random(len(confidence)) < confidence
         if len(sizes) < len(confidence):  # as `mean_of_equals` does
-            shares = np.add.reduceat(right.astype(float), starts) / sizes
-            right = np.repeat(shares, sizes)
+            shares = np.add.reduceat(correct.astype(float), starts) / sizes
+            correct = np.repeat(shares, sizes)
         gaps[i] = sum(
-            abs(right[part].sum() - confidence[part].sum()) for part in parts
+            abs(correct[part].sum() - confidence[part].sum()) for part in parts
         )
     return 100 * gaps / len(confidence)
 
@@ -138,9 +129,9 @@ def _logs(scores: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(scores.astype(float), 1e-12))
 
 
-def rescaled(scores: np.ndarray, at: float) -> np.ndarray:
+def rescaled(scores: np.ndarray, temperature: float) -> np.ndarray:
     """The scores at another temperature: softmax of log p / T."""
-    return _softmax(_logs(scores) / at)
+    return _softmax(_logs(scores) / temperature)
 
 
 def _softmax(logs: np.ndarray) -> np.ndarray:
@@ -148,9 +139,9 @@ def _softmax(logs: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def nll(labels: np.ndarray, scores: np.ndarray, at: float) -> float:
+def nll(labels: np.ndarray, scores: np.ndarray, temperature: float) -> float:
     """Mean negative log-likelihood of the labels at a temperature."""
-    own = rescaled(scores, at)[np.arange(len(labels)), labels]
+    own = rescaled(scores, temperature)[np.arange(len(labels)), labels]
     return float(-_logs(own).mean())
 
 
@@ -173,7 +164,7 @@ def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def selective_prediction(labels: np.ndarray, scores: np.ndarray) -> dict:
-    """Accuracy on the rest if a person classifies the least confident."""
+    """Accuracy on the rest if the model abstains on the least confident."""
     correct = scores.argmax(axis=1) == labels
     confidence = scores.max(axis=1).astype(float)
     order = np.argsort(confidence, kind='stable')
@@ -181,37 +172,35 @@ def selective_prediction(labels: np.ndarray, scores: np.ndarray) -> dict:
     even = mean_of_equals(correct, confidence)[order]
     # [k]: accuracy on the rest without the first k photos
     rest = even[::-1].cumsum()[::-1] / np.arange(photos, 0, -1)
-    table = []
-    for share in SHARES:
-        count = min(round(photos * share / 100), photos - 1)
-        if not count:
-            continue
-        table.append(
-            {
-                'share': share,
-                'photos': count,
-                'wrong_among_them': _short(count - even[:count].sum()),
-                'below_confidence': float(100 * confidence[order[count]]),
-                'top1_of_the_rest': float(100 * rest[count]),
-            }
-        )
+    counts = {
+        percent: min(round(photos * percent / 100), photos - 1)
+        for percent in ABSTENTIONS
+    }
     shown = np.unique(np.linspace(0, photos - 1, 101).astype(int))
+    errors = int((~correct).sum())
     return {
-        'says_little': photos < FEW_PHOTOS or int((~correct).sum()) < FEW,
-        'table': table,
+        'is_reliable': photos >= MIN_PHOTOS and errors >= MIN_COUNT,
+        'table': [
+            {
+                'abstention': percent,
+                'photos': count,
+                # A fraction where equal confidences are divided.
+                'errors': round(float(count - even[:count].sum()), 1),
+                'confidence_threshold': float(100 * confidence[order[count]]),
+                'selective_accuracy': float(100 * rest[count]),
+            }
+            for percent, count in counts.items()
+            if count
+        ],
         'curve': [
             [float(100 * k / photos), float(100 * rest[k])] for k in shown
         ],
     }
 
 
-def _short(count: float) -> float:
-    """An int, unless equal confidences lead to a fraction."""
-    count = round(float(count), 1)
-    return int(count) if count.is_integer() else count
-
-
-def most_wrong(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def most_confident_errors(
+    labels: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
     """The errors, those with the highest confidence first."""
     predicted = scores.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)

@@ -1,10 +1,12 @@
 """The confusion matrix of the page: which classes, and photos of each cell."""
 
+import itertools
 from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
 
+from flower_mm.report.metrics import confusion_matrix
 from flower_mm.report.paired_tests import short_names
 from flower_mm.report.predictions import Predictions
 
@@ -23,28 +25,28 @@ def shown_classes(matrix: np.ndarray) -> np.ndarray:
     return np.argsort(-errors, kind='stable')[:MAX_CLASSES]
 
 
-def photos_of_cells(found: Predictions) -> dict[tuple[int, int], list[int]]:
-    """Places of photos to show for (label, predicted class).
+def photos_of_cells(
+    predictions: Predictions,
+) -> dict[tuple[int, int], list[int]]:
+    """Indices of photos to show for (label, predicted class).
 
     Errors with the highest confidence and correct photos with the lowest
     come first. Within MAX_PHOTOS each cell gets one before any gets a second.
     """
-    count = len(found.classes)
-    matrix = np.zeros((count, count), int)
-    np.add.at(matrix, (found.labels, found.predicted), 1)
+    labels, predicted = predictions.labels, predictions.predicted
+    matrix = confusion_matrix(labels, predicted, len(predictions.classes))
     chosen = set(shown_classes(matrix).tolist())
-    confidence = found.scores.max(axis=1)
-    order = np.argsort(np.where(found.correct, confidence, -confidence))
-    order = order[np.argsort(found.correct[order], kind='stable')]
+    confidence = predictions.scores.max(axis=1)
+    correct = predictions.correct
+    order = np.argsort(np.where(correct, confidence, -confidence))
+    order = order[np.argsort(correct[order], kind='stable')]
     waiting: dict[tuple[int, int], list[int]] = {}
     for i in order.tolist():
-        cell = int(found.labels[i]), int(found.predicted[i])
+        cell = int(labels[i]), int(predicted[i])
         if chosen.issuperset(cell):
             waiting.setdefault(cell, []).append(i)
     cells: dict[tuple[int, int], list[int]] = {}
-    for cell, i in _turns(waiting):
-        if sum(map(len, cells.values())) == MAX_PHOTOS:
-            break
+    for cell, i in itertools.islice(_turns(waiting), MAX_PHOTOS):
         cells.setdefault(cell, []).append(i)
     return cells
 
@@ -60,33 +62,36 @@ def _turns(
                 yield cell, photos[turn]
 
 
-def rows_of_cells(found: Predictions) -> dict[tuple[int, int], list[dict]]:
+def rows_of_cells(
+    predictions: Predictions,
+) -> dict[tuple[int, int], list[dict]]:
     """The photos of each cell with their names and confidences."""
-    names = short_names(found.photos)
+    names = short_names(predictions.photos)
     return {
         cell: [
             {
-                'photo': found.photos[i],
+                'photo': predictions.photos[i],
                 'name': names[i],
-                'confidence': float(100 * found.scores[i].max()),
+                'confidence': float(100 * predictions.scores[i].max()),
             }
-            for i in places
+            for i in photos
         ]
-        for cell, places in photos_of_cells(found).items()
+        for cell, photos in photos_of_cells(predictions).items()
     }
 
 
 def confusion_table(counts: list[list[int]], classes: list[str]) -> dict:
-    """The matrix as rows of cells with counts, colours and descriptions."""
+    """The matrix as rows of cells with their counts and colours."""
     matrix = np.array(counts)
     chosen = shown_classes(matrix).tolist()
     return {
         'classes': [classes[i] for i in chosen],
         'is_sorted': len(classes) > MANY_CLASSES,
-        'left_out': len(classes) - len(chosen),
+        'hidden_classes': len(classes) - len(chosen),
         'rows': [
             {
                 'class': classes[i],
+                'photos': int(matrix[i].sum()),
                 'cells': [_cell(matrix[i], i, j, classes) for j in chosen],
             }
             for i in chosen
@@ -95,15 +100,13 @@ def confusion_table(counts: list[list[int]], classes: list[str]) -> dict:
 
 
 def _cell(row: np.ndarray, i: int, j: int, classes: list[str]) -> dict:
-    count, photos = int(row[j]), int(row.sum())
-    share = count / max(1, photos)
+    share = row[j] / max(1, row.sum())
     # The square root makes few errors visible; text stays readable on it.
     strength = 0.15 + 0.4 * share if i == j else 0.15 + 0.55 * sqrt(share)
-    what = 'correct' if i == j else f'predicted as {classes[j]}'
     return {
         'id': f'cell-{i}-{j}',
-        'count': count,
-        'kind': 'right' if i == j else 'wrong',
+        'count': int(row[j]),
+        'predicted': classes[j],
+        'is_correct': i == j,
         'strength': f'{strength:.2f}',
-        'text': f'{classes[i]}, {what}: {count} of {photos}',
     }

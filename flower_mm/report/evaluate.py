@@ -6,6 +6,7 @@ files are unchanged.
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +15,12 @@ from flower_mm.annotations import require_dataset
 from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.layout import RunDir
+from flower_mm.report.dataset_findings import disjoint_groups, near_duplicates
 from flower_mm.report.evaluated_photos import (
     LabelledPhotos,
     count_replaced,
-    disjoint_groups,
     files_sha256,
     has_changed,
-    near_duplicates,
     photos_of_folds,
     photos_of_split,
 )
@@ -30,8 +30,10 @@ from flower_mm.report.predictions import (
     write_predictions,
 )
 from flower_mm.report.run_folder import (
+    FORMAT,
     Run,
-    read_json,
+    has_other_format,
+    read_report,
     report_schema,
     validated,
 )
@@ -51,9 +53,8 @@ class Evaluation:
     """Predictions with their origin, or why they are missing."""
 
     predictions: Predictions | None = None
-    origin: dict | None = None  # `measured` in report.json
+    origin: dict | None = None  # `evaluation` in report.json
     reason: str = ''  # why predictions or photos are missing
-    is_new: bool = False  # report.json does not describe it yet
     # Which model predicted which photos; empty if the photos are missing.
     predictors: list[tuple[LoadPredictor, range | list[int]]] = field(
         default_factory=list
@@ -65,19 +66,26 @@ def evaluate(
     data_root: str | Path | None,
     split: str,
     device: str,
-    keep: bool = False,
+    write: bool = True,
     config: 'Config | None' = None,
 ) -> Evaluation:
     """Predict a split with best.pth, or reuse earlier predictions.
 
     The run's own dataset and best.pth may be missing if there are earlier
-    predictions; a dataset given as `data_root` must be valid. With `keep`,
-    predictions of another split in the folder are not replaced.
+    predictions; a dataset given as `data_root` must be valid. With `write`,
+    new predictions are written into the folder.
     """
     if run.folds:
         return _evaluate_folds(run, data_root, split, device)
     if not run.best.is_file():
         earlier = _earlier(run.folder, None, split)
+        if not earlier and has_other_format(run.folder):
+            raise UserError(
+                f'{run.best} is missing, and the report in this folder is of '
+                'another version of flower_mm, which is kept.\n'
+                'Restore best.pth, or move report.json away to write a report '
+                'about the training only'
+            )
         if not earlier:
             return Evaluation(reason=_no_checkpoint(run))
         reason = f'{run.best} is missing: the figures are of an earlier report'
@@ -95,45 +103,34 @@ def evaluate(
         return Evaluation(earlier.predictions, earlier.origin, reason)
     # Before prediction, so that a change in the meantime is detected later.
     files = files_sha256(listed.photos)
-    is_new = not (
+    if (
         earlier
         and listed.are_those_of(earlier.predictions)
         and earlier.origin['files_sha256'] == files
-    )
-    if is_new:
+    ):
+        predictions, origin = earlier.predictions, earlier.origin
+    else:
         replaced = count_replaced(root, split, listed.photos)
         predictions, origin = _predict(load, listed)
         origin |= {
             'split': split,
             'folds': None,
-            'best_sha256': sha256,
+            'checkpoint_sha256': sha256,
             'predictions_sha256': None,
             'files_sha256': files,
-            'other_photos': replaced,
+            'replaced_photos': replaced,
         }
-        if keep and _split_in(run.folder) not in (None, split):
-            is_new = False
-        else:
+        if write:
             out = run.folder / RunDir.PREDICTIONS
             write_predictions(out, predictions)
             origin['predictions_sha256'] = sha256_of(out)
-    else:
-        predictions, origin = earlier.predictions, earlier.origin
-    changed = origin['other_photos'] > 0 or has_changed(run, root)
+    changed = origin['replaced_photos'] > 0 or has_changed(run, root)
     groups = near_duplicates(root, predictions)
     return Evaluation(
         predictions,
-        origin | {'dataset_changed': changed, 'equal': groups},
-        is_new=is_new,
+        origin | {'dataset_changed': changed, 'near_duplicates': groups},
         predictors=[(load, range(len(predictions.photos)))],
     )
-
-
-def _split_in(folder: Path) -> str | None:
-    """The split that the report in the folder is about."""
-    report = read_json(folder / RunDir.REPORT_DATA)
-    origin = report.get('measured') if isinstance(report, dict) else None
-    return origin.get('split') if isinstance(origin, dict) else None
 
 
 def _no_checkpoint(run: Run) -> str:
@@ -163,33 +160,41 @@ def _earlier(
 
     If best.pth is missing, of any: a new training moves old reports away.
     """
-    report = read_json(folder / RunDir.REPORT_DATA)
-    origin = report.get('measured') if isinstance(report, dict) else None
+    report = read_report(folder)
     try:
-        reused = validated(origin, report_schema()['$defs']['measured'])
+        origin = validated(
+            report.get('evaluation'), report_schema()['$defs']['evaluation']
+        )
     except ValueError:
         return None
+    needed = ('checkpoint_sha256', 'images_per_second', 'device')
     if (
-        reused['best_sha256'] is None
-        or sha256 not in (None, reused['best_sha256'])
-        or reused['split'] != split
-        or None in (reused['photos_per_second'], reused['device'])
+        report.get('format') != FORMAT
+        or any(origin[key] is None for key in needed)
+        or sha256 not in (None, origin['checkpoint_sha256'])
+        or origin['split'] != split
     ):
         return None
     path = folder / RunDir.PREDICTIONS
     try:
-        if reused['predictions_sha256'] != sha256_of(path):
+        if origin['predictions_sha256'] != sha256_of(path):
             return None
         predictions = read_predictions(path)
     except (OSError, UserError):
         return None
-    if None in (reused['files_sha256'], reused['other_photos']):
-        # Of an earlier version; the photos will be predicted again.
-        reused |= {'files_sha256': None, 'other_photos': 0}
-    reused['folds'] = None
-    reused['dataset_changed'] = reused['dataset_changed'] is True
-    groups = disjoint_groups(reused['equal'], len(predictions.photos))
-    return Evaluation(predictions, reused | {'equal': groups})
+    groups = origin['near_duplicates']
+    return Evaluation(
+        predictions,
+        origin
+        | {
+            'folds': None,
+            'replaced_photos': origin['replaced_photos'] or 0,
+            'dataset_changed': bool(origin['dataset_changed']),
+            'near_duplicates': disjoint_groups(
+                groups, len(predictions.photos)
+            ),
+        },
+    )
 
 
 def _predict(
@@ -205,7 +210,7 @@ def _predict(
         )
     predictions = predictor.predict(listed.photos, listed.labels)
     return predictions, {
-        'photos_per_second': round(predictor.photos_per_second, 2),
+        'images_per_second': round(predictor.images_per_second, 2),
         'device': device_name(predictor.device),
         **predictor.run_of_checkpoint,
     }
@@ -223,57 +228,58 @@ def _evaluate_folds(
         )
     if data_root:
         require_dataset(Path(data_root))
+    root = Path(data_root) if data_root else run.data_root
     path = run.folder / RunDir.PREDICTIONS
     try:
         predictions = read_predictions(path)
     except UserError as error:
         return Evaluation(reason=str(error))
-    place = {photo: i for i, photo in enumerate(predictions.photos)}
-    root = Path(data_root) if data_root else run.data_root
+    _require_folds_of(path, predictions, run.fold_results)
     known = photos_of_folds(root)
+    index = {
+        photo: i
+        for i, photo in enumerate(predictions.photos)
+        if photo in known
+    }
     predictors = []
-    for fold, result in zip(run.folds, run.fold_results, strict=True):
+    for fold in run.folds:
         checkpoint = fold.last_checkpoint
-        try:
-            held_out = read_predictions(fold.folder / RunDir.HELD_OUT)
-        except UserError:
+        if not checkpoint:
             continue
-        places = [place[p] for p in held_out.photos if p in place]
-        correct = int(predictions.correct[places].sum())
-        _require_same(path, fold.name, len(places), correct, [result])
-        if checkpoint:
-            load = _loader(checkpoint, device, plain=True)
-            photos = predictions.photos
-            shown = [i for i in places if photos[i] in known]
-            predictors.append((load, shown))
-    count, correct = len(predictions.photos), int(predictions.correct.sum())
-    _require_same(path, 'all folds', count, correct, run.fold_results)
-    unknown = dict.fromkeys(report_schema()['$defs']['measured']['properties'])
+        with suppress(UserError):
+            held_out = read_predictions(fold.folder / RunDir.HELD_OUT)
+            shown = [index[p] for p in held_out.photos if p in index]
+            predictors.append((_loader(checkpoint, device, plain=True), shown))
+    unknown = dict.fromkeys(
+        report_schema()['$defs']['evaluation']['properties']
+    )
     origin = unknown | {
         'split': 'train and val',
         'folds': len(run.folds),
         'predictions_sha256': sha256_of(path),
-        'other_photos': 0,
+        'replaced_photos': 0,
         'dataset_changed': False,
-        'equal': near_duplicates(root, predictions) if root else None,
+        'near_duplicates': near_duplicates(root, predictions)
+        if root
+        else None,
     }
     return Evaluation(predictions, origin, predictors=predictors)
 
 
-def _require_same(
-    path: Path, name: str, photos: int, correct: int, results: list[dict]
+def _require_folds_of(
+    path: Path, predictions: Predictions, results: list[dict]
 ) -> None:
     """Raise UserError if folds.json is about other predictions."""
     counts = [row['photos'] or 0 for row in results]
-    noted = sum(
+    expected = sum(
         count * row['top1'] / 100
         for count, row in zip(counts, results, strict=True)
     )
-    if photos == sum(counts) and abs(correct - noted) < 0.5:
+    photos, correct = len(predictions.photos), int(predictions.correct.sum())
+    if photos == sum(counts) and abs(correct - expected) < 0.5:
         return
     raise UserError(
-        f'{path} does not match folds.json for {name}: expected '
-        f'{sum(counts)} photos, {noted:.0f} of them correct, got {photos} '
-        f'and {correct}.\nWrite both again: the command of the training with '
-        '--resume'
+        f'{path} does not match folds.json: expected {sum(counts)} photos, '
+        f'{expected:.0f} of them correct, got {photos} and {correct}.\n'
+        'Write both again: the command of the training with --resume'
     )

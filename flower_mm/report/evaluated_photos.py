@@ -1,4 +1,4 @@
-"""The photos of a split: their labels, duplicates, and later changes."""
+"""The photos of a split: their labels, and whether they have changed."""
 
 import hashlib
 from contextlib import suppress
@@ -79,10 +79,10 @@ def files_sha256(photos: list[str]) -> str:
     for photo in photos:
         try:
             stat = Path(photo).stat()
-            noted = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         except OSError:  # prediction reports the file
-            noted = None
-        digest.update(f'{noted}\n'.encode())
+            state = None
+        digest.update(f'{state}\n'.encode())
     return digest.hexdigest()
 
 
@@ -92,13 +92,13 @@ def count_replaced(root: Path, split: str, photos: list[str]) -> int:
     Photos that dataset.json does not list are ignored here.
     """
     files = describe(root).get('files')
-    noted = files.get(split) if isinstance(files, dict) else None
-    if not isinstance(noted, dict):
+    hashes = files.get(split) if isinstance(files, dict) else None
+    if not isinstance(hashes, dict):
         return 0
     folder = photos_folder(root, split).absolute()
     count = 0
     for photo in photos:
-        sha256 = noted.get(Path(photo).relative_to(folder).as_posix())
+        sha256 = hashes.get(Path(photo).relative_to(folder).as_posix())
         if isinstance(sha256, str):
             with suppress(OSError):  # prediction reports the file
                 count += sha256_of(Path(photo)) != sha256
@@ -111,52 +111,7 @@ def has_changed(run: Run, root: Path) -> bool:
     A run keeps a hash of its lists of photos, not the lists.
     """
     record = run.record
-    if any(
-        line.startswith(OTHER_PHOTOS)
-        for line in record['resumed_although'] or []
-    ):
+    changes = record['resumed_although'] or []
+    if any(line.startswith(OTHER_PHOTOS) for line in changes):
         return True
-    if record['lists_sha256']:
-        return record['lists_sha256'] != lists_sha256(root)
-    # A run of an earlier version has at most this hash.
-    noted = record['dataset_sha256']
-    return noted is not None and noted != describe(root).get('sha256')
-
-
-def near_duplicates(root: Path, predictions: Predictions) -> list | None:
-    """Groups of near-duplicates, as places in the predictions.
-
-    None where tools/prepare_dataset.py did not search for them.
-    """
-    try:
-        groups = describe(root).get('equal')
-    except (UserError, OSError):
-        return None
-    if not isinstance(groups, list):
-        return None
-    place = {}
-    for i, photo in enumerate(predictions.photos):
-        label = predictions.classes[predictions.labels[i]]
-        inside = photo.replace('\\', '/').rpartition(f'/{label}/')[2]
-        place[f'{label}/{inside}'] = i
-    found = []
-    for group in groups:
-        places = [
-            place[path]
-            for path in (group if isinstance(group, list) else [])
-            if isinstance(path, str) and path in place
-        ]
-        if len(places) > 1:
-            found.append(places)
-    return disjoint_groups(found, len(predictions.photos))
-
-
-def disjoint_groups(groups: object, photos: int) -> list[list[int]] | None:
-    """The groups, if each photo is in at most one of them."""
-    if not isinstance(groups, list):
-        return None
-    if not all(isinstance(group, list) for group in groups):
-        return None
-    places = [place for group in groups for place in group]
-    are_valid = all(type(i) is int and 0 <= i < photos for i in places)
-    return groups if are_valid and len(set(places)) == len(places) else None
+    return record['lists_sha256'] not in (None, lists_sha256(root))

@@ -16,16 +16,16 @@ from flower_mm.report.confusion_table import MANY_CLASSES, confusion_table
 from flower_mm.report.formatting import best_metric, command_lines
 from flower_mm.report.result_warnings import warnings_of
 from flower_mm.report.run_folder import Run
-from flower_mm.report.settings_diff import changed_lines, differing_settings
+from flower_mm.report.settings_diff import changed_settings, differing_settings
 from flower_mm.report.templating import TEMPLATES, environment
 
 MAX_LINE = 2000  # characters of a line of text
 MAX_ERRORS = 24  # misclassified photos on the page
 MAX_LABEL_ERRORS = 24
 MAX_CHANGED = 18  # photos per direction of a comparison
+CHANGED = ('only_second_photos', 'only_first_photos')
 MIN_ACCURACY = 60  # percent; below, a model does not judge labels
 MAX_DOUBTED = 0.2  # of all labels
-CONFLICT = 'conflict'  # beginning of a reason in dataset.json
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,18 @@ def render_report(
         train_batch: A JPEG of augmented training photos.
     """
     # By path, before the paths are made printable.
-    cards = {
-        'errors': _cards(report['wrong'][:MAX_ERRORS], photos),
-        'label_errors': _cards(report['suspects'][:MAX_LABEL_ERRORS], photos),
-    }
+    errors = _cards(report['errors'][:MAX_ERRORS], photos)
+    label_errors = report['possible_label_errors'][:MAX_LABEL_ERRORS]
+    label_errors = _cards(label_errors, photos)
     cell_cards = {
-        f'cell-{label}-{predicted}': [
-            card for card in _cards(rows, photos) if card['small']
-        ]
+        f'cell-{label}-{predicted}': shown
         for (label, predicted), rows in (cells or {}).items()
+        if (shown := [c for c in _cards(rows, photos) if c['small']])
     }
     report = clean(report)
-    result = report['result']
     settings = report['run']['changes']['settings']
     folds = [(fold.name, fold.scalars) for fold in run.folds]
     view = {
-        'title': f'{report["run"]["name"]}: report',
         'report': report,
         'warnings': warnings_of(report),
         'best_metric': best_metric(report['run']),
@@ -80,31 +76,33 @@ def render_report(
             (name, charts.line_style(i)) for i, (name, _) in enumerate(folds)
         ],
         'train_batch': _uri(train_batch),
-        'dataset_lists': _dataset_lists(report['data'] or {}),
-        'changes': None if settings is None else changed_lines(settings),
+        'errors': errors,
+        'label_errors': label_errors,
+        'cells': cell_cards,
+        'changes': None if settings is None else changed_settings(settings),
         'command': command_lines(report['run']['command'] or ''),
-        'environment': _environment(report),
-        'cells': {key: rows for key, rows in cell_cards.items() if rows},
-        'distrust': _why_labels_are_not_judged(report) if result else None,
-        **cards,
     }
-    if result:
+    if report['metrics']:
         view |= {
-            'matrix': confusion_table(report['confusion'], report['classes']),
+            'matrix': confusion_table(
+                report['confusion_matrix'], report['classes']
+            ),
             'per_class': _worst_first(report['per_class']),
             'reliability': charts.reliability(report['calibration']),
-            'selective': charts.selective_prediction(report['handed_over']),
-            'more_label_errors': report['suspects'][MAX_LABEL_ERRORS:],
+            'selective': charts.selective_prediction(
+                report['selective_prediction']
+            ),
+            'distrust': _why_labels_are_not_judged(report),
         }
     return _render('report.html.j2', view)
 
 
 def _why_labels_are_not_judged(report: dict) -> str | None:
     """A code if the possible label errors should not be shown."""
-    result = report['result']
-    if result['top1'] < MIN_ACCURACY:
+    if report['metrics']['top1'] < MIN_ACCURACY:
         return 'low-accuracy'
-    if len(report['suspects']) > MAX_DOUBTED * result['photos']:
+    doubted = len(report['possible_label_errors'])
+    if doubted > MAX_DOUBTED * report['metrics']['photos']:
         return 'many-labels'
     return None
 
@@ -116,42 +114,6 @@ def _worst_first(rows: list[dict]) -> list[dict]:
     return sorted(
         rows, key=lambda row: 101.0 if row['f1'] is None else row['f1']
     )
-
-
-def _dataset_lists(data: dict) -> list[tuple[str, list[str]]]:
-    """Titles and lines of what prepare_dataset.py found."""
-    if not data.get('prepared'):
-        return []
-    kept = 'kept' if data['conflicts_kept'] else 'left out'
-    unused = [
-        f'{path}: {reason}'
-        for path, reason in data['left_out'].items()
-        if not reason.startswith(CONFLICT)
-    ]
-    lists = [
-        ('Near-duplicates', data['duplicates']),
-        ('Possible label errors', data['label_errors']),
-        (f'Photos in two classes, {kept}', data['conflicts']),
-        ('Unused photos', unused),
-    ]
-    return [(title, lines) for title, lines in lists if lines]
-
-
-def _environment(report: dict) -> list[tuple[str, object]]:
-    run, measured = report['run'], report['measured']
-    versions = (run['versions'] or {}).items()
-    processes = run['processes'] or 1
-    rows = [
-        ('Seed', run['seed']),
-        ('Device', run['device']),
-        ('Processes', processes if processes > 1 else None),
-        ('Versions', ', '.join(f'{name} {v}' for name, v in versions)),
-        ('Commit of flower_mm', run['git_commit']),
-        ('Dataset', run['data_root']),
-        ('Dataset sha256', run['dataset_sha256']),
-        ('best.pth sha256', measured['best_sha256'] if measured else None),
-    ]
-    return [(name, value) for name, value in rows if value not in (None, '')]
 
 
 def render_comparison(
@@ -168,32 +130,36 @@ def render_comparison(
         photos: Pictures by the path of a photo in `comparison`.
         configs: The resolved config of each run, None where it is unknown.
     """
-    kinds = ('right_then_wrong_photos', 'wrong_then_right_photos')
     changed = [
-        {kind: _cards(pair.get(kind, [])[:MAX_CHANGED], photos)
-         for kind in kinds}
+        {
+            key: _cards(pair.get(key, [])[:MAX_CHANGED], photos)
+            for key in CHANGED
+        }
         for pair in comparison['pairs']
-    ]  # fmt: skip
+    ]
     comparison = clean(comparison)
     names = [run['name'] for run in comparison['runs']]
     styles = [charts.line_style(i) for i in range(len(names))]
     settings = None
     if None not in configs:
         settings = differing_settings([clean(config) for config in configs])
+    lows = [
+        run['metrics']['top1_interval'][0]
+        for run in comparison['runs']
+        if run['metrics']
+    ]
+    scalars = [run.scalars for run in runs]
     view = {
-        'title': f'Comparison: {", ".join(names)}',
         'comparison': comparison,
         'names': names,
         'styles': styles,
         'legend': list(zip(names, styles, strict=True)),
-        'scale': _scale(comparison['runs']),
+        # The lower end of a scale to 100 % that separates the intervals.
+        'scale': min(90, int(min(lows, default=0)) // 10 * 10),
         'warnings': [warnings_of(run) for run in comparison['runs']],
         'changed': changed,
         'curves': charts.compared_curves(
-            [
-                (name, run.scalars)
-                for name, run in zip(names, runs, strict=True)
-            ]
+            list(zip(names, scalars, strict=True))
         ),
         'settings': settings,
         'without_config': [
@@ -203,12 +169,6 @@ def render_comparison(
         ],
     }
     return _render('comparison.html.j2', view)
-
-
-def _scale(runs: list[dict]) -> int:
-    """The lower end of a scale to 100 % that separates the intervals."""
-    lows = [run['result']['top1_interval'][0] for run in runs if run['result']]
-    return min(90, int(min(lows, default=0)) // 10 * 10)
 
 
 def _cards(rows: list[dict], photos: Mapping[str, Photo]) -> list[dict]:

@@ -38,10 +38,10 @@ def find_label_errors(predictions: Predictions) -> list[LabelError]:
     margins = scores[rows, suggested] - own
     # The label itself may have the highest probability below its threshold.
     is_error = (confident[rows, suggested] >= 0) & (margins > 0)
-    found = np.flatnonzero(is_error)
+    errors = np.flatnonzero(is_error)
     return [
         LabelError(
             int(i), int(labels[i]), int(suggested[i]), float(margins[i])
         )
-        for i in found[np.argsort(-margins[found], kind='stable')]
+        for i in errors[np.argsort(-margins[errors], kind='stable')]
     ]

@@ -13,6 +13,16 @@ COUNTS, MAX_COUNT = ('epoch', 'step'), 1e12
 MAX_VALUE = 1e30  # matplotlib adds and multiplies
 TRAIN_KEYS = ('loss', 'lr', 'epoch', 'step')  # of each training record
 MAX_CLASSES_WITH_NUMBERS = 30  # in a confusion matrix
+ACCURACY, LEARNING_RATE = 'Accuracy, %', 'Learning rate'
+# The keys in the records of training and of validation. Training loss
+# includes label smoothing and augmentation, validation loss is plain
+# cross-entropy: two quantities, so two panels.
+PANELS = {
+    'Training loss': ('loss', None),
+    'Validation loss': (None, 'cross_entropy'),
+    ACCURACY: ('accuracy_top-1', TOP1),
+    LEARNING_RATE: ('lr', None),
+}
 
 
 def read_scalars(path: Path) -> list[dict]:
@@ -61,55 +71,43 @@ def draw_curves(scalars: Path, out: Path) -> None:
         return
     plt = _pyplot()
     figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout='constrained')
-    titles = ('training loss', 'validation loss', _best_epoch(val))
-    for axis, draw, title in zip(
-        axes.flat, PANELS.values(), (*titles, 'learning rate'), strict=True
-    ):
-        draw(axis, train, val)
+    for axis, title in zip(axes.flat, PANELS, strict=True):
+        draw_panel(axis, title, train, val)
         axis.set_title(title)
+        if title == ACCURACY and val:
+            best = max(val, key=lambda record: record[TOP1])
+            axis.set_title(
+                f'{title} (best {best[TOP1]:.2f} in epoch {best["step"]})'
+            )
     _save(plt, figure, out)
 
 
-def _best_epoch(val: list[dict]) -> str:
-    if not val:
-        return 'accuracy, %'
-    best = max(val, key=lambda record: record[TOP1])
-    return f'accuracy, % (best {best[TOP1]:.2f} in epoch {best["step"]})'
-
-
-# Training loss includes label smoothing and augmentation, validation loss is
-# plain cross-entropy: two quantities, so two panels.
-
-
-def draw_train_loss(axis, train: list[dict], val: list[dict]) -> None:
-    _line(axis, epochs(train), [r['loss'] for r in train])
-    _finish(axis)
-
-
-def draw_val_loss(axis, train: list[dict], val: list[dict]) -> None:
-    _points(axis, val, 'cross_entropy')
-    _finish(axis)
-
-
-def draw_accuracy(axis, train: list[dict], val: list[dict]) -> None:
-    if all('accuracy_top-1' in r for r in train):
-        _line(axis, epochs(train), [r['accuracy_top-1'] for r in train])
-    _points(axis, val, TOP1)
-    _finish(axis)
-
-
-def draw_learning_rate(axis, train: list[dict], val: list[dict]) -> None:
-    axis.plot(epochs(train), [r['lr'] for r in train], color=BLUE)
-    axis.set_ylim(bottom=0)
-    _finish(axis)
-
-
-PANELS = {
-    'Training loss': draw_train_loss,
-    'Validation loss': draw_val_loss,
-    'Accuracy, %': draw_accuracy,
-    'Learning rate': draw_learning_rate,
-}
+def draw_panel(axis, title: str, train: list[dict], val: list[dict]) -> None:
+    """Draw the training and validation values of a panel."""
+    train_key, val_key = PANELS[title]
+    values = [record[train_key] for record in train if train_key in record]
+    if title == LEARNING_RATE:
+        axis.plot(epochs(train), values, color=BLUE)
+        axis.set_ylim(bottom=0)
+    elif values and len(values) == len(train):
+        # A faint line of all values and a clear one of their running mean.
+        axis.plot(epochs(train), values, color=BLUE, alpha=0.25, linewidth=1)
+        mean = running_mean(values)
+        axis.plot(epochs(train), mean, color=BLUE, label='training')
+    if points := [record for record in val if val_key in record]:
+        axis.plot(
+            [record['step'] for record in points],
+            [record[val_key] for record in points],
+            color=ORANGE,
+            marker='o',
+            markersize=4,
+            label='validation',
+        )
+    label_epochs(axis)
+    axis.grid(alpha=0.3)
+    axis.spines[['top', 'right']].set_visible(False)
+    if len(axis.get_legend_handles_labels()[0]) > 1:
+        axis.legend(frameon=False)
 
 
 def draw_confusion(matrix: np.ndarray, classes: list[str], out: Path) -> None:
@@ -177,35 +175,9 @@ def running_mean(values: list[float]) -> np.ndarray:
     )
 
 
-def _line(axis, x: list, y: list) -> None:
-    """A faint line of all values and a clear one of their running mean."""
-    axis.plot(x, y, color=BLUE, alpha=0.25, linewidth=1)
-    axis.plot(x, running_mean(y), color=BLUE, label='training')
-
-
-def _points(axis, val: list[dict], key: str) -> None:
-    shown = [r for r in val if key in r]
-    if shown:
-        axis.plot(
-            [r['step'] for r in shown],
-            [r[key] for r in shown],
-            color=ORANGE,
-            marker='o',
-            markersize=4,
-            label='validation',
-        )
-
-
-def whole_epochs(axis) -> None:
+def label_epochs(axis) -> None:
+    """Label the x axis with whole epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_xlabel('epoch')
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _finish(axis) -> None:
-    whole_epochs(axis)
-    axis.grid(alpha=0.3)
-    axis.spines[['top', 'right']].set_visible(False)
-    if len(axis.get_legend_handles_labels()[0]) > 1:
-        axis.legend(frameon=False)

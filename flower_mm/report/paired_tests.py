@@ -38,18 +38,17 @@ def pair(first: Predictions, second: Predictions) -> Paired | None:
     if first.classes != second.classes:
         return None
     place = {name: i for i, name in enumerate(short_names(second.photos))}
-    wanted = short_names(first.photos)
-    if len(place) != len(second.photos) or set(wanted) != place.keys():
+    names = short_names(first.photos)
+    if not len(place) == len(second.photos) == len(names):
         return None
-    order = np.array([place[name] for name in wanted])
-    if (
-        len(order) != len(place)
-        or (first.labels != second.labels[order]).any()
-    ):
+    if set(names) != place.keys():
         return None
-    then, now = first.correct, second.correct[order]
+    order = np.array([place[name] for name in names])
+    if (first.labels != second.labels[order]).any():
+        return None
+    one, two = first.correct, second.correct[order]
     return Paired(
-        np.flatnonzero(then & ~now), np.flatnonzero(~then & now), order
+        np.flatnonzero(one & ~two), np.flatnonzero(~one & two), order
     )
 
 
@@ -58,21 +57,19 @@ def difference(worse: int, better: int, photos: int, tests: int = 1) -> dict:
 
     For several `tests` the level and the interval are Bonferroni-corrected.
     """
-    p, needed = mcnemar(worse, better), ALPHA / tests
+    p_value, level = mcnemar(worse, better), ALPHA / tests
     return {
-        'right_then_wrong': worse,
-        'wrong_then_right': better,
+        'only_first_correct': worse,
+        'only_second_correct': better,
         'photos': photos,
         'difference': 100 * (better - worse) / photos,
         'difference_interval': [
-            100 * end for end in tango(worse, better, photos, needed)
+            100 * end for end in tango(worse, better, photos, level)
         ],
-        'interval_level': 100 * (1 - needed),
-        'interval_by': 'Tango',
-        'p': p,
-        'p_by': 'exact McNemar',
-        'p_needed': needed,
-        'more_than_chance': p < needed,
+        'confidence_level': 100 * (1 - level),
+        'p_value': p_value,
+        'significance_level': level,
+        'significant': p_value < level,
     }
 
 
@@ -116,14 +113,6 @@ def _standard_deviation(
     return math.sqrt(max(0.0, photos * (2 * share + shift * (1 - shift))))
 
 
-def _log_ways(count: int, k: int) -> float:
-    return (
-        math.lgamma(count + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(count - k + 1)
-    )
-
-
 def mcnemar(worse: int, better: int) -> float:
     """The p-value of the exact McNemar test.
 
@@ -131,11 +120,9 @@ def mcnemar(worse: int, better: int) -> float:
     with probability 1/2.
     """
     count = worse + better
-    if not count:
-        return 1.0
-    # In logarithms, because 2**1024 exceeds a float.
-    logs = [
-        _log_ways(count, k) - count * math.log(2)
-        for k in range(min(worse, better) + 1)
-    ]
-    return min(1.0, 2 * math.fsum(map(math.exp, logs)))
+    tail, ways = 0, 1  # binomial coefficients
+    for k in range(min(worse, better) + 1):
+        tail += ways
+        ways = ways * (count - k) // (k + 1)
+    # Python divides integers of any size exactly.
+    return min(1.0, 2 * tail / 2**count)

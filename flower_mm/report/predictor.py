@@ -35,17 +35,17 @@ class Predictor(TrainedModel):
     ) -> None:
         super().__init__(checkpoint, device, config=config, plain=plain)
         self.batch_size = batch_size
-        self.photos_per_second = 0.0  # of the last `predict`, with loading
+        self.images_per_second = 0.0  # of the last `predict`, with loading
 
     @property
     def run_of_checkpoint(self) -> dict:
         """What the checkpoint says about the run that wrote it."""
         sha256 = self.meta.get('dataset_sha256')
         return {
-            'best_epoch': checked(self.meta.get('epoch'), 'integer'),
-            'best_top1': checked(self.top1, 'number'),
-            'best_seed': checked(self.meta.get('seed'), 'integer'),
-            'best_dataset_sha256': checked(sha256, 'string'),
+            'checkpoint_epoch': checked(self.meta.get('epoch'), 'integer'),
+            'checkpoint_top1': checked(self.top1, 'number'),
+            'checkpoint_seed': checked(self.meta.get('seed'), 'integer'),
+            'checkpoint_dataset_sha256': checked(sha256, 'string'),
         }
 
     def predict(self, photos: list[str], labels: list[int]) -> Predictions:
@@ -60,7 +60,7 @@ class Predictor(TrainedModel):
                 )
                 advance(len(batch))
         seconds = time.perf_counter() - start_time
-        self.photos_per_second = len(photos) / seconds
+        self.images_per_second = len(photos) / seconds
         return Predictions(
             list(photos),
             np.array(labels),

@@ -15,7 +15,13 @@ from flower_mm.report.confusion_table import rows_of_cells
 from flower_mm.report.evaluate import Evaluation, evaluate
 from flower_mm.report.html import Photo
 from flower_mm.report.report_data import comparison_of, report_of
-from flower_mm.report.run_folder import Run, checked, read_json, read_run
+from flower_mm.report.run_folder import (
+    Run,
+    checked,
+    read_json,
+    read_run,
+    require_current_format,
+)
 from flower_mm.report.train_batch import read_train_batch
 
 if TYPE_CHECKING:
@@ -39,12 +45,6 @@ def write_report(
     """
     run = read_run(Path(folder))
     evaluation = evaluate(run, data_root, split, device, config=config)
-    return _write_report(run, evaluation, data_root)
-
-
-def _write_report(
-    run: Run, evaluation: Evaluation, data_root: str | Path | None
-) -> Path:
     out = run.folder / RunDir.REPORT
     _keep_photos(out, evaluation)
     report = report_of(run, evaluation, data_root)
@@ -53,8 +53,8 @@ def _write_report(
         cells = rows_of_cells(evaluation.predictions)
     photos = load_photos(
         evaluation,
-        large=_paths(report['suspects'][: html.MAX_LABEL_ERRORS]),
-        with_heat=_paths(report['wrong'][: html.MAX_ERRORS]),
+        large=_paths(report['possible_label_errors'][: html.MAX_LABEL_ERRORS]),
+        with_heat=_paths(report['errors'][: html.MAX_ERRORS]),
         small={row['photo'] for rows in cells.values() for row in rows},
     )
     if evaluation.reason:
@@ -77,34 +77,31 @@ def write_comparison(
 ) -> Path:
     """Compare runs with the first one; return the page's path.
 
-    A JSON file of the same name has the figures. A run without predictions
-    gets its own report; a report of another split is kept.
+    A JSON file of the same name has the figures. The folders of the runs stay
+    as they are.
     """
-    paths = [Path(folder) for folder in folders]
-    resolved = [path.resolve() for path in paths]
-    repeated = [p for p in paths if resolved.count(p.resolve()) > 1]
-    if repeated:
+    paths = [Path(folder).resolve() for folder in folders]
+    if repeated := [path for path in paths if paths.count(path) > 1]:
         raise UserError(
             f'{repeated[0]} is given twice: expected different runs'
         )
-    runs = [read_run(path) for path in paths]
-    out = Path(out or paths[0].resolve().parent / 'comparison.html')
+    runs = [read_run(Path(folder)) for folder in folders]
+    for run in runs:
+        require_current_format(run.folder)
+    out = Path(out or paths[0].parent / 'comparison.html')
     if out.suffix != '.html':
         raise UserError(f'invalid --out {out}: expected a .html file')
     _refuse_to_replace(out)
-    evaluations = []
-    for run in runs:
-        found = evaluate(run, data_root, split, device, keep=True)
-        evaluations.append(found)
-        if found.is_new:
-            _write_report(run, found, data_root)
+    evaluations = [
+        evaluate(run, data_root, split, device, write=False) for run in runs
+    ]
     _keep_photos(out, evaluations[0])
     comparison = comparison_of(runs, evaluations)
     changed = {
         row['photo']
         for pair in comparison['pairs']
-        for kind in ('right_then_wrong_photos', 'wrong_then_right_photos')
-        for row in pair.get(kind, [])[: html.MAX_CHANGED]
+        for key in html.CHANGED
+        for row in pair.get(key, [])[: html.MAX_CHANGED]
     }
     photos = load_photos(evaluations[0], large=changed)
     configs = [_resolved_config(run) for run in runs]
@@ -131,9 +128,7 @@ def _refuse_to_replace(out: Path) -> None:
     is_report = (
         out.name == RunDir.REPORT and (out.parent / RunDir.RECORD).exists()
     )
-    content = read_json(figures)
-    is_comparison = isinstance(content, dict) and 'pairs' in content
-    if is_report or (figures.exists() and not is_comparison):
+    if is_report or (figures.exists() and 'pairs' not in read_json(figures)):
         raise UserError(
             f'--out {out} would replace {out if is_report else figures}, '
             'which is not a comparison.\nName another file'
@@ -177,18 +172,18 @@ def load_photos(
         with_heat: Photos to show large with a heat map of their prediction.
         small: Photos to show small.
     """
-    found = {}
-    for load, places in evaluation.predictors:
+    large = large | with_heat
+    pictures = {}
+    for load, indices in evaluation.predictors:
         photos = evaluation.predictions.photos
-        wanted = large | with_heat | small
-        mine = [i for i in places if photos[i] in wanted]
-        if not mine:
+        indices = [i for i in indices if photos[i] in large | small]
+        if not indices:
             continue
         from flower_mm.inference.heat_map import heat_maps, overlay, thumbnail
 
         predictor = load()
         inputs = {}
-        for i in mine:
+        for i in indices:
             # A photo that was deleted in the meantime is not shown.
             with suppress(UserError, OSError):
                 inputs[i] = predictor.packed(photos[i])
@@ -203,11 +198,9 @@ def load_photos(
             heats = dict(zip(hot, maps, strict=True))
         for i, photo in inputs.items():
             name, pixels = photos[i], predictor.seen(photo)
-            found[name] = Photo(
-                thumbnail(pixels, LARGE)
-                if name in large | with_heat
-                else None,
+            pictures[name] = Photo(
+                thumbnail(pixels, LARGE) if name in large else None,
                 overlay(pixels, heats[i], LARGE) if i in heats else None,
                 thumbnail(pixels, SMALL) if name in small else None,
             )
-    return found
+    return pictures

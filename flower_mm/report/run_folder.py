@@ -1,4 +1,4 @@
-"""The folder of a run: run.json, scalars.json and the dataset's findings.
+"""The folder of a run: run.json, scalars.json, folds.json and report.json.
 
 The folder may come from a stranger. All of it is data: values are validated
 by type and size, and no code in it is executed.
@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from flower_mm.commands import command
 from flower_mm.errors import UserError, printable
-from flower_mm.layout import DatasetDir, RunDir
+from flower_mm.layout import RunDir
 from flower_mm.links import refuse_links_out
-from flower_mm.prepare import dataset_json, summary
 from flower_mm.report.learning_curves import read_scalars
 
-# Titles in report.txt; the second ones are those of version 1.
-CONFLICTS = (summary.CONFLICTS, 'Conflicts: one photo under two classes')
-DUPLICATES = (summary.DUPLICATES, 'Equal or nearly equal, on one side')
+FORMAT = 2  # of report.json and comparison.json
 MAX_DEPTH = 20  # of nested lists; a config has about ten
 MAX_NUMBER = 1e15  # sums and products of such numbers are finite
 # folds.json names the dataset that was split into folds.
@@ -88,24 +86,24 @@ def read_run(folder: Path) -> Run:
         raise UserError(_not_a_run(folder, names))
     # Reports are written into the folder.
     refuse_links_out(folder, flag='')
-    run, folds = (report_schema()['properties'][k] for k in ('run', 'folds'))
-    found = _read_record(
+    definitions = report_schema()['$defs']
+    keys = definitions['run']['properties']
+    split = _read_record(
         folder / RunDir.FOLDS,
-        {key: run['properties'][key] for key in DATASET_KEYS}
-        | {'folds': folds['properties']['each']},
+        {key: keys[key] for key in DATASET_KEYS}
+        | {'folds': definitions['fold_results']},
     )
     results = [
         row
-        for row in found['folds'] or []
+        for row in split.pop('folds') or []
         # Only a folder inside this one.
         if re.fullmatch(r'fold_\d+', row['run'] or '')
         and row['top1'] is not None
     ]
     if not results:
-        return _read(folder)
-    runs = [_read(folder / row['run']) for row in results]
-    data = {key: found[key] for key in DATASET_KEYS}
-    return Run(folder, runs[0].record | data, [], runs, results)
+        return _read_single(folder)
+    runs = [_read_single(folder / row['run']) for row in results]
+    return Run(folder, runs[0].record | split, [], runs, results)
 
 
 def _not_a_run(folder: Path, names: tuple[str, ...]) -> str:
@@ -114,21 +112,22 @@ def _not_a_run(folder: Path, names: tuple[str, ...]) -> str:
             f'the folds of {folder} are not finished: folds.json is missing.\n'
             'Finish them: the command of the training with --resume'
         )
-    what = 'is not the folder of a run' if folder.is_dir() else 'is missing'
+    fault = 'is not the folder of a run' if folder.is_dir() else 'is missing'
     return (
-        f'{folder} {what}: expected one of {", ".join(names)}.\n'
+        f'{folder} {fault}: expected one of {", ".join(names)}.\n'
         'Name the folder that tools/train.py wrote, such as '
         'work_dirs/resnet50_flower'
     )
 
 
-def _read(folder: Path) -> Run:
-    keys = dict(report_schema()['properties']['run']['properties'])
-    del keys['name']  # of the folder
+def _read_single(folder: Path) -> Run:
     scalars = folder / RunDir.SCALARS
     return Run(
         folder,
-        _read_record(folder / RunDir.RECORD, keys),
+        _read_record(
+            folder / RunDir.RECORD,
+            report_schema()['$defs']['run']['properties'],
+        ),
         read_scalars(scalars) if scalars.is_file() else [],
     )
 
@@ -141,12 +140,34 @@ def _read_record(path: Path, keys: dict[str, dict]) -> dict:
         raise UserError(f'{path} is damaged: {error}') from None
 
 
-def read_json(path: Path) -> object:
-    """The content of a JSON file; an empty dict if it cannot be read."""
+def read_report(folder: Path) -> dict:
+    """The content of report.json; empty if it cannot be read."""
+    return read_json(folder / RunDir.REPORT_DATA)
+
+
+def has_other_format(folder: Path) -> bool:
+    """Whether report.json is of another version of flower_mm."""
+    report = read_report(folder)
+    return bool(report) and report.get('format') != FORMAT
+
+
+def require_current_format(folder: Path) -> None:
+    """Raise UserError with the command that renews an old report.json."""
+    if has_other_format(folder):
+        raise UserError(
+            f'{folder / RunDir.REPORT_DATA} is of another version of '
+            f'flower_mm: expected "format": {FORMAT}.\n'
+            f'Write it again: {command("report", folder)}'
+        )
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file; an empty one if it cannot be read."""
     try:
-        return _parse(path)
+        content = _parse(path)
     except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _parse(path: Path) -> object:
@@ -216,61 +237,3 @@ def checked(value: object, name: str) -> object:
         return None
     is_number = isinstance(found, (int, float))
     return None if is_number and not abs(found) <= MAX_NUMBER else found
-
-
-def read_dataset_findings(root: Path) -> dict:
-    """What tools/prepare_dataset.py found in the photos."""
-    if not root.is_dir():
-        error = f'The dataset folder {root} is missing.'
-        return {'prepared': False, 'error': error}
-    if not (root / DatasetDir.RECORD).is_file():
-        return {'prepared': False}
-    try:
-        found = dataset_json.load(root)
-    except UserError as error:
-        return {'prepared': False, 'error': str(error)}
-    path = root / DatasetDir.SUMMARY
-    text = path.read_text('utf-8', errors='replace') if path.is_file() else ''
-    parts = sections(text)
-    return {
-        'prepared': True,
-        'sha256': found['sha256'],
-        'counts': {
-            split: _only(counts, 'integer')
-            for split, counts in found['counts'].items()
-        },
-        'left_out': _only(found.get('left_out'), 'string'),
-        'conflicts': lines_of(parts, CONFLICTS),
-        'conflicts_kept': found['options']['on_conflict'] == 'keep',
-        'duplicates': lines_of(parts, DUPLICATES),
-        'label_errors': lines_of(parts, summary.LABEL_ERRORS),
-    }
-
-
-def _only(values: object, name: str) -> dict:
-    """The valid items of a dictionary; an empty one for other values."""
-    items = values.items() if isinstance(values, dict) else ()
-    return {
-        key: value for key, value in items if checked(value, name) is not None
-    }
-
-
-def sections(text: str) -> dict[str, list[str]]:
-    """The parts of report.txt by their titles."""
-    found = {}
-    for part in text.split('\n\n'):
-        title, *lines = part.strip('\n').split('\n')
-        if match := re.fullmatch(r'(.*) \(\d+\):', title):
-            found[match.group(1)] = lines
-    return found
-
-
-def lines_of(
-    parts: dict[str, list[str]], title: str | tuple[str, ...]
-) -> list[str]:
-    return [
-        line
-        for name, lines in parts.items()
-        if name.startswith(title)
-        for line in lines
-    ]

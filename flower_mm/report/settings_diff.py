@@ -1,9 +1,7 @@
 """Settings of a config as text, and how two configs differ."""
 
-import difflib
-
 MAX_TEXT = 400  # characters of one setting
-MAX_ITEMS = 200  # matching takes the square of the number of items
+MAX_ITEMS = 200  # of a list; matching takes their square
 # Settings that differ between any two runs, and variables of our configs
 # whose content is in the dataloaders.
 OF_EACH_RUN = ('work_dir', 'visualizer', 'launcher', 'resume')
@@ -12,31 +10,12 @@ OF_EACH_RUN += ('train_pipeline', 'test_pipeline')
 FILLED_IN = ('_scope_', 'collate_fn', 'persistent_workers', 'pin_memory')
 
 
-def changed_lines(settings: list[dict]) -> list[dict]:
-    """The settings that differ from the base config, as removed and added."""
-    rows = []
-    for setting in settings:
-        minus, plus = _lines(setting['base'], setting['run'])
-        rows.append({'key': setting['key'], 'minus': minus, 'plus': plus})
-    return rows
-
-
-def _lines(base: object, run: object) -> tuple[list[str], list[str]]:
-    if not (isinstance(base, list) and isinstance(run, list)):
-        return (
-            [] if base is None else [code(base)],
-            [] if run is None else [code(run)],
-        )
-    before, now = [code(i) for i in base], [code(i) for i in run]
-    if max(len(before), len(now)) > MAX_ITEMS:
-        return before[:MAX_ITEMS], now[:MAX_ITEMS]
-    minus, plus = [], []
-    matcher = difflib.SequenceMatcher(None, before, now, autojunk=False)
-    for kind, a, b, c, d in matcher.get_opcodes():
-        if kind != 'equal':
-            minus += before[a:b]
-            plus += now[c:d]
-    return minus, plus
+def changed_settings(settings: list[dict]) -> list[dict]:
+    """The settings that differ from the base config, with both values."""
+    return [
+        _row(setting['key'], [setting['base'], setting['run']])
+        for setting in settings
+    ]
 
 
 def code(value: object, depth: int = 0) -> str:
@@ -58,34 +37,37 @@ def code(value: object, depth: int = 0) -> str:
 
 
 def differing_settings(configs: list[dict]) -> list[dict]:
-    """The settings that differ between resolved configs, with all values.
+    """The settings that differ between resolved configs, with all values."""
+    flat = [_flat(config) for config in configs]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    rows = [(key, [settings.get(key) for settings in flat]) for key in keys]
+    return [
+        _row(key, values)
+        for key, values in rows
+        if any(value != values[0] for value in values)
+    ]
+
+
+def _row(key: str, values: list) -> dict:
+    """A setting with its lines per config; None counts as not set.
 
     Of lists, such as pipelines, only the items that are not in all of them.
     """
-    flat = [_flat(config) for config in configs]
-    rows = []
-    for key in dict.fromkeys(key for settings in flat for key in settings):
-        values = [settings.get(key) for settings in flat]
-        if all(value == values[0] for value in values):
-            continue
-        if all(isinstance(value, (list, tuple)) for value in values):
-            shown = [_own_items(value, values) for value in values]
-        else:
-            shown = [
-                [] if value is None else [code(value)] for value in values
-            ]
-        rows.append({'key': key, 'values': shown})
-    return rows
+    lines = []
+    if all(isinstance(value, (list, tuple)) for value in values):
+        lines = [_own_items(value, values) for value in values]
+    if not any(lines):
+        # No lists, or the same items in another order or number.
+        lines = [[] if value is None else [code(value)] for value in values]
+    return {'key': key, 'values': lines}
 
 
 def _own_items(items: list, lists: list[list]) -> list[str]:
-    own = [
+    return [
         code(item)
         for item in items[:MAX_ITEMS]
         if not all(item in other[:MAX_ITEMS] for other in lists)
     ]
-    # The same items in another order or number.
-    return own or [code(items)]
 
 
 def _flat(config: dict) -> dict[str, object]:

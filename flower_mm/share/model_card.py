@@ -59,18 +59,18 @@ def card(
         examples: Photos that go with it.
     """
     facts = clean(facts)
-    run, result = facts['run'], facts['result']
-    data = facts['data'] or {}
+    run = facts['run']
+    data = facts['dataset'] or {}
     same = data.get('sha256') == run['dataset_sha256']
     pretrained = model.pretrained or {}
     files = list(files)
     view = {
-        'name': run['name'],
+        'name': facts['name'],
         'classes': facts['classes'],
         'network': model.network,
         'millions': f'{model.parameters / 1e6:.1f}',
         'version': flower_mm.__version__,
-        'result': result,
+        'metrics': facts['metrics'],
         'facts': facts,
         'warnings': warnings_of(facts),
         'counts': data.get('counts') if same else None,

@@ -20,9 +20,13 @@ from flower_mm.inference.classifier import Classifier
 from flower_mm.layout import RunDir
 from flower_mm.lock import LOCK, only_run_in
 from flower_mm.report.formatting import one_decimal
-from flower_mm.report.report_data import FORMAT
 from flower_mm.report.report_files import write_report
-from flower_mm.report.run_folder import checked, read_json, read_run
+from flower_mm.report.run_folder import (
+    checked,
+    read_report,
+    read_run,
+    require_current_format,
+)
 from flower_mm.share.example_photos import (
     Shareable,
     shareable,
@@ -41,8 +45,6 @@ ONNX = {
     'best_tensor.onnx': 'for ONNX Runtime in float32, of tensors',
     'predict_onnx.py': 'how to use it',
 }
-# What the card takes of how a report was measured.
-NEEDED = {'split', 'folds', 'dataset_changed', 'best_seed'}
 # What of best.pth's notes goes out: nothing that names a place.
 NOTES = (
     'classes',
@@ -94,7 +96,7 @@ def share(
     photos = {}
     if examples:
         trained_on = read_checkpoint(run.best)['meta'].get('dataset_sha256')
-        photos = shareable(root, facts['measured']['split'], trained_on)
+        photos = shareable(root, facts['evaluation']['split'], trained_on)
     part = temporary_folder(out)
     try:
         with only_run_in(part):  # tells other processes that it is in use
@@ -114,21 +116,17 @@ def share(
 def _facts(work_dir: Path, data_root: str | None, device: str) -> dict:
     """report.json's of this best.pth; it is measured where that is missing."""
     best = sha256_of(work_dir / RunDir.BEST)
+    require_current_format(work_dir)
     for attempt in range(2):
-        found = read_json(work_dir / RunDir.REPORT_DATA)
-        facts = found if isinstance(found, dict) else {}
-        measured = facts.get('measured') or {}
-        if (
-            facts.get('format') == FORMAT
-            and facts.get('result')
-            and measured.get('best_sha256') == best
-            # One of an earlier version lacks what came later.
-            and measured.keys() >= NEEDED
+        facts = read_report(work_dir)
+        evaluation = facts.get('evaluation') or {}
+        if facts.get('metrics') and (
+            evaluation.get('checkpoint_sha256') == best
         ):
             return facts
         if not attempt:
             write_report(work_dir, data_root, device=device)
-    why = (facts.get('why') or {}).get('result') or 'its photos are missing'
+    why = facts.get('missing_reason') or 'its photos are missing'
     raise UserError(
         f'nothing tells how good {work_dir}/best.pth is: {why}\n'
         'Name the dataset it was trained on: --data-root FOLDER'

@@ -26,23 +26,22 @@ NASTY = [
     f'back{RTL}wards{BIDI}',
     '{{ 7 * 7 }}</style></title>$x_{$',
 ]
-HOW = {
+EVALUATION = {
     'split': 'val',
     'folds': None,
-    'best_sha256': '0' * 64,
+    'checkpoint_sha256': '0' * 64,
     'predictions_sha256': '1' * 64,
-    'photos_per_second': 12.5,
+    'files_sha256': '2' * 64,
+    'images_per_second': 12.5,
     'device': 'a machine',
-    'best_epoch': None,
-    'best_top1': None,
-    'best_seed': None,
-    'best_dataset_sha256': None,
-    'other_photos': 0,
-    'equal': None,
+    'checkpoint_epoch': None,
+    'checkpoint_top1': None,
+    'checkpoint_seed': None,
+    'checkpoint_dataset_sha256': None,
+    'replaced_photos': 0,
+    'near_duplicates': None,
     'dataset_changed': False,
 }
-# Elements whose text is in the golden file.
-PARAGRAPHS = {'h1', 'h2', 'h3', 'p', 'dt', 'dd', 'ins', 'del', 'summary'}
 VOID = {'meta', 'img', 'br', 'link', 'input', 'source', 'hr'}
 
 
@@ -76,9 +75,11 @@ def run(folder: Path, **record: object) -> Run:
     return Run(folder, found.record | record, found.scalars)
 
 
-def page(made: Run, found: Predictions, how: dict = HOW) -> tuple[str, dict]:
+def page(
+    made: Run, found: Predictions, evaluation: dict = EVALUATION
+) -> tuple[str, dict]:
     """report.html of these predictions with grey photos, and its figures."""
-    report = report_of(made, Evaluation(found, how), None)
+    report = report_of(made, Evaluation(found, evaluation), None)
     jpeg = io.BytesIO()
     Image.new('RGB', (60, 60), 'grey').save(jpeg, 'JPEG')
     grey = Photo(*[jpeg.getvalue()] * 3)
@@ -95,7 +96,6 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict]] = []
         self.text, self.scripts, self._open = '', [], []
-        self.paragraphs: list[str] = []
         self.pictures, self._section = 0, ''  # of the section on errors
         self.feed(text)
         self.close()
@@ -106,8 +106,6 @@ class Page(HTMLParser):
         if tag == 'section':
             self._section = dict(attrs)['id']
         self.pictures += tag == 'img' and self._section == 'errors'
-        if tag in PARAGRAPHS:
-            self.paragraphs.append('')
         if tag not in VOID:
             self._open.append(tag)
 
@@ -122,8 +120,6 @@ class Page(HTMLParser):
             self.scripts.append(data)
         elif not self._open or self._open[-1] != 'style':
             self.text += data
-        if PARAGRAPHS & set(self._open) and 'template' not in self._open:
-            self.paragraphs[-1] += data.replace('\n', ' ')
 
     def all(self, tag: str) -> list[dict]:
         return [attrs for name, attrs in self.tags if name == tag]

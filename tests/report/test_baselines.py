@@ -1,17 +1,16 @@
-"""The largest class and the solved head as what a model has to exceed."""
+"""The majority class and the linear probe as baselines."""
 
 import json
 
 import pytest
-from made_up import HOW, page, predictions
+from made_up import EVALUATION, page, predictions
 
 from flower_mm.engine.folds import _shortfalls
 from flower_mm.report.baselines import (
-    below_largest_class,
-    below_solved_head,
-    solved_head,
+    below_linear_probe,
+    below_majority_class,
+    linear_probe,
 )
-from flower_mm.report.formatting import name_of, value_of
 from flower_mm.report.run_folder import read_run
 
 
@@ -33,14 +32,14 @@ def validated(*top1: float) -> list[dict]:
         (3, {'rose': 2, 'tulip': 2}, True),
     ],
 )
-def test_the_largest_class(correct, photos, noted):
-    line = below_largest_class(correct, photos)
+def test_the_majority_class(correct, photos, noted):
+    line = below_majority_class(correct, photos)
     assert bool(line) == noted
     assert not noted or "'rose'" in line
 
 
-def test_a_fine_tuning_that_never_exceeds_the_solved_head():
-    found = solved_head(validated(82.7, 71.2, 69.2, 74.0, 77.9), True)
+def test_a_fine_tuning_that_never_exceeds_the_linear_probe():
+    found = linear_probe(validated(82.7, 71.2, 69.2, 74.0, 77.9), True)
     assert found == {
         'top1': 82.7,
         'last_epoch': 4,
@@ -48,20 +47,20 @@ def test_a_fine_tuning_that_never_exceeds_the_solved_head():
         'best_epoch': 4,
         'best_top1': 77.9,
     }
-    line = below_solved_head(found)
+    line = below_linear_probe(found)
     assert '77.90 % after epoch 4' in line
     assert '82.70 %' in line
     assert '--head-only' in line
 
 
-def test_a_fine_tuning_that_comes_back_below_it():
-    line = below_solved_head(solved_head(validated(82.7, 90.0, 80.0), True))
+def test_fine_tuning_that_ends_below_the_linear_probe():
+    line = below_linear_probe(linear_probe(validated(82.7, 90.0, 80.0), True))
     assert '90.00 % in epoch 1' in line
     assert '--head-only' not in line
 
 
 @pytest.mark.parametrize(
-    ('top1', 'is_solved'),
+    ('top1', 'is_fitted'),
     [
         ([82.7, 71.0, 83.0], True),
         ([82.7, 82.7], True),
@@ -70,26 +69,12 @@ def test_a_fine_tuning_that_comes_back_below_it():
         ([], True),
     ],
 )
-def test_nothing_to_note(top1, is_solved):
-    assert below_solved_head(solved_head(validated(*top1), is_solved)) == ''
+def test_runs_without_a_note(top1, is_fitted):
+    assert below_linear_probe(linear_probe(validated(*top1), is_fitted)) == ''
 
 
-@pytest.mark.parametrize(
-    ('metric', 'score', 'name', 'value'),
-    [
-        ('accuracy/top1', 91.0, 'accuracy', '91.00 %'),
-        ('single-label/f1-score', 90.5, 'single-label/f1-score', '90.50 %'),
-        ('single-label/support', 40.0, 'single-label/support', '40'),
-        ('cross_entropy', 0.31249, 'cross_entropy', '0.3125'),
-    ],
-)
-def test_a_metric_is_named_as_what_it_is(metric, score, name, value):
-    assert name_of(metric) == name
-    assert value_of(metric, score) == value
-
-
-def test_those_of_folds_are_in_the_report(tmp_path):
-    """And on the screen, by the same figures."""
+def test_the_linear_probes_of_folds(tmp_path):
+    """They are in the report and on the screen."""
     rows = []
     for name, top1 in (('fold_1', (90.0, 80.0)), ('fold_2', (50.0, 60.0))):
         folder = tmp_path / name
@@ -100,14 +85,14 @@ def test_those_of_folds_are_in_the_report(tmp_path):
         rows.append({'run': name, 'photos': 20, 'top1': 50.0, 'epochs': 1})
     (tmp_path / 'folds.json').write_text(json.dumps({'folds': rows}))
     wrong = predictions(40, surety=0.0)
-    how = HOW | {'folds': 2, 'split': 'train and val'}
-    text, facts = page(read_run(tmp_path), wrong, how)
-    heads = facts['folds']['solved_heads']
-    assert [(head['run'], head['top1']) for head in heads] == [
+    evaluation = EVALUATION | {'folds': 2, 'split': 'train and val'}
+    text, report = page(read_run(tmp_path), wrong, evaluation)
+    probes = report['folds']['linear_probes']
+    assert [(probe['run'], probe['top1']) for probe in probes] == [
         ('fold_1', 90.0),
         ('fold_2', 50.0),
     ]
-    assert text.count('below the solved head') == 1
+    assert text.count('below the linear probe') == 1
     first, second = _shortfalls(tmp_path, [wrong])
     assert first.startswith('fold_1: fine-tuning ends below')
     assert 'is not clearly above always predicting' in second

@@ -7,31 +7,30 @@ from made_up import predictions
 from flower_mm.report import confidence
 
 
-def sure(temperature: float, photos: int = 4000, seed: int = 0):
-    """Labels drawn from true probabilities, and scores too sure of them."""
+def miscalibrated(temperature: float, photos: int = 4000, seed: int = 0):
+    """Labels from true probabilities, and scores at another temperature."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(scale=2, size=(photos, 4))
     powers = np.exp(logits)
     true = powers / powers.sum(1, keepdims=True)
     drawn = rng.random((photos, 1)) < true.cumsum(1)
-    labels = drawn.argmax(1)
-    said = np.exp(temperature * logits)
-    return labels, (said / said.sum(1, keepdims=True)).astype(np.float32)
+    powers = np.exp(temperature * logits)
+    scores = powers / powers.sum(1, keepdims=True)
+    return drawn.argmax(1), scores.astype(np.float32)
 
 
 @pytest.mark.parametrize('true', [0.5, 2.0])
-def test_the_temperature_that_was_taken_away_is_found(true):
-    labels, scores = sure(true)
+def test_calibration_recovers_the_temperature(true):
+    labels, scores = miscalibrated(true)
     made = confidence.calibration(labels, scores, seed=0)
     assert made['temperature'] == pytest.approx(true, rel=0.08)
-    assert made['ece'] > made['ece_by_chance_95']
-    # Measured on the other half each, so not below what chance gives.
-    assert made['ece_after'] < made['ece'] / 2
-    assert made['nll_after'] < made['nll']
+    assert made['ece'] > made['ece_if_calibrated_95']
+    assert made['ece_scaled'] < made['ece'] / 2
+    assert made['nll_scaled'] < made['nll']
 
 
-def test_the_temperature_is_the_best_one():
-    labels, scores = sure(1.7, 500)
+def test_the_temperature_has_the_lowest_loss():
+    labels, scores = miscalibrated(1.7, 500)
     best = confidence.temperature(labels, scores)
     least = confidence.nll(labels, scores, best)
     for other in (0.8 * best, 0.97 * best, 1.03 * best, 1.25 * best):
@@ -42,105 +41,89 @@ def test_a_calibrated_model_is_within_chance():
     """In 40 draws about two exceed what one case of twenty exceeds."""
     beyond = 0
     for seed in range(40):
-        labels, scores = sure(1.0, 200, seed)
+        labels, scores = miscalibrated(1.0, 200, seed)
         made = confidence.calibration(labels, scores, seed=0)
-        beyond += made['ece'] > made['ece_by_chance_95']
+        beyond += made['ece'] > made['ece_if_calibrated_95']
     assert beyond <= 7  # 8 or more: once in 2,000 runs of 40
 
 
 def test_ece_by_hand():
     correct = np.array([True, True, False, True])
     stated = np.array([0.6, 0.8, 0.9, 0.7])
-    # One bin: 3 of 4 right, 0.75 stated.
+    # One bin: 3 of 4 correct, mean confidence 0.75.
     assert confidence.ece(correct, stated) == pytest.approx(0)
     assert confidence.ece(correct[:3], stated[:3]) == pytest.approx(10)
 
 
-def test_no_temperature_from_a_handful_of_mistakes():
-    for wrong, why in (
-        (0, 'no photo is wrong'),
-        (1, 'only 1 photo is wrong'),
-        (2, 'only 2 photos are wrong'),
-    ):
-        found = predictions(50, surety=12)
-        labels = found.predicted.copy()
-        labels[:wrong] = (labels[:wrong] + 1) % 5
-        made = confidence.calibration(labels, found.scores, seed=0)
-        assert made['temperature'] is None
-        assert made['why_no_temperature'] == why
+@pytest.mark.parametrize('errors', [0, 1, 4])
+def test_few_errors_give_no_temperature(errors):
+    found = predictions(50, surety=12)
+    labels = found.predicted.copy()
+    labels[:errors] = (labels[:errors] + 1) % 5
+    made = confidence.calibration(labels, found.scores, seed=0)
+    assert made['temperature'] is made['ece_scaled'] is None
 
 
-def test_the_least_sure_are_handed_over():
+def test_the_model_abstains_on_the_least_confident():
     stated = np.array([0.9, 0.6, 0.8, 0.7, 0.95] * 4)
     scores = np.stack([stated, 1 - stated], axis=1)
     labels = np.where(stated < 0.75, 1, 0)  # wrong where unsure
     made = confidence.selective_prediction(labels, scores)
     five, _, twenty = made['table']
     assert [row['photos'] for row in made['table']] == [1, 2, 4]
-    assert five['top1_of_the_rest'] == pytest.approx(100 * 12 / 19)
-    assert twenty['wrong_among_them'] == 4
-    assert twenty['top1_of_the_rest'] == pytest.approx(75)
-    assert twenty['below_confidence'] == pytest.approx(70)
+    assert five['selective_accuracy'] == pytest.approx(100 * 12 / 19)
+    assert twenty['errors'] == 4
+    assert twenty['selective_accuracy'] == pytest.approx(75)
+    assert twenty['confidence_threshold'] == pytest.approx(70)
     assert made['curve'][0] == [0, 60]
     assert made['curve'][-1] == [95, 100]
 
 
-def test_no_row_hands_over_no_photo():
+def test_each_row_abstains_on_a_photo():
     for photos, rows in ((2, []), (4, [20]), (12, [5, 10, 20])):
         scores = np.full((photos, 2), 0.5)
         made = confidence.selective_prediction(np.zeros(photos, int), scores)
-        assert [row['share'] for row in made['table']] == rows
+        assert [row['abstention'] for row in made['table']] == rows
         assert all(row['photos'] for row in made['table'])
 
 
 @pytest.mark.parametrize(
-    ('photos', 'wrong', 'little'),
-    [(49, 20, True), (50, 4, True), (50, 5, False), (200, 0, True)],
+    ('photos', 'errors', 'is_reliable'),
+    [(49, 20, False), (50, 4, False), (50, 5, True), (200, 0, False)],
 )
-def test_few_photos_or_few_mistakes_say_little(photos, wrong, little):
+def test_reliability_needs_photos_and_errors(photos, errors, is_reliable):
     scores = np.tile([0.9, 0.1], (photos, 1))
-    labels = (np.arange(photos) < wrong).astype(int)
-    assert (
-        confidence.selective_prediction(labels, scores)['says_little']
-        is little
-    )
+    labels = (np.arange(photos) < errors).astype(int)
+    made = confidence.selective_prediction(labels, scores)
+    assert made['is_reliable'] is is_reliable
 
 
-def test_the_surest_mistakes_come_first():
+def test_the_most_confident_errors_come_first():
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
     labels = np.array([0, 0, 0, 0])
-    assert confidence.most_wrong(labels, scores).tolist() == [1, 3, 2]
+    order = confidence.most_confident_errors(labels, scores)
+    assert order.tolist() == [1, 3, 2]
 
 
-def test_a_confidence_that_is_always_the_same_sorts_out_nothing():
+def test_equal_confidences_are_never_divided_by_chance():
     labels = np.repeat([0, 1], [60, 40])
     scores = np.tile(np.float32([0.75, 0.25]), (100, 1))
-    handed = confidence.selective_prediction(labels, scores)
-    for row in handed['table']:
-        assert row['top1_of_the_rest'] == pytest.approx(60)
-        assert row['wrong_among_them'] == pytest.approx(0.4 * row['photos'])
-    assert {round(right, 6) for _, right in handed['curve']} == {60}
-    found = confidence.calibration(labels, scores, 0)
-    assert found['ece'] == pytest.approx(15)
-    assert all(row['accuracy'] == pytest.approx(60) for row in found['bins'])
-    # Of 100 of confidence 0.75 right: deviation 4.3, mean deviation 3.5.
-    assert found['ece_by_chance'] == pytest.approx(3.5, abs=0.4)
+    selective = confidence.selective_prediction(labels, scores)
+    for row in selective['table']:
+        assert row['selective_accuracy'] == pytest.approx(60)
+        assert row['errors'] == pytest.approx(0.4 * row['photos'])
+    assert {round(top1, 6) for _, top1 in selective['curve']} == {60}
+    made = confidence.calibration(labels, scores, 0)
+    assert made['ece'] == pytest.approx(15)
+    assert all(row['accuracy'] == pytest.approx(60) for row in made['bins'])
+    # Of 100 of confidence 0.75 correct: deviation 4.3, mean deviation 3.5.
+    assert made['ece_if_calibrated'] == pytest.approx(3.5, abs=0.4)
 
 
-@pytest.mark.parametrize(('surety', 'end'), [(0, '20 or'), (50, '0.05 or')])
-def test_a_temperature_where_the_search_ends_is_none(surety, end):
-    """Scores without sense want to be even; too timid ones to be sure."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 200)
-    said = np.where(rng.random(200) < 0.5, labels, 1 - labels)
-    own = 0.99
-    if surety:
-        said, own = labels.copy(), 0.5001
-        said[:6] = 1 - said[:6]
-    scores = np.full((200, 2), 1 - own, np.float32)
-    scores[np.arange(200), said] = own
-    found = confidence.calibration(labels, scores, 0)
-    assert found['temperature'] is None
-    assert end in found['why_no_temperature']
-    assert 'where the search ends' in found['why_no_temperature']
-    assert 'ece_after' not in found
+@pytest.mark.parametrize(('accuracy', 'stated'), [(0.5, 0.99), (0.97, 0.5001)])
+def test_a_temperature_beyond_its_bounds_is_null(accuracy, stated):
+    correct = np.random.default_rng(0).random(200) < accuracy
+    scores = np.tile(np.float32([stated, 1 - stated]), (200, 1))
+    made = confidence.calibration((~correct).astype(int), scores, 0)
+    assert (~correct).sum() >= 5
+    assert made['temperature'] is None

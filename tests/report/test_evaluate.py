@@ -11,7 +11,7 @@ from made_up import codes, figures, note, page_of, text_of
 
 import flower_mm.engine  # noqa: F401
 from flower_mm.errors import UserError
-from flower_mm.report.evaluated_photos import near_duplicates
+from flower_mm.report.dataset_findings import near_duplicates
 from flower_mm.report.predictions import (
     Predictions,
     read_predictions,
@@ -38,9 +38,7 @@ def test_predictions_are_made_once(bare, capsys):
 @pytest.mark.parametrize(
     'change', ['best', 'csv', 'photos', 'pixels', 'pixels alone']
 )
-def test_predictions_of_something_else_are_not_taken_up(
-    bare, capsys, change, root
-):
+def test_outdated_predictions_are_not_reused(bare, capsys, change, root):
     write_report(bare, root)
     if change == 'best':
         found = read_checkpoint(bare / 'best.pth')
@@ -69,7 +67,7 @@ def test_predictions_of_something_else_are_not_taken_up(
     write_report(bare, root)
     assert 'predicting' in capsys.readouterr().err
     if change == 'photos':
-        assert figures(bare)['result']['photos'] == len(lines) - 1
+        assert figures(bare)['metrics']['photos'] == len(lines) - 1
     elif change.startswith('pixels'):
         found = read_predictions(bare / 'predictions.csv')
         place = found.photos.index(str(first))
@@ -82,11 +80,11 @@ def test_without_the_photos_there_are_still_figures(bare, root):
     record = json.loads((bare / 'run.json').read_text('utf-8'))
     record['data_root'] = str(root)
     (bare / 'run.json').write_text(json.dumps(record), 'utf-8')
-    before = figures(bare)['result']
+    before = figures(bare)['metrics']
     shutil.rmtree(root)
     (bare / 'report.html').unlink()
     page = write_report(bare)
-    assert figures(bare)['result'] == before
+    assert figures(bare)['metrics'] == before
     assert page_of(bare).all('img') == []
     assert '--data-root' in text_of(page)
     (bare / 'report.json').unlink()
@@ -103,22 +101,22 @@ def test_without_best_there_are_still_figures(bare, plain_run, tmp_path):
     (bare / 'report.html').unlink()
     page = write_report(bare)
     made = figures(bare)
-    for key in ('result', 'measured', 'wrong'):
+    for key in ('metrics', 'evaluation', 'errors'):
         assert made[key] == before[key]
     assert page_of(bare).all('img') == []
     assert 'best.pth is missing' in text_of(page)
     both = write_comparison([plain_run, bare], tmp_path / 'both.html')
     assert 'McNemar' in text_of(both)
-    # What no report vouches for is not taken up.
+    # Predictions without a report are not used.
     (bare / 'report.json').unlink()
     write_report(bare)
-    assert figures(bare)['result'] is None
+    assert figures(bare)['metrics'] is None
 
 
 @pytest.mark.parametrize(
-    'wrong', ['split', 'device', 'best', 'photos', 'no predictions']
+    'errors', ['split', 'device', 'best', 'photos', 'no predictions']
 )
-def test_what_cannot_be_had_leaves_the_report_as_it_was(
+def test_a_failed_report_leaves_the_files_as_they_were(
     bare, tmp_path, wrong, root
 ):
     note(bare, data_root=str(root))
@@ -146,48 +144,25 @@ def test_what_cannot_be_had_leaves_the_report_as_it_was(
     assert [path.read_bytes() for path in names] == before
 
 
-def test_an_older_run_is_told_by_its_datasets_sha256(bare):
-    for noted, changed in (
-        ({}, False),
-        ({'lists_sha256': None}, False),
-        ({'dataset_sha256': '0' * 64}, True),
-        ({'dataset_sha256': None}, False),
-    ):
-        note(bare, **noted)
-        write_report(bare)
-        assert figures(bare)['measured']['dataset_changed'] is changed
-
-
 @pytest.mark.parametrize('split', ['val', 'test'])
-def test_photos_of_other_lists_are_not_held_out(bare, split, root):
+def test_photos_of_other_lists_have_changed(bare, split, root):
     shutil.copytree(root / 'train', root / split, dirs_exist_ok=True)
     lines = (root / 'train.txt').read_text('utf-8').splitlines(True)
     (root / f'{split}.txt').write_text(''.join(lines[::2]), 'utf-8')
     (root / 'train.txt').write_text(''.join(lines[1::2]), 'utf-8')
     note(bare, data_root=str(root))
     write_report(bare, split=split)
-    assert figures(bare)['measured']['dataset_changed'] is True
+    assert figures(bare)['evaluation']['dataset_changed'] is True
 
 
-def test_a_run_resumed_on_other_photos_holds_none_out(bare):
+def test_a_run_resumed_on_other_photos_has_changed(bare):
     note(bare, resumed_although=['the photos or classes of data have changed'])
     write_report(bare)
-    assert figures(bare)['measured']['dataset_changed'] is True
+    assert figures(bare)['evaluation']['dataset_changed'] is True
 
 
-def test_a_best_of_another_run_is_told(bare, plain_run):
-    found = read_checkpoint(plain_run / 'best.pth')
-    write_report(bare)
-    assert 'other-checkpoint' not in codes(bare)
-    found['meta']['metrics']['accuracy/top1'] = 12.5
-    write_best(bare / 'best.pth', found['state_dict'], found['meta'])
-    for _ in range(2):  # predicted, and taken up
-        write_report(bare)
-        assert 'other-checkpoint' in codes(bare)
-
-
-def test_photos_exchanged_under_their_names_are_noticed(bare, dataset, root):
-    """By others that were learned from: the lists stay as they are."""
+def test_replaced_photos_are_noticed(bare, root):
+    """By training photos: the lists stay as they are."""
     write_report(bare, root)
     assert codes(bare) == []
     first, second, *_ = sorted((root / 'val').rglob('*.jpg'))
@@ -197,10 +172,10 @@ def test_photos_exchanged_under_their_names_are_noticed(bare, dataset, root):
     for _ in range(2):  # predicted, and taken up
         write_report(bare, root)
         assert codes(bare) == ['photos-replaced', 'dataset-changed']
-        assert figures(bare)['measured']['other_photos'] == 2
+        assert figures(bare)['evaluation']['replaced_photos'] == 2
 
 
-def test_photos_that_prepare_found_equal_are_one(bare, dataset, capsys, root):
+def test_near_duplicates_of_prepare_count_once(bare, root):
     listed = (root / 'val.txt').read_text('utf-8').splitlines()
     paths = [line.rpartition(' ')[0] for line in listed]
     record = json.loads((root / 'dataset.json').read_text('utf-8'))
@@ -208,20 +183,20 @@ def test_photos_that_prepare_found_equal_are_one(bare, dataset, capsys, root):
     text = json.dumps(record | {'equal': groups})
     (root / 'dataset.json').write_text(text, 'utf-8')
     write_report(bare, root)
-    assert figures(bare)['measured']['equal'] == [[0, 1, 2]]
-    assert figures(bare)['result']['different'] == VAL - 2
-    before = figures(bare)['result']
+    assert figures(bare)['evaluation']['near_duplicates'] == [[0, 1, 2]]
+    assert figures(bare)['metrics']['unique_photos'] == VAL - 2
+    before = figures(bare)['metrics']
     note(bare, data_root=str(root))
     shutil.rmtree(root)
     (bare / 'report.html').unlink()
     write_report(bare)
-    assert figures(bare)['result'] == before
+    assert figures(bare)['metrics'] == before
 
 
 @pytest.mark.parametrize(
     'groups', [None, 7, [7], [['a/1.jpg', 'a/2.jpg'], ['a/2.jpg', 'a/1.jpg']]]
 )
-def test_groups_that_are_none_are_passed_over(tmp_path, groups):
+def test_invalid_groups_are_ignored(tmp_path, groups):
     (tmp_path / 'dataset.json').write_text(json.dumps({'equal': groups}))
     found = Predictions(
         ['/x/a/1.jpg', '/x/a/2.jpg'],
@@ -235,27 +210,36 @@ def test_groups_that_are_none_are_passed_over(tmp_path, groups):
 @pytest.mark.parametrize(
     'damage',
     [
-        {'folds': 5, 'x': float('nan')},
-        {'photos_per_second': float('inf')},
-        {'best_epoch': 10**400, 'best_top1': float('nan')},
-        {'equal': [[0, 1], [1, 2]]},
-        {'equal': [[10**9, 0], ['x']]},
-        None,
+        {'x': float('nan')},
+        {'images_per_second': float('inf')},
+        {'checkpoint_epoch': 10**400, 'checkpoint_top1': float('nan')},
+        {'near_duplicates': [[0, 1], [1, 2]]},
+        {'near_duplicates': [[10**9, 0], ['x']]},
     ],
 )
-def test_any_earlier_figures_make_valid_ones(bare, damage):
+def test_an_invalid_earlier_report_gives_valid_figures(bare, damage):
     write_report(bare)
-    found = figures(bare)
-    del found['measured']['folds']
-    found['measured'] |= damage or {}
-    (bare / 'report.json').write_text(json.dumps(found), 'utf-8')
+    report = figures(bare)
+    report['evaluation'] |= damage
+    (bare / 'report.json').write_text(json.dumps(report), 'utf-8')
     (bare / 'best.pth').unlink()
     (bare / 'report.html').unlink()
     write_report(bare)
-
-    def none(name: str) -> None:
-        raise AssertionError(f'{name} is no JSON')
-
     text = (bare / 'report.json').read_text('utf-8')
-    made = json.loads(text, parse_constant=none)
-    assert made['measured'] is None or made['measured']['folds'] is None
+    assert 'NaN' not in text
+    assert 'Infinity' not in text
+
+
+def test_a_report_of_another_format_is_renewed(bare, plain_run, tmp_path):
+    path = bare / 'report.json'
+    path.write_text('{"format": 1, "measured": {"split": "val"}}')
+    with pytest.raises(UserError, match=f'report {bare}'):
+        write_comparison([plain_run, bare], tmp_path / 'c.html')
+    write_report(bare)
+    assert figures(bare)['format'] == 2
+    write_comparison([plain_run, bare], tmp_path / 'c.html')
+    path.write_text('{"format": 1}')
+    (bare / 'best.pth').unlink()
+    with pytest.raises(UserError, match='another version'):
+        write_report(bare)
+    assert path.read_text() == '{"format": 1}'

@@ -5,9 +5,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from flower_mm.report.learning_curves import (
+    LEARNING_RATE,
     draw_confusion,
     draw_curves,
-    draw_learning_rate,
+    draw_panel,
     read_scalars,
 )
 
@@ -48,5 +49,5 @@ def test_there_is_no_half_epoch(count):
         for s in (5, 10)
     ]
     axis = Figure(figsize=(3.6, 2.5)).subplots()
-    draw_learning_rate(axis, train, [])
+    draw_panel(axis, LEARNING_RATE, train, [])
     assert all(tick == int(tick) for tick in axis.get_xticks())

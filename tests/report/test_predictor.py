@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_test_tool_to_the_bit(
     assert np.array_equal(ours.labels, theirs.labels)
     assert ours.classes == theirs.classes == CLASSES
     assert np.array_equal(ours.scores, theirs.scores)
-    assert predictor.photos_per_second > 0
+    assert predictor.images_per_second > 0
 
 
 def test_the_model_saw_a_square_of_32_pixels_in_rgb(best, held_out):

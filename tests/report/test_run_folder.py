@@ -4,19 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from made_up import HOW, Page, page, predictions, run
+from made_up import EVALUATION, Page, page, predictions, run
 
 from flower_mm.errors import UserError
-from flower_mm.prepare.summary import Report
-from flower_mm.report import run_folder
+from flower_mm.report.dataset_findings import read_dataset_findings
 from flower_mm.report.evaluate import Evaluation
 from flower_mm.report.html import render_comparison
 from flower_mm.report.report_data import comparison_of
-from flower_mm.report.run_folder import (
-    read_dataset_findings,
-    read_run,
-    validated,
-)
+from flower_mm.report.run_folder import read_run, validated
 
 
 @pytest.mark.parametrize(
@@ -73,7 +68,7 @@ def test_any_valid_run_json_makes_pages(tmp_path, text):
     Page(shown)
     json.dumps(report, allow_nan=False)
     comparison = comparison_of(
-        [made, made], [Evaluation(predictions(30), HOW)] * 2
+        [made, made], [Evaluation(predictions(30), EVALUATION)] * 2
     )
     render_comparison(comparison, [made, made], {}, [None, None])
 
@@ -127,17 +122,15 @@ def test_a_missing_dataset_differs_from_an_unprepared_one(tmp_path):
     assert read_dataset_findings(tmp_path) == {'prepared': False}
 
 
-def test_the_findings_of_prepare_are_read_from_its_report():
-    report = Report(
-        counts={'train': {'a': 1}},
-        duplicates=[['a/1.jpg', 'a/2.jpg'], ['b/1.jpg', 'b/2.jpg']],
-        conflicts=[['a/3.jpg', 'b/3.jpg']],
-        bad={'a/4.jpg': 'is no photo'},
-    )
-    parts = run_folder.sections(report.text())
-    assert run_folder.lines_of(parts, run_folder.DUPLICATES) == [
-        'a/1.jpg = a/2.jpg',
-        'b/1.jpg = b/2.jpg',
-    ]
-    conflicts = run_folder.lines_of(parts, run_folder.CONFLICTS)
-    assert conflicts == ['a/3.jpg = b/3.jpg']
+def test_the_findings_of_prepare_are_read_from_dataset_json(root):
+    path = root / 'dataset.json'
+    record = json.loads(path.read_text('utf-8'))
+    changes = {
+        'equal': [['red/1.jpg', 'red/2.jpg'], ['red/3.jpg', 'blue/3.jpg'], 7],
+        'left_out': {'red/4.jpg': 'damaged', 'red/5.jpg': 6},
+    }
+    path.write_text(json.dumps(record | changes), 'utf-8')
+    found = read_dataset_findings(root)
+    assert found['near_duplicates'] == [['red/1.jpg', 'red/2.jpg']]
+    assert found['possible_label_errors'] == [['red/3.jpg', 'blue/3.jpg']]
+    assert found['unused_photos'] == {'red/4.jpg': 'damaged'}

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from made_up import HOW, page, predictions, run
+from made_up import EVALUATION, page, predictions, run
 
 from flower_mm.report.evaluate import Evaluation
 from flower_mm.report.report_data import comparison_of, report_of
@@ -34,22 +34,22 @@ def test_the_schema_is_valid():
 
 
 @pytest.mark.parametrize(
-    ('photos', 'classes', 'surety', 'how'),
+    ('photos', 'classes', 'surety', 'changes'),
     [
         (200, 5, 2.0, {}),
-        (400, 8, 1.5, {'equal': [[0, 1, 2]]}),
+        (400, 8, 1.5, {'near_duplicates': [[0, 1, 2]]}),
         (1, 2, 50.0, {'split': 'test'}),
         (12, 3, 1.0, {'dataset_changed': True}),
     ],
 )
-def test_a_report(tmp_path, photos, classes, surety, how):
+def test_a_report(tmp_path, photos, classes, surety, changes):
     found = predictions(photos, [f'c{i}' for i in range(classes)], surety)
-    validate(page(run(tmp_path / 'a'), found, HOW | how)[1])
+    validate(page(run(tmp_path / 'a'), found, EVALUATION | changes)[1])
 
 
 def test_a_report_of_a_real_run(plain_run, dataset):
     made = read_run(plain_run)
-    found = Evaluation(predictions(50), HOW)
+    found = Evaluation(predictions(50), EVALUATION)
     validate(report_of(made, found, dataset))
     validate(report_of(made, Evaluation(reason='No best.pth.'), None))
     results = [{'run': 'fold_1', 'photos': 9, 'top1': 90.0, 'epochs': 2}]
@@ -61,7 +61,7 @@ def test_a_report_of_a_real_run(plain_run, dataset):
 def test_a_comparison(tmp_path):
     runs = [run(tmp_path / name) for name in 'abc']
     evaluations = [
-        Evaluation(found, HOW)
+        Evaluation(found, EVALUATION)
         for found in (predictions(60), predictions(60, surety=1.0))
     ]
     evaluations.append(Evaluation(reason='No best.pth.'))
@@ -72,6 +72,6 @@ def test_an_unknown_key_is_invalid(tmp_path):
     report = page(run(tmp_path / 'a'), predictions(30))[1]
     with pytest.raises(jsonschema.ValidationError):
         validate(report | {'other': 1})
-    del report['result']['top1']
+    del report['metrics']['top1']
     with pytest.raises(jsonschema.ValidationError):
         validate(report)

@@ -2,13 +2,13 @@
 
 from flower_mm.report.settings_diff import (
     MAX_ITEMS,
-    changed_lines,
+    changed_settings,
     differing_settings,
 )
 
 
-def test_changes_are_shown_line_by_line():
-    rows = changed_lines(
+def test_changes_from_the_base_config():
+    rows = changed_settings(
         [
             {'key': 'lr', 'base': 0.1, 'run': 0.01},
             {'key': 'hook', 'base': None, 'run': {'type': 'Hook', 'n': [1]}},
@@ -20,18 +20,18 @@ def test_changes_are_shown_line_by_line():
             },
         ],
     )
-    assert [(row['minus'], row['plus']) for row in rows] == [
-        (['0.1'], ['0.01']),
-        ([], ['Hook(n=[1])']),
-        (["'x'"], []),
-        (['Crop(size=224)'], ['Crop(size=96)']),
+    assert [row['values'] for row in rows] == [
+        [['0.1'], ['0.01']],
+        [[], ['Hook(n=[1])']],
+        [["'x'"], []],
+        [['Crop(size=224)'], ['Crop(size=96)']],
     ]
 
 
 def test_very_long_lists_are_cut():
     base, now = list(range(3000)), list(range(1, 3001))
-    (row,) = changed_lines([{'key': 'x', 'base': base, 'run': now}])
-    assert len(row['minus']) == len(row['plus']) == MAX_ITEMS
+    (row,) = changed_settings([{'key': 'x', 'base': base, 'run': now}])
+    assert max(len(lines) for lines in row['values']) <= MAX_ITEMS
 
 
 def test_every_setting_of_two_configs_is_compared():

@@ -57,7 +57,7 @@ def test_the_folder_says_what_best_pth_says(shared, run, dataset):
 
 def test_the_card_has_the_figures_of_the_report(shared, facts):
     text = (shared / 'README.md').read_text('utf-8')
-    result = facts['result']
+    result = facts['metrics']
     assert (
         f'**{one_decimal(result["top1"])} % of {result["photos"]} validation'
         in text
@@ -68,7 +68,7 @@ def test_the_card_has_the_figures_of_the_report(shared, facts):
         assert (
             f'| {row["class"]} | {row["photos"]} | {row["correct"]} |' in text
         )
-    counts = facts['data']['counts']
+    counts = facts['dataset']['counts']
     for name in CLASSES:
         assert (
             f'| {name} | {counts["train"][name]} | {counts["val"][name]} |'
@@ -158,9 +158,9 @@ def test_another_best_pth_is_measured_anew(run, dataset, tmp_path):
         share_folder.share(other, tmp_path / 'x', str(tmp_path), device='cpu')
     share_folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
     facts = json.loads((other / 'report.json').read_text('utf-8'))
-    assert facts['result']['top1'] < 60
+    assert facts['metrics']['top1'] < 60
     text = (tmp_path / 'out' / 'README.md').read_text('utf-8')
-    assert f'**{one_decimal(facts["result"]["top1"])} % of' in text
+    assert f'**{one_decimal(facts["metrics"]["top1"])} % of' in text
 
 
 @pytest.mark.parametrize('left', [[], ['run.json', 'report.json']])
@@ -199,7 +199,7 @@ def test_only_a_model_of_own_modules_asks_for_them(facts):
 
 def test_an_alarm_of_the_report_is_on_the_card(facts):
     found = copy.deepcopy(facts)
-    found['measured']['dataset_changed'] = True
+    found['evaluation']['dataset_changed'] = True
     assert '**Caution:** The dataset has changed' in card(found, MODEL, [], [])
     assert 'Caution' not in card(facts, MODEL, [], [])
 
@@ -233,19 +233,19 @@ def test_a_run_notes_its_weights(train, plain_run):
             train('begun', '--weights', weights, *last)
 
 
-def test_a_report_of_before_is_measured_anew(run, dataset, tmp_path):
+def test_a_report_of_another_format_is_refused(run, dataset, tmp_path):
     other = shutil.copytree(run, tmp_path / 'other')
-    report = other / 'report.json'
-    found = json.loads(report.read_text('utf-8'))
-    del found['measured']['dataset_changed']
-    report.write_text(json.dumps(found), 'utf-8')
+    (other / 'report.json').write_text('{"format": 1}')
+    with pytest.raises(UserError, match=f'report {other}'):
+        share_folder.share(other, tmp_path / 'out', str(dataset))
+    tool('report', other)
     share_folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
     assert (tmp_path / 'out' / 'README.md').is_file()
 
 
 def test_counts_of_another_dataset_are_not_on_the_card(facts):
     found = copy.deepcopy(facts)
-    found['data']['sha256'] = 'cd' * 32
+    found['dataset']['sha256'] = 'cd' * 32
     text = card(found, MODEL, [], [])
     assert '| class | train |' not in text
     assert f'Trained on {facts["run"]["photos"]["train"]} photos.' in text

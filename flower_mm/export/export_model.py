@@ -1,10 +1,11 @@
-"""From best.pth to files for other programs: made, compared, then written."""
+"""Export best.pth for other programs: convert, verify, then write."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -14,47 +15,49 @@ from flower_mm import decoding
 from flower_mm.console import track
 from flower_mm.errors import UserError, printable
 from flower_mm.export import predict_onnx
-from flower_mm.export.int8 import BITS, int8_model
+from flower_mm.export.int8 import PRECISION, int8_model
 from flower_mm.export.onnx_model import tensor_model
 from flower_mm.export.preprocessing import (
     UnknownStepError,
     with_preprocessing,
 )
-from flower_mm.export.safetensors import safetensors
 from flower_mm.export.sample_photos import Dataset
 from flower_mm.export.source_model import Source
 from flower_mm.export.torchscript import torchscript
-from flower_mm.export.verification_table import table
 from flower_mm.export.verify_export import (
     Batch,
-    Bench,
-    Candidate,
-    ask_photos,
-    ask_tensors,
+    ExportedModel,
+    Verifier,
+    photo_predictor,
+    table,
+    tensor_predictor,
 )
 from flower_mm.files import write_whole
+from flower_mm.layout import RunDir
+from flower_mm.weights.best_checkpoint import write_safetensors
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
-# What a probability may differ by. The same sums in another order came to
-# 2e-6 with MobileNetV2's weights, and to 4e-5 with random ones in 101 layers;
-# windows that Swin had put together wrongly, to 0.03.
-TENSORS = 1e-3
+# The largest difference of a probability. Summation in another order gave
+# 2e-6 with MobileNetV2's weights, and 4e-5 with random ones in 101 layers;
+# windows of Swin in a wrong order 0.03.
+TENSOR_DIFFERENCE = 1e-3
 # Pixels are resized as OpenCV does on x86, to the bit. Elsewhere it may round
 # one value in eight to the next. That moved MobileNetV2's probabilities of
 # 567 flowers by 0.034 at most; photos that are off by one pixel, by 0.23.
-PHOTOS = 0.1
-# The share of photos that int8 has to say the same class of.
-INT8 = 0.95
+PHOTO_DIFFERENCE = 0.1
+# The share of photos whose class int8 has to keep.
+INT8_AGREEMENT = 0.95
 
 
 @dataclass
 class Export:
-    """What came of it."""
+    """The files of an export and how they compare with the checkpoint."""
 
     table: str
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failed: bool = False  # a file differs by more than rounding
-    # Of each file, the percentage of so many val photos that it names right.
+    # Of each file, in percent of so many validation photos.
     accuracy: dict[str, float] = field(default_factory=dict)
     photos: int = 0
 
@@ -66,7 +69,7 @@ def export(
     data_root: str | None = None,
     int8: bool = False,
 ) -> Export:
-    """Write what is as good as the checkpoint, and nothing else.
+    """Write the files that predict what the checkpoint predicts.
 
     Args:
         checkpoint: best.pth.
@@ -78,60 +81,58 @@ def export(
     source = Source(Path(checkpoint))
     folder = Path(out or source.file.parent)
     dataset = Dataset(source.trained, data_root)
-    bench = Bench(source)
+    verifier = Verifier(source)
     notes = []
     if to == 'onnx':
-        calibration = _inputs(bench, dataset) if int8 else None
-        made = list(_onnx(source, calibration, notes))
+        calibration = _calibration(verifier, dataset) if int8 else None
+        models = list(_onnx(source, calibration, notes))
     elif to == 'torchscript':
-        made = [_torchscript(source)]
+        models = [_torchscript(source)]
     else:
-        made = [_safetensors(source, folder)]
+        models = [_safetensors(source, folder)]
     sample = dataset.held_out()
-    bench.compare(made, sample)
-    some = f'{len(sample.files)} of ' * (len(sample.files) < sample.of)
-    found = Export(
-        f'compared on {some}the {sample.of} photos of {dataset.root}, val\n'
-        + table(
-            [bench.reference, *bench.others],
-            source.file.stat().st_size,
-            made,
-        ),
+    verifier.compare(models, sample)
+    some = f'{len(sample.files)} of ' * (len(sample.files) < sample.total)
+    result = Export(
+        f'compared on {some}the {sample.total} photos of {dataset.root}, val\n'
+        + table(verifier.references, source.file.stat().st_size, models),
         notes=notes,
-        accuracy={one.name: 100 * one.accuracy for one in made},
+        accuracy={model.name: 100 * model.accuracy for model in models},
         photos=len(sample.files),
     )
     if source.trained.in_bfloat16:
         notes.append(
             f'{source.file} was validated in bfloat16, and predicts in it on '
-            'this machine; the files compute in float32'
+            'this machine; the exported files compute in float32'
         )
-    other = source.facts.get('dataset_sha256') not in (None, dataset.sha256)
-    if dataset.sha256 and other:
+    trained_on = source.facts.get('dataset_sha256')
+    if dataset.sha256 and trained_on not in (None, dataset.sha256):
         notes.append(
-            f'{dataset.root} is not as it was when the model was trained: it '
-            'may have learned some of these photos'
+            f'{dataset.root} has changed since the training: the model may '
+            'have been trained on some of these photos'
         )
-    for one in made:
-        file = folder / one.name
-        if one.fault:
-            found.failed = True
-            old = '; the one that is there is an older one' * file.exists()
-            notes.append(f'{file} was not written: {one.fault}{old}')
+    for model in models:
+        file = folder / model.name
+        if model.fault:
+            result.failed = True
+            notes.append(
+                f'{file} was not written: {model.fault}'
+                + '; the existing file is an older one' * file.exists()
+            )
         else:
-            write_whole(file, one.content)
-            found.files.append(file)
-    if folder / f'{source.file.stem}.onnx' in found.files:
-        found.files.append(_script(folder))
-    return found
+            write_whole(file, model.content)
+            result.files.append(file)
+    if folder / f'{source.file.stem}.onnx' in result.files:
+        result.files.append(_write_script(folder))
+    return result
 
 
 def _onnx(
     source: Source, calibration: Iterator[np.ndarray] | None, notes: list[str]
-) -> Iterator[Candidate]:
+) -> Iterator[ExportedModel]:
     """A file that takes photos, one that takes tensors, and one in int8."""
     stem, facts = source.file.stem, source.facts
-    of_photos = facts | {
+    photo_facts = facts | {
         'input': 'uint8 (N, height, width, 3) in RGB, upright; any size, the '
         'same for all N',
         'preprocessing': f'inside: {facts["preprocessing"]}',
@@ -140,78 +141,81 @@ def _onnx(
     takes_photos = True
     try:
         photos = with_preprocessing(tensors, source.steps, source.preprocessor)
-        yield _candidate(f'{stem}.onnx', photos, of_photos, PHOTOS)
+        yield _onnx_file(f'{stem}.onnx', photos, photo_facts, PHOTO_DIFFERENCE)
     except UnknownStepError as error:
         takes_photos = False
         notes.append(
-            f'no {stem}.onnx that takes photos: it would have to do '
-            f'{printable(str(error))}, which flower_mm cannot say in ONNX; '
-            f'{stem}_tensor.onnx takes what comes out of that'
+            f'{stem}.onnx was not made: expected preprocessing that ONNX '
+            f'has, got {printable(str(error))}; {stem}_tensor.onnx takes '
+            'preprocessed photos'
         )
-    yield _candidate(f'{stem}_tensor.onnx', tensors, facts, TENSORS)
+    name = f'{stem}_tensor.onnx'
+    yield _onnx_file(name, tensors, facts, TENSOR_DIFFERENCE)
     if calibration is None:
         return
-    small = int8_model(tensors, calibration)
+    small, name = int8_model(tensors, calibration), f'{stem}_tensor_int8.onnx'
     if takes_photos:
         small = with_preprocessing(small, source.steps, source.preprocessor)
-        name, facts = f'{stem}_int8.onnx', of_photos
-    else:
-        name = f'{stem}_tensor_int8.onnx'
-    yield _candidate(name, small, facts | {'int8': BITS}, least=INT8)
+        name, facts = f'{stem}_int8.onnx', photo_facts
+    facts = facts | {'int8': PRECISION}
+    yield _onnx_file(name, small, facts, min_agreement=INT8_AGREEMENT)
 
 
-def _candidate(
-    name: str,
-    model: onnx.ModelProto,
-    facts: dict[str, str],
-    most: float | None = None,
-    least: float | None = None,
-) -> Candidate:
+def _onnx_file(
+    name: str, model: onnx.ModelProto, facts: dict[str, str], *limit, **limits
+) -> ExportedModel:
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     takes_photos = facts['input'].startswith('uint8')
-    ask = ask_photos if takes_photos else ask_tensors
-    return Candidate(
+    predictor = photo_predictor if takes_photos else tensor_predictor
+    return ExportedModel(
         name,
         model.SerializeToString(),
-        ask(model),
-        most,
-        least,
-        takes_photos,
+        predictor(model),
+        *limit,
+        takes_photos=takes_photos,
+        **limits,
     )
 
 
-def _torchscript(source: Source) -> Candidate:
+def _torchscript(source: Source) -> ExportedModel:
     facts = {**source.facts, 'classes': source.trained.classes}
     content = torchscript(source.model, source.size, facts)
     loaded = torch.jit.load(BytesIO(content))
 
-    def ask(batch: Batch) -> np.ndarray:
+    def predict(batch: Batch) -> np.ndarray:
         with torch.no_grad():
             return loaded(batch.inputs).numpy()
 
     name = f'{source.file.stem}.torchscript.pt'
-    return Candidate(name, content, ask, TENSORS)
+    return ExportedModel(name, content, predict, TENSOR_DIFFERENCE)
 
 
-def _safetensors(source: Source, folder: Path) -> Candidate:
+def _safetensors(source: Source, folder: Path) -> ExportedModel:
     name = f'{source.file.stem}.safetensors'
     if source.file.resolve() == (folder / name).resolve():
-        raise UserError(f'{source.file} is one already')
-    content, copy = safetensors(source)
-    return Candidate(
+        raise UserError(
+            f'{source.file} is a safetensors file already: expected a .pth '
+            'file'
+        )
+    checkpoint = read_checkpoint(source.file)
+    with TemporaryDirectory() as temporary:
+        file = Path(temporary) / RunDir.BEST_SAFETENSORS
+        write_safetensors(file, checkpoint['state_dict'], checkpoint['meta'])
+        content, copy = file.read_bytes(), Source(file)
+    return ExportedModel(
         name, content, lambda batch: copy.trained.scores(batch.prepared), 0.0
     )
 
 
-def _inputs(bench: Bench, dataset: Dataset) -> Iterator[np.ndarray]:
-    """What the network takes of some photos that it has learned."""
-    files = dataset.learned().files
+def _calibration(verifier: Verifier, dataset: Dataset) -> Iterator[np.ndarray]:
+    """The network's inputs for some training photos."""
+    files = dataset.calibration().files
     for file in track(files, len(files), 'calibrating'):
-        yield bench.batch([file]).inputs.numpy()
+        yield verifier.batch([file]).inputs.numpy()
 
 
-def _script(folder: Path) -> Path:
+def _write_script(folder: Path) -> Path:
     """The program that shows how to use best.onnx without flower_mm."""
     source = Path(predict_onnx.__file__)
     # With the decoder in the place of its import.

@@ -1,4 +1,4 @@
-"""An ONNX model in whole numbers of 8 bits, by onnxruntime."""
+"""An ONNX model quantised to int8, by onnxruntime."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,12 +15,11 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from flower_mm.export.onnx_model import INPUTS
-from flower_mm.export.quiet import quiet
+from flower_mm.export.onnx_model import INPUTS, quiet
 
-# What the file says of itself.
-BITS = 'weights in 7 bits by channel, activations in 8, static, QDQ'
-# Shares that add up to 1, and sums over a whole photo: 256 steps are few.
+# In the file's metadata.
+PRECISION = 'weights in 7 bits by channel, activations in 8, static, QDQ'
+# Probabilities, and sums over a whole photo: 256 steps are too few.
 LEFT_AS_FLOAT = ('InstanceNormalization', 'LayerNormalization', 'Softmax')
 
 
@@ -29,30 +28,29 @@ def int8_model(
 ) -> onnx.ModelProto:
     """Quantise a model whose inputs are tensors.
 
-    Its ranges are those that `batches` reach, as a moving average. On
-    MobileNetV2 that agreed with float32 as often as ranges by percentile, and
-    more often than the plain extremes or by entropy; and it takes little
-    memory.
+    Its ranges are moving averages of the extremes in `batches`. On
+    MobileNetV2 this agreed with float32 as often as ranges by percentile, and
+    more often than plain extremes or entropy; and it needs little memory.
     """
     with TemporaryDirectory() as folder, quiet():
-        given, plain, quantised = (
+        exported, prepared, quantised = (
             Path(folder) / f'{name}.onnx'
-            for name in ('given', 'plain', 'int8')
+            for name in ('exported', 'prepared', 'int8')
         )
-        onnx.save(model, given)
-        # The exporter has noted all shapes.
-        quant_pre_process(given, plain, skip_symbolic_shape=True)
-        nodes = onnx.load(plain).graph.node
+        onnx.save(model, exported)
+        # The exporter has inferred all shapes.
+        quant_pre_process(exported, prepared, skip_symbolic_shape=True)
+        nodes = onnx.load(prepared).graph.node
         quantize_static(
-            plain,
+            prepared,
             quantised,
             _Batches(batches),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            # Weights of 7 bits: sums of 8 run over on x86 without VNNI, and
-            # the file would answer otherwise there than here.
+            # Weights of 7 bits: sums of 8 bits overflow on x86 without VNNI,
+            # and the probabilities there would differ.
             reduce_range=True,
             nodes_to_exclude=[
                 node.name for node in nodes if node.op_type in LEFT_AS_FLOAT
@@ -60,13 +58,14 @@ def int8_model(
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={'CalibMovingAverage': True},
         )
-        found = onnx.load(quantised)
-    # onnxruntime names all dialects that it knows; other programs do not.
-    spoken = {node.domain for node in found.graph.node}
-    kept = [entry for entry in found.opset_import if entry.domain in spoken]
-    del found.opset_import[:]
-    found.opset_import.extend(kept)
-    return found
+        model = onnx.load(quantised)
+    # onnxruntime lists all operator sets that it knows; other programs refuse
+    # unknown ones.
+    domains = {node.domain for node in model.graph.node}
+    used = [entry for entry in model.opset_import if entry.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(used)
+    return model
 
 
 class _Batches(CalibrationDataReader):

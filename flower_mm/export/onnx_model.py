@@ -1,5 +1,7 @@
 """A trained model as ONNX: float32 tensors in, probabilities out."""
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,20 +13,28 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
 
 from flower_mm.errors import UserError
-from flower_mm.export.quiet import quiet
 from flower_mm.models.structure import backbone_of
 
-# What the files call their inputs, their output, and the number of photos.
-PHOTOS, INPUTS, PROBABILITIES, COUNT = (
-    'photos',
-    'inputs',
-    'probabilities',
-    'N',
-)
+# Names of inputs and output in the files, and of the batch dimension.
+PHOTOS, INPUTS, PROBABILITIES = 'photos', 'inputs', 'probabilities'
+COUNT = 'N'
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide the exporters' warnings; the result is compared on photos."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(before)
 
 
 class Probabilities(nn.Module):
-    """What the model says, without MMPretrain's samples around it."""
+    """The probabilities alone, without MMPretrain's data samples."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -35,8 +45,8 @@ class Probabilities(nn.Module):
 
 
 def tensor_model(model: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
-    """For any number of photos of `size`, height and width, at a time."""
-    # Of one photo the exporter would take the number for a constant.
+    """The ONNX model for batches of any size of inputs (height, width)."""
+    # A batch of one would become a constant.
     example = torch.zeros(2, 3, *size)
     try:
         with torch.no_grad(), quiet(), any_number_of_windows():
@@ -53,21 +63,21 @@ def tensor_model(model: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
         backbone = type(backbone_of(model)).__name__
         why = str(error.__cause__ or error).strip().partition('\n')[0]
         raise UserError(
-            f'{backbone} cannot be exported to ONNX for any number of photos '
-            f'at a time: {why[:200]}\n'
-            'Take another format: --to torchscript, or --to safetensors'
+            f'{backbone} cannot be exported to ONNX with a dynamic batch '
+            f'size: {why[:200]}\n'
+            'Use another format: --to torchscript, or --to safetensors'
         ) from error
-    # It notes where on this machine each line of Python lies.
+    # The exporter records the paths of Python files of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     return onnx_ir.to_proto(program.model)
 
 
 @contextmanager
 def any_number_of_windows() -> Iterator[None]:
-    """Let Swin put its windows together for any number of photos.
+    """Let Swin merge its windows for batches of any size.
 
-    MMPretrain divides floats to learn the number. Exporters take the result
-    for a constant, and the file answers wrongly for all other numbers.
+    MMPretrain computes the batch size by dividing floats. Exporters take the
+    result for a constant, and the file is wrong for all other batch sizes.
     """
     theirs = ShiftWindowMSA.window_reverse
     ShiftWindowMSA.window_reverse = staticmethod(_window_reverse)

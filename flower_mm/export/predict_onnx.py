@@ -1,7 +1,7 @@
 """Classify photos: python predict_onnx.py best.onnx PHOTO...
 
-Needs onnxruntime, numpy and Pillow, and nothing else. A photo that cannot be
-read gets a line on standard error, and the exit code is then 2.
+Needs onnxruntime, numpy and Pillow. A photo that cannot be read gets a line on
+standard error, and the exit code is then 2.
 """
 
 import json

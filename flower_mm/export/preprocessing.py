@@ -12,15 +12,15 @@ from flower_mm.export.resizing import (
     Nodes,
     Photos,
     constant,
-    whole,
-    wholes,
+    integer,
+    integers,
 )
 
 KNOWN = (CenterCrop, Resize, ResizeEdge)
 
 
 class UnknownStepError(Exception):
-    """A step that no graph is known for; the text names it."""
+    """A step without an ONNX graph; the text names it."""
 
 
 def with_preprocessing(
@@ -38,23 +38,23 @@ def preprocessing(
     opsets: dict[str, int],
     ir_version: int,
 ) -> onnx.ModelProto:
-    """What `steps`, from the file on, and the model's preprocessor do."""
+    """The graph of the pipeline's steps and the model's preprocessor."""
     _check_ends(steps[0], steps[-1], preprocessor)
     op = Nodes()
-    taken = ir.val(PHOTOS, ir.DataType.UINT8, [COUNT, 'height', 'width', 3])
-    photos = Photos(op, taken)
+    pixels = ir.val(PHOTOS, ir.DataType.UINT8, [COUNT, 'height', 'width', 3])
+    photos = Photos(op, pixels)
     for step in steps[1:-1]:
-        photos = _stepped(photos, step)
+        photos = _apply(photos, step)
     inputs = _normalised(op, photos.pixels(), preprocessor)
     for number, node in enumerate(op.nodes):
-        # Names that the model's own graph does not have.
+        # Names apart from those of the model's own graph.
         node.name = f'{PHOTOS}_{number}_{node.op_type}'
         node.outputs[0].name = f'{PHOTOS}_{number}'
     inputs.name = INPUTS
     inputs.dtype = ir.DataType.FLOAT
     inputs.shape = ir.Shape([COUNT, 3, None, None])
     graph = ir.Graph(
-        [taken],
+        [pixels],
         [inputs],
         nodes=op.nodes,
         opset_imports=opsets,
@@ -63,32 +63,33 @@ def preprocessing(
     return ir.to_proto(ir.Model(graph, ir_version=ir_version))
 
 
-def in_words(steps: list, preprocessor: object) -> str:
-    """What a photo goes through between its file and the model."""
-    said = [_step_in_words(step) for step in steps[1:-1]]
+def describe_preprocessing(steps: list, preprocessor: object) -> str:
+    """The steps between the photo's file and the network, as text."""
+    texts = [_describe_step(step) for step in steps[1:-1]]
     if type(preprocessor) is not ClsDataPreprocessor:
-        return ', '.join([*said, type(preprocessor).__name__])
+        return ', '.join([*texts, type(preprocessor).__name__])
     order = 'RGB' if preprocessor.to_rgb else 'BGR'
-    said.append(f'values from 0 to 255 in {order}')
+    texts.append(f'values from 0 to 255 in {order}')
     if preprocessor._enable_normalize:
         mean, std = (
             [round(value, 4) for value in values.flatten().tolist()]
             for values in (preprocessor.mean, preprocessor.std)
         )
-        said.append(f'less {mean}, divided by {std}')
-    return ', '.join(said)
+        texts.append(f'minus {mean}, divided by {std}')
+    return ', '.join(texts)
 
 
-def _step_in_words(step: object) -> str:
+def _describe_step(step: object) -> str:
     match step:
         case ResizeEdge(edge='short'):
             return (
-                f'the shorter side resized to {step.scale} and the other '
-                f'alike, rounded down ({step.backend}, {step.interpolation})'
+                f'shorter side resized to {step.scale}, the other in '
+                f'proportion, rounded down ({step.backend}, '
+                f'{step.interpolation})'
             )
         case CenterCrop():
             width, height = step.crop_size
-            return f'the middle, {width} wide and {height} high'
+            return f'center crop {width} wide and {height} high'
     return repr(step)
 
 
@@ -108,38 +109,38 @@ def _check_ends(first: object, last: object, preprocessor: object) -> None:
         raise UnknownStepError(f'data_preprocessor, {preprocessor!r}')
 
 
-def _stepped(photos: Photos, step: object) -> Photos:
-    """The photos after one step; each knows how long its sides will be."""
+def _apply(photos: Photos, step: object) -> Photos:
+    """The photos after one step."""
     op, height, width = photos.op, photos.rows.length, photos.columns.length
-    found = None
+    result = None
     match step:
         case _ if type(step) not in KNOWN:
-            pass  # a class made of one of them may do anything
+            pass  # a subclass may do anything
         case CenterCrop(crop_size=(wide, high), auto_pad=False):
             photos.crop(high, wide)
-            found = photos
+            result = photos
         case ResizeEdge(edge='short', scale=scale):
-            # MMPretrain has int(scale * height / width), in floats; they are
-            # exact enough for the same whole number.
-            short, upright = whole(op, scale), op.Less(width, height)
+            # MMPretrain computes int(scale * height / width) in floats, which
+            # are exact enough for the same integer.
+            short, upright = integer(op, scale), op.Less(width, height)
             tall = op.Div(op.Mul(short, height), width)
             wide = op.Div(op.Mul(short, width), height)
-            found = photos.resized(
+            result = photos.resized(
                 op.Where(upright, tall, short),
                 op.Where(upright, short, wide),
                 step.backend,
                 step.interpolation,
             )
         case Resize(keep_ratio=False, scale=(wide, high)):
-            found = photos.resized(
-                whole(op, high),
-                whole(op, wide),
+            result = photos.resized(
+                integer(op, high),
+                integer(op, wide),
                 step.backend,
                 step.interpolation,
             )
-    if found is None:
+    if result is None:
         raise UnknownStepError(repr(step))
-    return found
+    return result
 
 
 def _normalised(
@@ -147,8 +148,8 @@ def _normalised(
 ) -> ir.Value:
     planes = op.Transpose(pixels, perm=[0, 3, 1, 2])
     if not preprocessor.to_rgb:
-        # OpenCV's order, in which the pipeline has left them.
-        planes = op.Gather(planes, wholes(op, [2, 1, 0]), axis=1)
+        # Back to the pipeline's order, which is OpenCV's.
+        planes = op.Gather(planes, integers(op, [2, 1, 0]), axis=1)
     values = op.Cast(planes, to=ir.DataType.FLOAT)
     if not preprocessor._enable_normalize:
         return values

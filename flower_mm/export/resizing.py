@@ -1,7 +1,7 @@
 """Resizing and cropping in ONNX, in the arithmetic of OpenCV and Pillow.
 
-To the bit where OpenCV resizes as it does on x86: it counts in whole numbers,
-and so do these graphs.
+Equal to the bit where OpenCV resizes as on x86: in integer arithmetic, like
+these graphs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CUBIC = -0.5
 
 
 class Nodes(Tape):
-    """Takes down a node with each call, as in `op.Add(one, other)`."""
+    """Adds a node to the graph with each call, as in `op.Add(a, b)`."""
 
     def __getattr__(self, kind: str) -> Callable[..., ir.Value]:
         if kind.startswith('_'):
@@ -32,13 +32,13 @@ class Nodes(Tape):
 class Photos:
     """Photos at one point of a graph; their size is known when it runs.
 
-    They are resized and cropped in one go: what a crop drops is not computed.
+    They are resized and cropped in one step, for the kept pixels only.
 
     Args:
-        op: Takes the nodes.
+        op: The nodes of the graph.
         pixels: uint8, (N, height, width, 3).
-        height: To be resized to; as high as they are by default.
-        width: Likewise.
+        height: New height; that of the photos by default.
+        width: New width.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Photos:
         self.op = op
         shape = op.Shape(pixels)
         self._source = pixels
-        self.rows = _Side(op, op.Gather(shape, whole(op, 1)), height)
-        self.columns = _Side(op, op.Gather(shape, whole(op, 2)), width)
+        self.rows = _Side(op, op.Gather(shape, integer(op, 1)), height)
+        self.columns = _Side(op, op.Gather(shape, integer(op, 2)), width)
 
     def resized(
         self,
@@ -61,7 +61,7 @@ class Photos:
         backend: str,
         interpolation: str,
     ) -> Photos | None:
-        """None, where ONNX has nothing like it."""
+        """The resized photos; None if ONNX has no such interpolation."""
         if (backend, interpolation) == ('cv2', 'bilinear'):
             return Photos(self.op, self.pixels(), height, width)
         if backend == 'pillow' and interpolation in PILLOW:
@@ -71,21 +71,22 @@ class Photos:
         return None
 
     def crop(self, height: int, width: int) -> None:
-        """Keep the middle; all of a side that is shorter."""
+        """Keep the center; all of a side that is shorter."""
         self.rows.crop(height)
         self.columns.crop(width)
 
     def pixels(self) -> ir.Value:
-        """As OpenCV's INTER_LINEAR makes them: columns first, then rows."""
+        """The pixels by OpenCV's INTER_LINEAR: columns first, then rows."""
         if not (self.rows.changed or self.columns.changed):
             return self._source
         op = self.op
-        # (w, 3) weighs columns; (w, 1) would do, at half the speed.
+        # Weights (w, 3); (w, 1) has the same result at half the speed.
         columns = [
             (
                 column,
                 op.Expand(
-                    op.Unsqueeze(share, wholes(op, [1])), wholes(op, [1, 3])
+                    op.Unsqueeze(share, integers(op, [1])),
+                    integers(op, [1, 3]),
                 ),
             )
             for column, share in self.columns.taps()
@@ -103,18 +104,16 @@ class Photos:
                 )
                 for column, weight in columns
             ]
-            line = _without_bits(op, op.Add(*parts), AFTER_COLUMNS)
-            weight = op.Unsqueeze(share, wholes(op, [1, 2]))  # (h, 1, 1)
-            lines.append(_without_bits(op, op.Mul(line, weight), AFTER_ROWS))
+            line = _shift_right(op, op.Add(*parts), AFTER_COLUMNS)
+            weight = op.Unsqueeze(share, integers(op, [1, 2]))  # (h, 1, 1)
+            lines.append(_shift_right(op, op.Mul(line, weight), AFTER_ROWS))
         half = constant(op, np.uint32(1 << (AFTER_SUM - 1)))
         sums = op.Add(op.Add(*lines), half)
-        return op.Cast(
-            _without_bits(op, sums, AFTER_SUM), to=ir.DataType.UINT8
-        )
+        return op.Cast(_shift_right(op, sums, AFTER_SUM), to=ir.DataType.UINT8)
 
 
 class _Side:
-    """Height or width: as it is, resized, and what of it is kept."""
+    """Height or width: the source, its resized length, the kept places."""
 
     def __init__(
         self, op: Nodes, source: ir.Value, length: ir.Value | None
@@ -124,17 +123,17 @@ class _Side:
         self._resized = source if length is None else length
         self.changed = length is not None
         self.length = self._resized
-        zero, one = whole(op, 0), whole(op, 1)
+        zero, one = integer(op, 0), integer(op, 1)
         self._places = op.Range(zero, self.length, one)
 
     def crop(self, side: int) -> None:
         op = self._op
-        kept = op.Min(self.length, whole(op, side))
+        kept = op.Min(self.length, integer(op, side))
         spare = op.Cast(op.Sub(self.length, kept), to=ir.DataType.DOUBLE)
         # As Python's round(), halves to the even number.
         begin = op.Round(op.Mul(spare, constant(op, np.float64(0.5))))
         begin = op.Cast(begin, to=ir.DataType.INT64)
-        first = wholes(op, [0])
+        first = integers(op, [0])
         self._places = op.Slice(
             self._places,
             op.Unsqueeze(begin, first),
@@ -144,7 +143,7 @@ class _Side:
         self.changed = True
 
     def taps(self) -> list[tuple[ir.Value, ir.Value]]:
-        """The two pixels that each kept one is made of, and their weights."""
+        """The two source pixels of each kept one, and their weights."""
         op = self._op
         half = constant(op, np.float64(0.5))
         scale = op.Div(_double(op, self._source), _double(op, self._resized))
@@ -160,10 +159,10 @@ class _Side:
         )
         first = op.Sub(constant(op, np.uint32(WEIGHT)), second)
         left = op.Cast(before, to=ir.DataType.INT64)
-        right = op.Add(left, whole(op, 1))
-        # Beyond the edge is the edge.
-        last = op.Sub(self._source, whole(op, 1))
-        zero = whole(op, 0)
+        right = op.Add(left, integer(op, 1))
+        # Pixels outside repeat the edge.
+        last = op.Sub(self._source, integer(op, 1))
+        zero = integer(op, 0)
         return [
             (op.Max(op.Min(at, last), zero), share)
             for at, share in ((left, first), (right, second))
@@ -177,9 +176,9 @@ def _as_pillow(
     width: ir.Value,
     mode: str,
 ) -> ir.Value:
-    """Pillow's filters grow with the step between pixels: antialias."""
+    """Resize as Pillow, whose filters grow with the scale (antialias)."""
     planes = op.Transpose(pixels, perm=[0, 3, 1, 2])
-    first = wholes(op, [0])
+    first = integers(op, [0])
     size = op.Concat(
         op.Shape(planes, start=0, end=2),
         op.Unsqueeze(height, first),
@@ -203,11 +202,11 @@ def constant(op: Nodes, value: np.generic | np.ndarray) -> ir.Value:
     return op.Constant(value=ir.tensor(np.asarray(value)))
 
 
-def whole(op: Nodes, value: int) -> ir.Value:
+def integer(op: Nodes, value: int) -> ir.Value:
     return constant(op, np.int64(value))
 
 
-def wholes(op: Nodes, values: list[int]) -> ir.Value:
+def integers(op: Nodes, values: list[int]) -> ir.Value:
     return constant(op, np.array(values, np.int64))
 
 
@@ -215,5 +214,5 @@ def _double(op: Nodes, value: ir.Value) -> ir.Value:
     return op.Cast(value, to=ir.DataType.DOUBLE)
 
 
-def _without_bits(op: Nodes, value: ir.Value, bits: int) -> ir.Value:
+def _shift_right(op: Nodes, value: ir.Value, bits: int) -> ir.Value:
     return op.BitShift(value, constant(op, np.uint32(bits)), direction='RIGHT')

@@ -1,4 +1,4 @@
-"""The checkpoint that is exported: its model in float32, and its facts."""
+"""The checkpoint to export: its model in float32, and its metadata."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ import torch
 
 from flower_mm import __version__
 from flower_mm.errors import UserError
-from flower_mm.export.preprocessing import in_words
+from flower_mm.export.preprocessing import describe_preprocessing
 from flower_mm.inference.model import TrainedModel
 
-# Photos that lie and stand, larger than any network's input.
+# Landscape and portrait, larger than any network's input.
 SHAPES = ((1200, 1600), (1600, 1200))
 
 
 class Source:
-    """What all formats are made of, and compared with.
+    """The checkpoint that all formats are made from and compared with.
 
     Args:
-        file: best.pth, as of TrainedModel.
+        file: best.pth, as for TrainedModel.
     """
 
     def __init__(self, file: Path) -> None:
@@ -35,7 +35,7 @@ class Source:
         self.steps = [self.trained.first, *self.trained.rest.transforms]
 
     def scores(self, prepared: list[dict], validated: bool) -> np.ndarray:
-        """In float32 or, if they differ, as it was validated."""
+        """Probabilities in float32 or in the precision of the validation."""
         exported = self.trained.precision
         self.trained.precision = self.validated if validated else exported
         try:
@@ -44,40 +44,42 @@ class Source:
             self.trained.precision = exported
 
     def normalised(self, prepared: list[dict]) -> torch.Tensor:
-        """What the network itself takes."""
+        """The network's inputs of prepared photos."""
         inputs = torch.stack([photo['inputs'] for photo in prepared])
         return self.preprocessor({'inputs': inputs})['inputs']
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Height and width of those."""
+        """Height and width of the network's inputs."""
         photos = [np.zeros((*shape, 3), np.uint8) for shape in SHAPES]
-        found = {
+        sizes = {
             tuple(self.normalised([self.trained.prepared(photo)]).shape[2:])
             for photo in photos
         }
-        if len(found) > 1:
+        if len(sizes) > 1:
             raise UserError(
-                f'{self.file} cannot be exported: its pipeline leaves photos '
-                'in sizes that depend on theirs.\nEnd its test_pipeline with '
+                f'{self.file} cannot be exported: expected inputs of one '
+                f'size, got {sorted(sizes)}.\nEnd its test_pipeline with '
                 "dict(type='CenterCrop', crop_size=224) before PackInputs"
             )
-        return found.pop()
+        return sizes.pop()
 
     @cached_property
     def facts(self) -> dict[str, str]:
-        """What a file that takes tensors says of itself."""
+        """The metadata of a file that takes tensors."""
         height, width = self.size
         content = self.file.read_bytes()
-        found = {
+        facts = {
             'classes': json.dumps(self.trained.classes, ensure_ascii=False),
             'input': f'float32 (N, 3, {height}, {width})',
-            'preprocessing': in_words(self.steps, self.preprocessor),
+            'preprocessing': describe_preprocessing(
+                self.steps, self.preprocessor
+            ),
             'output': 'probabilities, float32 (N, classes)',
             'source_sha256': hashlib.sha256(content).hexdigest(),
             'flower_mm': __version__,
         }
         sha256 = self.trained.meta.get('dataset_sha256')
         if isinstance(sha256, str):
-            found['dataset_sha256'] = sha256
-        return found
+            facts['dataset_sha256'] = sha256
+        return facts

@@ -9,21 +9,19 @@ from torch import nn
 from flower_mm.export.onnx_model import (
     Probabilities,
     any_number_of_windows,
+    quiet,
 )
-from flower_mm.export.quiet import quiet
 
 META = 'meta.json'
-# Where on this machine each line of Python lies; nothing reads it.
-SOURCES = '.debug_pkl'
+SOURCES = '.debug_pkl'  # paths of Python files of this machine
 
 
 def torchscript(model: nn.Module, size: tuple[int, int], facts: dict) -> bytes:
-    """What torch.jit.load reads, with `facts` in its file meta.json."""
-    # Traced with two: of one, its number might be taken for a constant. What
-    # is taken for one all the same shows when the photos are compared.
+    """The content for torch.jit.load, with `facts` in its file meta.json."""
+    # A batch of one might become a constant.
     example = torch.zeros(2, 3, *size)
     content = BytesIO()
-    # torch.jit is no longer recommended, which whoever asks for it may know.
+    # Without the warning that torch.jit is deprecated.
     with torch.no_grad(), quiet(), any_number_of_windows():
         traced = torch.jit.trace(
             Probabilities(model).eval(), example, check_trace=False
@@ -34,13 +32,13 @@ def torchscript(model: nn.Module, size: tuple[int, int], facts: dict) -> bytes:
 
 
 def _without_sources(content: bytes) -> bytes:
-    found = torch._C.PyTorchFileReader(BytesIO(content))
-    kept = BytesIO()
-    writer = torch._C.PyTorchFileWriter(kept)
-    for name in found.get_all_records():
+    reader = torch._C.PyTorchFileReader(BytesIO(content))
+    copy = BytesIO()
+    writer = torch._C.PyTorchFileWriter(copy)
+    for name in reader.get_all_records():
         # The writer adds these two itself.
         if not name.endswith((SOURCES, 'version', '.data/serialization_id')):
-            record = found.get_record(name)
+            record = reader.get_record(name)
             writer.write_record(name, record, len(record))
     writer.write_end_of_file()
-    return kept.getvalue()
+    return copy.getvalue()

@@ -1,4 +1,4 @@
-"""Exported models beside the one they come from, on the same photos."""
+"""Exported models compared with their checkpoint, on the same photos."""
 
 import time
 from collections import defaultdict
@@ -15,16 +15,24 @@ import torch
 from flower_mm.console import progress
 from flower_mm.decoding import BadPhotoError, decode, decode_rgb, read_bytes
 from flower_mm.errors import UserError
-from flower_mm.export.odd_photos import odd_photos
 from flower_mm.export.onnx_model import INPUTS, PHOTOS
-from flower_mm.export.sample_photos import Sample
+from flower_mm.export.sample_photos import Sample, decoding_photos
 from flower_mm.export.source_model import Source
 from flower_mm.inference.photo_reader import PhotoReader, said
 
 BATCH = 32
-SECONDS = 0.5  # that a speed is measured for
-# Of 255: what two builds of a JPEG library may differ by on smooth pictures.
+SECONDS = 0.5  # of a speed measurement
+# Of 255: the difference of two builds of a JPEG library on smooth pictures.
 JPEG_LEVELS = 3
+HEADER = (
+    'file',
+    'MB',
+    'images/s, batch 1',
+    f'batch {BATCH}',
+    'largest difference',
+    'same class',
+    'accuracy',
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,8 @@ class Batch:
     prepared: list[dict]  # by validation's pipeline
     inputs: torch.Tensor  # normalised
 
-    def first(self, count: int) -> 'Batch':
-        """Its first photo `count` times."""
+    def repeated(self, count: int) -> 'Batch':
+        """A batch of its first photo `count` times."""
         return Batch(
             self.pixels[:1] * count,
             self.prepared[:1] * count,
@@ -44,52 +52,53 @@ class Batch:
         )
 
 
-Ask = Callable[[Batch], np.ndarray]
+Predict = Callable[[Batch], np.ndarray]
 
 
 @dataclass
-class Candidate:
-    """A file to be, and what its probabilities may differ by."""
+class ExportedModel:
+    """The content of a file, and how much it may differ."""
 
     name: str
     content: bytes
-    ask: Ask
-    most: float | None = None  # of any probability
-    least: float | None = None  # share of photos of the same class
+    predict: Predict
+    max_difference: float | None = None  # of any probability
+    min_agreement: float | None = None  # share of photos with the same class
     takes_photos: bool = False  # or tensors
-    misread: list[str] = field(default_factory=list)  # by predict_onnx.py
+    decoding_faults: list[str] = field(default_factory=list)
     difference: float = 0.0
     agreement: float = 0.0
     accuracy: float = 0.0
-    speeds: dict[int, float] = field(default_factory=dict)
+    speeds: dict[int, float] = field(default_factory=dict)  # by batch size
 
     @property
     def fault(self) -> str:
-        """Why it must not be used; empty where it may."""
-        if self.takes_photos and self.misread:
+        """Why the file must not be written; empty if it may."""
+        if self.takes_photos and self.decoding_faults:
             return (
                 'with the OpenCV and the Pillow of this machine, '
-                'predict_onnx.py decodes otherwise than training: '
-                f'{", ".join(self.misread)}'
+                'predict_onnx.py decodes differently from training: '
+                f'{", ".join(self.decoding_faults)}'
             )
-        if self.most is not None and not self.difference <= self.most:
+        most, least = self.max_difference, self.min_agreement
+        if most is not None and not self.difference <= most:
             return (
-                f'a probability differs by {self.difference:.1e}, and '
-                f'{self.most:.0e} is the most for rounding'
+                f'a probability differs by {self.difference:.1e}: expected '
+                f'at most {most:.0e}, for rounding'
             )
-        if self.least is not None and not self.agreement >= self.least:
+        if least is not None and not self.agreement >= least:
             return (
-                f'of {100 * self.agreement:.1f} % of the photos it says the '
-                f'same class, and {100 * self.least:.0f} % is the least'
+                f'it predicts the same class for {100 * self.agreement:.1f} % '
+                f'of the photos: expected at least {100 * least:.0f} %'
             )
         return ''
 
 
-class Bench:
-    """Asks the model and the candidates about the same photos.
+class Verifier:
+    """Compares exported models with the checkpoint on the same photos.
 
     Args:
-        source: The model, in float32.
+        source: The checkpoint, in float32.
     """
 
     def __init__(self, source: Source) -> None:
@@ -100,84 +109,85 @@ class Bench:
             raise UserError(
                 f'{source.file} cannot be exported: {error}'
             ) from None
-        name = source.file.name
-        self.reference = Candidate(
-            f'{name} in float32',
-            b'',
-            lambda batch: source.scores(batch.prepared, validated=False),
-        )
-        # What else is compared, and not written.
-        self.others = [
-            Candidate(
-                f'{name} in bfloat16',
+        precisions = ['float32']
+        if source.trained.in_bfloat16:
+            precisions.append('bfloat16')  # compared, and not written
+        self.references = [
+            ExportedModel(
+                f'{source.file.name} in {precision}',
                 b'',
-                lambda batch: source.scores(batch.prepared, validated=True),
+                lambda batch, is_other=number > 0: source.scores(
+                    batch.prepared, validated=is_other
+                ),
             )
-        ] * source.trained.in_bfloat16
+            for number, precision in enumerate(precisions)
+        ]
 
-    def compare(self, candidates: list[Candidate], sample: Sample) -> None:
-        """Fill in what the candidates' answers and speeds are."""
-        everyone = [self.reference, *self.others, *candidates]
-        answers = [[] for _ in everyone]
+    def compare(self, models: list[ExportedModel], sample: Sample) -> None:
+        """Measure the models' differences, accuracies and speeds."""
+        models = [*self.references, *models]
+        outputs = [[] for _ in models]
         with progress(len(sample.files), 'comparing') as advance:
             for batch in self.batches(sample):
-                for kept, one in zip(answers, everyone, strict=True):
-                    kept.append(one.ask(batch))
+                for parts, model in zip(outputs, models, strict=True):
+                    parts.append(model.predict(batch))
                 advance(len(batch.pixels))
-        odd = self.of_bytes([data for _, data in odd_photos()])
-        misread = self._misread()
+        kinds = self.batch_of([data for _, data in decoding_photos()])
+        faults = _decoding_faults()
         count = len(sample.files)
-        expected = np.concatenate([*answers[0], self.reference.ask(odd)])
-        said_class = expected[:count].argmax(1)
-        for kept, one in zip(answers, everyone, strict=True):
-            one.misread = misread
-            found = np.concatenate([*kept, one.ask(odd)])
-            # A probability that is no number is as wrong as can be.
-            off = np.nan_to_num(np.abs(found - expected), nan=1.0)
-            one.difference = float(off.max())
-            label = found[:count].argmax(1)
-            one.agreement = float((label == said_class).mean())
-            one.accuracy = float((label == np.array(sample.labels)).mean())
+        expected = np.concatenate([*outputs[0], models[0].predict(kinds)])
+        for parts, model in zip(outputs, models, strict=True):
+            model.decoding_faults = faults
+            output = np.concatenate([*parts, model.predict(kinds)])
+            # NaN is as wrong as a probability can be.
+            difference = np.nan_to_num(np.abs(output - expected), nan=1.0)
+            model.difference = float(difference.max())
+            predicted = output[:count].argmax(1)
+            same = predicted == expected[:count].argmax(1)
+            model.agreement = float(same.mean())
+            correct = predicted == np.array(sample.labels)
+            model.accuracy = float(correct.mean())
         photo = self.batch(sample.files[:1])
-        for one in everyone:
-            for count in (1, BATCH):
-                one.speeds[count] = _speed(one.ask, photo.first(count))
+        for model in models:
+            for size in (1, BATCH):
+                batch = photo.repeated(size)
+                model.speeds[size] = _speed(model.predict, batch)
 
     def batches(self, sample: Sample) -> Iterator[Batch]:
-        """A single photo first: some exports hold for one number only."""
+        """A single photo first: some exports have a fixed batch size."""
         yield self.batch(sample.files[:1])
         for start in range(1, len(sample.files), BATCH):
             yield self.batch(sample.files[start : start + BATCH])
 
     def batch(self, files: list[Path]) -> Batch:
-        return self.of_bytes([_read(file) for file in files], files)
+        return self.batch_of([_read(file) for file in files], files)
 
-    def of_bytes(
+    def batch_of(
         self, photos: list[bytes], files: Sequence[Path] = ()
     ) -> Batch:
+        """The batch of encoded photos; errors name their files."""
         pixels, prepared = [], []
         for data, name in zip_longest(photos, files, fillvalue=''):
             try:
-                seen = self._reader.read(data)
+                image = self._reader.read(data)
                 pixels.append(decode_rgb(data))
             except BadPhotoError as error:
                 raise UserError(said(str(name), error)) from error
-            prepared.append(self._source.trained.prepared(seen))
+            prepared.append(self._source.trained.prepared(image))
         return Batch(pixels, prepared, self._source.normalised(prepared))
 
-    def _misread(self) -> list[str]:
-        """Odd photos that predict_onnx.py decodes otherwise than training."""
-        return [
-            name
-            for name, data in odd_photos()
-            if not _alike(decode(data)[..., ::-1], decode_rgb(data))
-        ]
 
-
-def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and bool(
-        (np.abs(one.astype(int) - other) <= JPEG_LEVELS).all()
-    )
+def _decoding_faults() -> list[str]:
+    """Kinds of photos that predict_onnx.py and training decode differently."""
+    faults = []
+    for name, data in decoding_photos():
+        expected = decode(data)[..., ::-1].astype(int)
+        pixels = decode_rgb(data)
+        if expected.shape != pixels.shape or (
+            np.abs(expected - pixels).max() > JPEG_LEVELS
+        ):
+            faults.append(name)
+    return faults
 
 
 def _read(file: Path) -> bytes:
@@ -191,44 +201,81 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     # See let_threads_sleep in torch_import.py: threads that spin halve the
-    # speed of whatever else runs.
+    # speed of other programs.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=['CPUExecutionProvider']
     )
 
 
-def ask_tensors(model: onnx.ModelProto) -> Ask:
-    runs = session(model)
-    return lambda batch: runs.run(None, {INPUTS: batch.inputs.numpy()})[0]
+def tensor_predictor(model: onnx.ModelProto) -> Predict:
+    runtime = session(model)
+    return lambda batch: runtime.run(None, {INPUTS: batch.inputs.numpy()})[0]
 
 
-def ask_photos(model: onnx.ModelProto) -> Ask:
-    """Photos of one size go together."""
-    runs = session(model)
+def photo_predictor(model: onnx.ModelProto) -> Predict:
+    """Predictions of photos; those of one size form a batch."""
+    runtime = session(model)
 
-    def ask(batch: Batch) -> np.ndarray:
-        alike = defaultdict(list)
-        for place, photo in enumerate(batch.pixels):
-            alike[photo.shape].append(place)
-        answers = {}
-        for places in alike.values():
-            photos = np.stack([batch.pixels[place] for place in places])
-            found = runs.run(None, {PHOTOS: photos})[0]
-            answers.update(zip(places, found, strict=True))
-        return np.stack([answers[place] for place in range(len(answers))])
+    def predict(batch: Batch) -> np.ndarray:
+        by_size = defaultdict(list)
+        for index, photo in enumerate(batch.pixels):
+            by_size[photo.shape].append(index)
+        outputs = {}
+        for indices in by_size.values():
+            photos = np.stack([batch.pixels[index] for index in indices])
+            output = runtime.run(None, {PHOTOS: photos})[0]
+            outputs.update(zip(indices, output, strict=True))
+        return np.stack([outputs[index] for index in range(len(outputs))])
 
-    return ask
+    return predict
 
 
-def _speed(ask: Ask, batch: Batch) -> float:
-    """Photos a second; the quickest run, the first one left out."""
-    ask(batch)
-    quickest, end = float('inf'), time.perf_counter() + SECONDS
+def _speed(predict: Predict, batch: Batch) -> float:
+    """Images per second of the fastest run after the first one."""
+    predict(batch)
+    fastest, end = float('inf'), time.perf_counter() + SECONDS
     while True:
         start = time.perf_counter()
-        ask(batch)
+        predict(batch)
         now = time.perf_counter()
-        quickest = min(quickest, now - start)
+        fastest = min(fastest, now - start)
         if now >= end:
-            return len(batch.pixels) / quickest
+            return len(batch.pixels) / fastest
+
+
+def table(
+    references: list[ExportedModel],
+    checkpoint_size: int,
+    models: list[ExportedModel],
+) -> str:
+    """One line per file, after those of the checkpoint.
+
+    All differences are from the first reference.
+    """
+    rows = [HEADER]
+    for model in (*references, *models):
+        size = len(model.content) or checkpoint_size
+        is_first = model is references[0]
+        rows.append(
+            (
+                model.name,
+                f'{size / 1e6:.1f}',
+                f'{model.speeds[1]:.1f}',
+                f'{model.speeds[BATCH]:.1f}',
+                '' if is_first else f'{model.difference:.1e}',
+                '' if is_first else f'{100 * model.agreement:.2f} %',
+                f'{100 * model.accuracy:.2f} %',
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join(
+            ['  ' + row[0].ljust(widths[0])]
+            + [
+                text.rjust(width)
+                for text, width in zip(row[1:], widths[1:], strict=True)
+            ]
+        )
+        for row in rows
+    )

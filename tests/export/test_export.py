@@ -21,7 +21,7 @@ from PIL import Image
 from flower_mm import Classifier
 from flower_mm.annotations import describe
 from flower_mm.export.sample_photos import Dataset
-from flower_mm.export.verify_export import Candidate
+from flower_mm.export.verify_export import ExportedModel
 from flower_mm.inference.model import TrainedModel
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
@@ -234,7 +234,7 @@ def test_a_script_that_decodes_otherwise_is_not_exported(
     options = (best, '--to', 'onnx', '--out', out)
     told = forked.start(tmp_path / 'log', 'export', *options, first=str(patch))
     assert told.wait() == 1
-    assert 'a turned PNG' in told.text
+    assert 'rotated PNG' in told.text
     assert not (out / 'best.onnx').exists()
     assert not (out / 'predict_onnx.py').exists()
 
@@ -303,7 +303,7 @@ def test_what_cannot_be_is_said_and_nothing_written(
         (
             ['cfg', 'val_dataloader', 'dataset', 'data_root'],
             'gone',
-            'there are no photos to check the export on',
+            'photos to verify the export are missing',
         ),
         (
             ['dataset_meta', 'classes'],
@@ -313,7 +313,7 @@ def test_what_cannot_be_is_said_and_nothing_written(
         (
             ['cfg', 'test_dataloader', 'dataset', 'pipeline', 2],
             {'type': 'ResizeEdge', 'scale': 32, 'edge': 'short'},
-            'in sizes that depend on theirs',
+            'expected inputs of one size',
         ),
     ],
 )
@@ -344,7 +344,7 @@ def test_without_a_graph_for_a_step_the_tensor_model_is_left(
         first=first,
     )
     assert 'Resize(' in told.text
-    assert 'may have learned some of these photos' in told.text
+    assert 'has changed since the training' in told.text
     names = {path.name for path in tmp_path.glob('best*.onnx')}
     assert names == {'best_tensor.onnx', 'best_tensor_int8.onnx'}
     assert not (tmp_path / 'predict_onnx.py').exists()
@@ -382,7 +382,7 @@ def test_a_file_that_answers_otherwise_is_not_written(best, tmp_path):
     )
     assert told.wait() == 1
     assert 'best_tensor.onnx was not written: a probability' in told.text
-    assert 'the one that is there is an older one' in told.text
+    assert 'the existing file is an older one' in told.text
     assert (out / 'best_tensor.onnx').read_text() == 'from before'
     # Of the one that resizes, more is put down to rounding.
     assert (out / 'best.onnx').is_file()
@@ -391,15 +391,15 @@ def test_a_file_that_answers_otherwise_is_not_written(best, tmp_path):
 @pytest.mark.parametrize(
     ('limits', 'found', 'said'),
     [
-        ({'most': 1e-4}, {'difference': 9e-5}, ''),
-        ({'most': 1e-4}, {'difference': 2e-4}, 'differs by 2.0e-04'),
-        ({'most': 1e-4}, {'difference': float('nan')}, 'differs by nan'),
-        ({'least': 0.95}, {'agreement': 0.95, 'difference': 0.4}, ''),
-        ({'least': 0.95}, {'agreement': 0.94}, 'of 94.0 % of the photos'),
+        ({'max_difference': 1e-4}, {'difference': 9e-5}, ''),
+        ({'max_difference': 1e-4}, {'difference': 2e-4}, '2.0e-04'),
+        ({'max_difference': 1e-4}, {'difference': float('nan')}, 'nan'),
+        ({'min_agreement': 0.95}, {'agreement': 0.95, 'difference': 1}, ''),
+        ({'min_agreement': 0.95}, {'agreement': 0.94}, '94.0 %'),
     ],
 )
 def test_what_a_file_may_differ_by(limits, found, said):
-    fault = Candidate('best.onnx', b'', None, **limits, **found).fault
+    fault = ExportedModel('best.onnx', b'', None, **limits, **found).fault
     assert said in fault
     assert bool(said) == bool(fault)
 
@@ -409,10 +409,10 @@ def test_photos_to_calibrate_with_are_spread_over_the_classes(
 ):
     monkeypatch.setattr('flower_mm.export.sample_photos.CALIBRATED', 10)
     chosen = Dataset(TrainedModel(best, 'cpu'), str(dataset))
-    learned = chosen.learned()
-    assert np.bincount(learned.labels).tolist() == [3, 3, 3]
-    assert learned == chosen.learned()
-    assert {path.parent.parent.name for path in learned.files} == {'train'}
+    sample = chosen.calibration()
+    assert np.bincount(sample.labels).tolist() == [3, 3, 3]
+    assert sample == chosen.calibration()
+    assert {path.parent.parent.name for path in sample.files} == {'train'}
     assert {path.parent.parent.name for path in chosen.held_out().files} == {
         'val'
     }

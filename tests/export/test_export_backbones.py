@@ -123,7 +123,7 @@ def test_a_config_is_exported(config: Path, dataset, tmp_path, monkeypatch):
     write_best(best, lively(model, crop).state_dict(), meta)
     monkeypatch.setattr('flower_mm.export.verify_export.SECONDS', 0)
     # What such weights see in noise is no measure of int8.
-    monkeypatch.setattr(export_model, 'INT8', 0.0)
+    monkeypatch.setattr(export_model, 'INT8_AGREEMENT', 0.0)
     int8 = config.stem in QUANTISED
     found = export_model.export(best, 'onnx', int8=int8)
     print(found.table, *found.notes, sep='\n')

@@ -1,8 +1,8 @@
-"""Classify photos on a web page of this machine, or over HTTP.
+"""Classify photos on a local web page or over HTTP.
 
 flower-mm serve work_dirs/resnet50_flower/best.pth
 
-The page is for this machine only. Programs post photos:
+Only this machine can open the page. Programs send photos by POST:
 
 curl -F photo=@rose.jpg http://127.0.0.1:8000/predict
 """
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=port,
         default=8000,
         metavar='N',
-        help='by default %(default)s; 0 takes a free one',
+        help='by default %(default)s; 0 for any free port',
     )
     add_device(parser)
     parser.add_argument(

@@ -1,1 +1,1 @@
-"""A web page on this machine that classifies photos."""
+"""A local web page that classifies photos."""

@@ -1,20 +1,24 @@
-"""The addresses of the page, and what each answers."""
+"""The addresses of the page, and their responses."""
 
 import asyncio
+import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from io import BytesIO
 from typing import TypeVar
 
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import printable
@@ -22,27 +26,28 @@ from flower_mm.inference.classifier import Classifier
 from flower_mm.models.structure import backbone_of
 from flower_mm.serve import limits
 from flower_mm.serve.decoders import Decoders
-from flower_mm.serve.limits import Rate, Room
-from flower_mm.serve.origin_check import guarded
-from flower_mm.serve.page import Page
-from flower_mm.serve.prediction_json import answer
-from flower_mm.serve.upload import Upload, photos_of
+from flower_mm.serve.limits import Capacity, RateLimit
+from flower_mm.serve.prediction_json import classify
+from flower_mm.serve.upload import Upload, read_photos
 
 T = TypeVar('T')
 
-SAID = {  # what the library says of an address in one word
-    404: 'nothing here; there are GET /, POST /predict and GET /health',
-    405: 'not asked in this way; there are GET /, POST /predict and GET '
-    '/health',
+# A page can make its own name point to this machine (DNS rebinding) to read
+# the responses: the host of a request has to be this machine's name.
+HOSTS = ['localhost', '127.0.0.1', '[::1]']
+ADDRESSES = 'expected GET /, POST /predict or GET /health'
+ERRORS = {
+    404: f'unknown address: {ADDRESSES}',
+    405: f'unknown method: {ADDRESSES}',
 }
 
 
 class Service:
-    """One model, and who asks it.
+    """The page of one model.
 
-    torch uses all cores for one photo already: a single thread has the model.
-    It takes photos one at a time, so that requests of one photo and of many
-    take turns, and an answer does not depend on what else is asked.
+    torch uses all cores for one photo, so that a single thread runs the model.
+    It takes one photo at a time: small and large requests take turns, and a
+    prediction does not depend on other requests.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -59,38 +64,37 @@ class Service:
             'classes': classifier.classes,
             'top1': model.top1,
         }
+        self._page = _load_page()
         self._thread = ThreadPoolExecutor(1, 'model')
         self._decoders = Decoders(model.first)
-        self._held = Room(
-            limits.HELD_BYTES, 'other photos take the memory; try again soon'
+        self._held = Capacity(
+            limits.HELD_BYTES, 'the memory is full of other photos'
         )
-        self._waiting = Room(
-            limits.WAITING, 'too many photos wait; try again soon'
-        )
-        self._rate = Rate(limits.PHOTOS_A_MINUTE)
+        self._waiting = Capacity(limits.WAITING, 'too many photos wait')
+        self._rate = RateLimit(limits.PHOTOS_A_MINUTE)
         self._served: Counter[str] = Counter()
 
-    def app(self) -> ASGIApp:
-        page = Page()
-        return guarded(
-            Starlette(
-                routes=[
-                    Route('/', page.get),
-                    Route('/predict', self.predict, methods=['POST']),
-                    Route('/health', self.health),
-                ],
-                exception_handlers={
-                    HTTPException: self.refuse,
-                    Exception: self.fail,
-                },
-            )
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route('/', self.page),
+                Route('/predict', self.predict, methods=['POST']),
+                Route('/health', self.health),
+            ],
+            middleware=[
+                Middleware(TrustedHostMiddleware, HOSTS, www_redirect=False)
+            ],
+            exception_handlers={
+                HTTPException: self.refuse,
+                Exception: self.fail,
+            },
         )
 
     def warm_up(self) -> None:
-        """Let the model see a photo before anybody waits for one.
+        """Classify a photo before the first request.
 
-        What cannot predict is told here; the thread, its memory and what
-        draws pictures are ready for the first who asks.
+        This raises the errors of a model that cannot predict, and loads what
+        the first request needs.
         """
         grey = Image.new('RGB', (640, 480), 'grey')
         png = BytesIO()
@@ -98,20 +102,23 @@ class Service:
         pixels = self._decoders.start(png.getvalue())
         for work in (
             (self._classifier, grey),
-            (answer, self._classifier, 'grey', pixels, True),
+            (classify, self._classifier, 'grey', pixels, True),
         ):
             self._thread.submit(*work).result()
 
     def stop(self) -> None:
-        """Answer what is under way, if it takes no long time to decode."""
+        """Finish the current requests, except photos that decode slowly."""
         self._decoders.stop()
 
     def close(self) -> None:
-        """Wait for the photo that the model has, and for no other."""
+        """Wait for the photo that the model has, and cancel all others."""
         self._decoders.close()
         self._thread.shutdown(cancel_futures=True)
 
-    async def health(self, request: Request) -> JSONResponse:
+    async def page(self, _: Request) -> Response:
+        return self._page
+
+    async def health(self, _: Request) -> JSONResponse:
         return JSONResponse(
             {
                 'status': 'ok',
@@ -135,34 +142,40 @@ class Service:
         )
 
     async def predict(self, request: Request) -> Response:
-        heat = request.query_params.get('heat') == '1'
+        _require_same_origin(request)
+        with_heat_map = request.query_params.get('heat') == '1'
         self._rate.check(1)  # before the photos are read
         try:
             with self._held.held() as hold, self._waiting.held() as wait:
-                photos = await photos_of(request, hold)
+                photos = await read_photos(request, hold)
                 wait(len(photos))
                 self._rate.take(len(photos))
-                found = await _while_there(
-                    request, self._answers(photos, heat)
+                results = await _unless_disconnected(
+                    request, self._classify_all(photos, with_heat_map)
                 )
         except ClientDisconnect:
-            return Response()  # which nobody gets
+            return Response()  # the client has left
         self._served['requests'] += 1
-        self._served['photos'] += len(found)
-        self._served['bad'] += sum('error' in photo for photo in found)
-        return JSONResponse({'photos': found, 'model': self._model})
+        self._served['photos'] += len(results)
+        self._served['bad'] += sum('error' in photo for photo in results)
+        return JSONResponse({'photos': results, 'model': self._model})
 
-    async def _answers(self, photos: list[Upload], heat: bool) -> list[dict]:
-        return [await self._answer(photo, heat) for photo in photos]
+    async def _classify_all(
+        self, photos: list[Upload], with_heat_map: bool
+    ) -> list[dict]:
+        return [await self._classify(photo, with_heat_map) for photo in photos]
 
-    async def _answer(self, photo: Upload, heat: bool) -> dict:
-        """Its classes, or why it cannot be used."""
+    async def _classify(self, photo: Upload, with_heat_map: bool) -> dict:
         loop = asyncio.get_running_loop()
         try:
             async with self._decoders.decoded(photo) as pixels:
                 return await loop.run_in_executor(
                     self._thread,
-                    *(answer, self._classifier, photo.name, pixels, heat),
+                    classify,
+                    self._classifier,
+                    photo.name,
+                    pixels,
+                    with_heat_map,
                 )
         except BadPhotoError as error:
             return {'name': photo.name, 'error': str(error)}
@@ -172,7 +185,7 @@ class Service:
     async def refuse(self, _: Request, error: HTTPException) -> JSONResponse:
         self._served['refused'] += 1
         return JSONResponse(
-            {'error': SAID.get(error.status_code, error.detail)},
+            {'error': ERRORS.get(error.status_code, error.detail)},
             error.status_code,
             error.headers,
         )
@@ -184,10 +197,36 @@ class Service:
         )
 
 
-async def _while_there(request: Request, work: Coroutine[None, None, T]) -> T:
-    """Its result, or ClientDisconnect as soon as nobody waits for it."""
+def _load_page() -> HTMLResponse:
+    """Return the page, which may run and load its own parts only."""
+    path = resources.files('flower_mm.serve') / 'page.html'
+    text = path.read_text(encoding='utf-8')
+    hashes = []
+    for tag in ('style', 'script'):
+        (part,) = re.findall(f'<{tag}>(.*?)</{tag}>', text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(part.encode()).digest())
+        hashes.append(f"{tag}-src 'sha256-{digest.decode()}'")
+    policy = (
+        f"default-src 'none'; {'; '.join(hashes)}; img-src data: blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+    return HTMLResponse(text, headers={'Content-Security-Policy': policy})
+
+
+def _require_same_origin(request: Request) -> None:
+    """Refuse photos from another page; programs send no Origin."""
+    origin = request.headers.get('origin')
+    if origin not in (None, f'http://{request.headers["host"]}'):
+        raise HTTPException(403, 'requests from other pages are refused')
+
+
+async def _unless_disconnected(
+    request: Request, work: Coroutine[None, None, T]
+) -> T:
+    """Return the result, or raise when the client closes the connection."""
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_gone(request))
+    leaving = asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait(
             (working, leaving), return_when=asyncio.FIRST_COMPLETED
@@ -196,11 +235,11 @@ async def _while_there(request: Request, work: Coroutine[None, None, T]) -> T:
             raise ClientDisconnect
         return working.result()
     finally:
-        # What the thread has not begun is not begun any more.
+        # This cancels what the thread has not begun.
         working.cancel()
         leaving.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())['type'] != 'http.disconnect':
         pass

@@ -1,9 +1,8 @@
-"""The child process that decodes uploads, with limited means.
+"""The child process that decodes uploads, with limited resources.
 
-A decoder may be made to take minutes or gigabytes, and may have a security
-hole. It runs where it can be killed, opens and writes no files, and has no
-environment variables. This module imports no torch, so that a process starts
-quickly.
+A crafted photo can make a decoder take minutes or gigabytes, or use a security
+hole. The process can be killed, cannot open files, and has no environment
+variables. This module imports no torch, so that a process starts quickly.
 """
 
 import contextlib
@@ -17,57 +16,57 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2  # noqa: F401  later, no file can be opened to import it
+import cv2  # noqa: F401  the limits forbid to import it later
 import numpy as np
 
 from flower_mm import decoding
 
 # Status, height, width, channels; 0 channels for (height, width).
 HEADER = struct.Struct('<cIII')
-PIXELS, BAD = b'P', b'B'
+PIXELS, ERROR = b'P', b'E'
 ERROR_BYTES = 300
 BLOCK = 2**20  # bytes of pixels in a message
 
 
 class Settings(NamedTuple):
-    color_type: str  # these two as of MMCV's LoadImageFromFile
-    backend: str
+    color_type: str  # as for MMCV's LoadImageFromFile
+    backend: str  # likewise
     formats: tuple[str, ...]
     pixels: int
-    seconds: int  # for one photo; the parent kills sooner than this
+    seconds: int  # for a photo; the parent kills the process earlier
     memory: int  # bytes beyond those of an idle process
 
 
 def main(connection: Connection, settings: Settings) -> None:
-    """Answer each photo with a header and pixels, or why it is bad."""
+    """Send a header and the pixels, or an error, for each photo."""
     _limit(settings)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError):
         while True:
             data = connection.recv_bytes()
             with _alarm(settings.seconds):
-                header, body = _answer(data, settings)
+                header, body = _reply(data, settings)
             connection.send_bytes(header)
             for start in range(0, len(body), BLOCK):
                 connection.send_bytes(body[start : start + BLOCK])
 
 
-def _answer(
+def _reply(
     data: bytes, settings: Settings
 ) -> tuple[bytes, bytes | np.ndarray]:
     try:
         pixels = _decode(data, settings)
     except decoding.BadPhotoError as error:
-        return _bad(str(error))
+        return _error(str(error))
     except MemoryError:
-        return _bad('too large for the memory')
+        return _error('too large for the memory')
     height, width, *channels = pixels.shape
     header = HEADER.pack(PIXELS, height, width, *(channels or [0]))
     return header, np.ascontiguousarray(pixels).reshape(-1)
 
 
 def _decode(data: bytes, settings: Settings) -> np.ndarray:
-    """As inference.photo_reader.PhotoReader does, which imports torch."""
+    """Decode like inference.photo_reader.PhotoReader, which imports torch."""
     with (
         decoding.refusing(data, settings.formats),
         decoding.open_photo(data, settings.formats) as image,
@@ -79,16 +78,16 @@ def _decode(data: bytes, settings: Settings) -> np.ndarray:
     )
 
 
-def _bad(why: str) -> tuple[bytes, bytes]:
-    text = why.encode('utf-8', 'replace')[:ERROR_BYTES]
-    return HEADER.pack(BAD, 0, 0, 0), text or b'damaged'
+def _error(reason: str) -> tuple[bytes, bytes]:
+    text = reason.encode('utf-8', 'replace')[:ERROR_BYTES]
+    return HEADER.pack(ERROR, 0, 0, 0), text or b'damaged'
 
 
 def _limit(settings: Settings) -> None:
-    """Give up what decoding does not need; Windows has no such limits."""
+    """Drop what decoding does not need; Windows lacks these limits."""
     decoding.MAX_PIXELS = settings.pixels
     os.environ.clear()
-    # The parent ends this process: after the photos that are under way.
+    # The parent ends this process, after the current photos.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.name != 'posix':
@@ -96,7 +95,7 @@ def _limit(settings: Settings) -> None:
     import resource
 
     with Path(os.devnull).open('r+b') as null:
-        for stream in (1, 2):  # libraries print what a photo makes them
+        for stream in (1, 2):  # photos can make libraries print
             os.dup2(null.fileno(), stream)
     limits = {'CORE': 0, 'FSIZE': 0, 'NOFILE': 1}  # poll() takes one file
     with contextlib.suppress(OSError):  # Linux only
@@ -108,7 +107,7 @@ def _limit(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _alarm(seconds: int) -> Iterator[None]:
-    """Let the system kill this process, should the parent not be there."""
+    """Let the system kill this process if the parent does not."""
     if os.name == 'posix':
         signal.alarm(seconds)
     yield

@@ -1,4 +1,4 @@
-"""Decoding of uploads in child processes that are killed when over time."""
+"""Decode uploads in child processes with a time limit."""
 
 import asyncio
 import math
@@ -18,27 +18,27 @@ from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import printable
 from flower_mm.serve import decoder_process, limits
 from flower_mm.serve.decoder_process import (
-    BAD,
     BLOCK,
+    ERROR,
     ERROR_BYTES,
     HEADER,
     PIXELS,
 )
 from flower_mm.serve.upload import Upload
 
-TICK = 0.05  # seconds between two looks at the clock
-# What Python needs to start; secrets lie in other variables.
-KEPT = ('PATH', 'SYSTEMROOT', 'TEMP', 'TMPDIR')
+TICK = 0.05  # seconds between two checks of the time
+# Python needs these to start; others may hold secrets.
+KEPT_VARIABLES = ('PATH', 'SYSTEMROOT', 'TEMP', 'TMPDIR')
 
 _METHODS = multiprocessing.get_all_start_methods()
-# A fork server has the imports already: a process starts in some 10 ms.
+# A fork server has the modules loaded: a process starts in 10 ms.
 _CONTEXT = multiprocessing.get_context(
     'forkserver' if 'forkserver' in _METHODS else 'spawn'
 )
 
 
 class Decoders:
-    """A few child processes, each with one photo at a time.
+    """A few child processes that decode one photo each at a time.
 
     Args:
         step: LoadImageFromFile of the model's pipeline.
@@ -48,14 +48,14 @@ class Decoders:
         self._threads = ThreadPoolExecutor(limits.DECODERS, 'decoder')
         self._idle: asyncio.Queue[Decoder] = asyncio.Queue()
         self._waiting = 0  # photos without a decoder
-        self._began: list[float] = []  # when each of the others got its own
+        self._starts: list[float] = []  # of the photos that are decoded now
         self._stopping = False
         self._all = [decoder_of(step) for _ in range(limits.DECODERS)]
         for decoder in self._all:
             self._idle.put_nowait(decoder)
 
     def start(self, photo: bytes) -> np.ndarray:
-        """Start the processes; each has to decode this photo."""
+        """Start the processes and let each decode this photo."""
         _CONTEXT.set_forkserver_preload([decoder_process.__name__])
         with _bare_environment():
             for decoder in self._all:
@@ -64,7 +64,7 @@ class Decoders:
         return [decoded.result() for decoded in work].pop()
 
     def stop(self) -> None:
-        """Take no long time any more for a photo."""
+        """Refuse photos that take longer than SHARED_SECONDS from now on."""
         self._stopping = True
 
     def close(self) -> None:
@@ -74,9 +74,9 @@ class Decoders:
 
     @asynccontextmanager
     async def decoded(self, photo: Upload) -> AsyncIterator[np.ndarray]:
-        """Yield the pixels; a decoder is held until they are used.
+        """Yield the pixels, and hold a decoder until they are used.
 
-        So there are no more decoded photos in memory than decoders.
+        This limits the decoded photos in memory to the number of decoders.
         """
         if not photo.data:
             raise BadPhotoError('empty file')
@@ -92,45 +92,44 @@ class Decoders:
 
     async def _pixels(self, decoder: 'Decoder', photo: Upload) -> np.ndarray:
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        self._began.append(began)
+        start = loop.time()
+        self._starts.append(start)
         work = loop.run_in_executor(self._threads, decoder.decode, photo.data)
         try:
             while not (await asyncio.wait([work], timeout=TICK))[0]:
-                self._check_time(loop.time(), began, photo)
+                self._check_time(loop.time(), start, photo)
             return work.result()
         except DecoderEndedError:
-            raise BadPhotoError('damaged, so that decoding it fails') from None
+            raise BadPhotoError('damaged: decoding failed') from None
         finally:
-            self._began.remove(began)
+            self._starts.remove(start)
             if not work.done():
                 decoder.kill()
                 await asyncio.gather(work, return_exceptions=True)
 
-    def _check_time(self, now: float, began: float, photo: Upload) -> None:
-        """Raise where a photo takes too long, for itself or for others."""
-        if now - began > limits.DECODE_SECONDS:
+    def _check_time(self, now: float, start: float, photo: Upload) -> None:
+        """Raise HTTPException if a photo takes too long."""
+        if now - start > limits.DECODE_SECONDS:
             raise HTTPException(
                 422,
                 f'{photo.name} takes longer than {limits.DECODE_SECONDS} s '
                 'to decode',
             )
-        # Those that began first make room for those that wait.
-        before = sum(other < began for other in self._began)
+        # The photos that started first give way to those that wait.
+        before = sum(other < start for other in self._starts)
         others = self._stopping or before < self._waiting
-        if others and now - began > limits.SHARED_SECONDS:
+        if others and now - start > limits.SHARED_SECONDS:
             raise limits.busy(
-                f'{photo.name} takes long to decode and others wait; try '
-                'again soon'
+                f'{photo.name} takes long to decode and other photos wait'
             )
 
 
 class DecoderEndedError(Exception):
-    """A decoder was killed, has crashed or sent what it should not."""
+    """A decoder was killed, has crashed or sent invalid data."""
 
 
 class Decoder:
-    """A child process, and another one after it has ended."""
+    """A child process that is replaced after it has ended."""
 
     def __init__(
         self, settings: decoder_process.Settings, dtype: type = np.uint8
@@ -170,7 +169,7 @@ class Decoder:
             self.kill()
 
     def decode(self, data: bytes) -> np.ndarray:
-        # The system, too, may kill a process: when the memory is full.
+        # The system may have killed it for lack of memory.
         if self._killed or not self._process.is_alive():
             self.start()
         try:
@@ -181,12 +180,13 @@ class Decoder:
             raise DecoderEndedError from error
 
     def _reply(self) -> np.ndarray:
-        """Read raw bytes; unpickling what a child sends would trust it."""
+        """Read raw bytes: unpickling would trust the child process."""
         header = self._connection.recv_bytes(HEADER.size)
         status, height, width, channels = HEADER.unpack(header)
-        if status == BAD:
-            why = self._connection.recv_bytes(ERROR_BYTES)
-            raise BadPhotoError(printable(why.decode('utf-8', 'replace'), 300))
+        if status == ERROR:
+            reason = self._connection.recv_bytes(ERROR_BYTES)
+            text = reason.decode('utf-8', 'replace')
+            raise BadPhotoError(printable(text, ERROR_BYTES))
         if (
             status != PIXELS
             or height * width > limits.PIXELS
@@ -203,7 +203,7 @@ class Decoder:
 
 
 def decoder_of(step: object) -> Decoder:
-    """Decode as LoadImageFromFile of a pipeline does."""
+    """Return a decoder with the settings of a LoadImageFromFile step."""
     settings = decoder_process.Settings(
         step.color_type,
         step.imdecode_backend,
@@ -217,14 +217,13 @@ def decoder_of(step: object) -> Decoder:
 
 @contextmanager
 def _bare_environment() -> Iterator[None]:
-    """Let processes start with few variables, and with our own sys.path.
+    """Let processes start with few variables and with our own sys.path.
 
-    Not with the current folder before it, where a file may be named as a
-    module is.
+    The current folder is left out: a file there may have the name of a module.
     """
     before = dict(os.environ)
     os.environ.clear()
-    os.environ.update({n: v for n, v in before.items() if n in KEPT})
+    os.environ.update({n: v for n, v in before.items() if n in KEPT_VARIABLES})
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, sys.path))
     os.environ['PYTHONSAFEPATH'] = '1'
     try:

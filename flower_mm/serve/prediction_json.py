@@ -1,4 +1,4 @@
-"""What a model says of one photo, as JSON has it."""
+"""Classify a photo for the page: the prediction as JSON, with pictures."""
 
 import base64
 from contextlib import suppress
@@ -11,41 +11,40 @@ from flower_mm.inference.heat_map import heat_maps, overlay, thumbnail
 SIDE = 256  # pixels of the two pictures, for sharp screens
 
 
-def answer(
-    classifier: Classifier, name: str, pixels: np.ndarray, heat: bool
+def classify(
+    classifier: Classifier, name: str, pixels: np.ndarray, with_heat_map: bool
 ) -> dict:
-    """The classes of a decoded photo.
+    """Return the prediction for a decoded photo.
 
-    With `heat`, two pictures as well: what the model saw of the photo, and
-    where it looked, if its backbone has such a map.
+    `with_heat_map` adds two pictures: the input of the model and, if its
+    backbone supports it, the heat map.
     """
     prepared = classifier.model.prepared(pixels)
     (scores,) = classifier.model.scores([prepared]).tolist()
-    found = Prediction(
+    prediction = Prediction(
         name, dict(zip(classifier.classes, scores, strict=True))
     )
-    answered = {
+    result = {
         'name': name,
-        'label': found.label,
-        'confidence': found.confidence,
-        'probabilities': found.probabilities,
+        'label': prediction.label,
+        'confidence': prediction.confidence,
+        'probabilities': prediction.probabilities,
     }
-    if heat:
-        answered |= _pictures(classifier, prepared, found.label)
-    return answered
+    if with_heat_map:
+        result |= _pictures(classifier, prepared, prediction.label)
+    return result
 
 
 def _pictures(classifier: Classifier, prepared: dict, label: str) -> dict:
     model = classifier.model
     seen = model.seen(prepared)
-    found = {'seen': _uri(thumbnail(seen, SIDE)), 'heat': None}
-    # A backbone may have no map of the photo to be asked.
-    with suppress(ValueError):
+    pictures = {'seen': _data_uri(thumbnail(seen, SIDE)), 'heat': None}
+    with suppress(ValueError):  # a backbone without a spatial feature map
         index = classifier.classes.index(label)
         (heat,) = heat_maps(model.model, [prepared], [index])
-        found['heat'] = _uri(overlay(seen, heat, SIDE))
-    return found
+        pictures['heat'] = _data_uri(overlay(seen, heat, SIDE))
+    return pictures
 
 
-def _uri(jpeg: bytes) -> str:
+def _data_uri(jpeg: bytes) -> str:
     return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'

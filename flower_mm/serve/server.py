@@ -1,4 +1,4 @@
-"""From the command line to a page that answers."""
+"""Run the page of a model until it is stopped."""
 
 import argparse
 import asyncio
@@ -19,13 +19,19 @@ from flower_mm.serve.connection import Connection
 from flower_mm.torch_import import importing_torch
 from flower_mm.user_modules import FLAG
 
-HOST = '127.0.0.1'  # whoever is on another machine has no business here
+HOST = '127.0.0.1'  # closed to other machines
+HEADERS = [
+    ('X-Content-Type-Options', 'nosniff'),
+    ('Referrer-Policy', 'no-referrer'),
+    ('Cross-Origin-Resource-Policy', 'same-origin'),
+    ('Cache-Control', 'no-store'),
+]
 
 
 def serve(args: argparse.Namespace) -> None:
-    """Answer until Ctrl-C or SIGTERM."""
-    # Before the model is loaded: a port that is taken is told at once.
-    with _listening(args) as listener:
+    """Answer requests until Ctrl-C or SIGTERM."""
+    # Before the model is loaded, so that a port in use is reported at once.
+    with _listen(args) as listener:
         with importing_torch():
             from flower_mm.allocator import keep_memory
             from flower_mm.inference.classifier import Classifier
@@ -36,9 +42,9 @@ def serve(args: argparse.Namespace) -> None:
         service = Service(classifier)
         try:
             service.warm_up()
-            _tell_warnings(args.debug)
+            _log_to_stderr(args.debug)
             server = Server(_config(service.app()), service.stop)
-            _say(service.about, listener.getsockname()[1])
+            _print_address(service.about, listener.getsockname()[1])
             server.run([listener])
         finally:
             service.close()
@@ -56,6 +62,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        headers=HEADERS,
         timeout_keep_alive=limits.IDLE_SECONDS,
         timeout_graceful_shutdown=limits.STOP_SECONDS,
         h11_max_incomplete_event_size=limits.HEAD_BYTES,
@@ -74,7 +81,7 @@ class Server(uvicorn.Server):
     ) -> None:
         if self.server_state.tasks:
             print(
-                'answering what is under way; Ctrl-C again leaves it',
+                'finishing current requests; Ctrl-C again cancels them',
                 file=sys.stderr,
                 flush=True,
             )
@@ -82,8 +89,8 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _listening(args: argparse.Namespace) -> socket.socket:
-    """Whoever comes now is answered as soon as the model is there."""
+def _listen(args: argparse.Namespace) -> socket.socket:
+    """Return a socket whose clients wait until the model is loaded."""
     listener = socket.socket()
     if os.name == 'posix':  # Windows would let two programs listen
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -92,38 +99,38 @@ def _listening(args: argparse.Namespace) -> socket.socket:
         listener.listen(limits.CONNECTIONS)
     except OSError as error:
         listener.close()
-        why = (
-            'is taken, perhaps by a page that runs already'
+        fault = (
+            'is in use, perhaps by another `serve`'
             if error.errno == errno.EADDRINUSE
-            else f'cannot be used ({error.strerror})'
+            else f'cannot be opened ({error.strerror})'
         )
         options = ['--device', args.device] if args.device != 'auto' else []
         options += ['--amp'] if args.amp else []
         options += [word for name in args.imports for word in (FLAG, name)]
         other = command('serve', args.checkpoint, *options, '--port', '0')
         raise UserError(
-            f'port {args.port} {why}.\nThis takes one that is free: {other}'
+            f'port {args.port} {fault}.\nUse a free one: {other}'
         ) from None
     return listener
 
 
-def _say(about: dict, port: int) -> None:
+def _print_address(about: dict, port: int) -> None:
     top1 = about['top1']
-    measured = f', {top1:.1f} % right on val' if top1 is not None else ''
+    accuracy = '' if top1 is None else f', validation accuracy {top1:.1f} %'
     print(
         f'  model  {about["name"]}: {about["backbone"]}, '
-        f'{len(about["classes"])} classes{measured}\n'
+        f'{len(about["classes"])} classes{accuracy}\n'
         f'  page   http://{HOST}:{port}\n'
-        '  end    Ctrl-C',
+        '  stop   Ctrl-C',
         flush=True,
     )
 
 
-def _tell_warnings(debug: bool) -> None:
-    """One line each on stderr; with --debug, tracebacks follow."""
+def _log_to_stderr(debug: bool) -> None:
+    """Print warnings of uvicorn as one line, with --debug as tracebacks."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines(debug))
-    # Who ends the server ends what is under way, and knows it.
+    # A second Ctrl-C cancels requests on purpose.
     handler.addFilter(
         lambda record: (
             not (
@@ -135,7 +142,7 @@ def _tell_warnings(debug: bool) -> None:
     logger = logging.getLogger('uvicorn')
     logger.addHandler(handler)
     logger.propagate = False
-    # A damaged form is told to whoever sent it.
+    # The client gets the error of an invalid form.
     logging.getLogger('python_multipart').setLevel(logging.ERROR)
 
 

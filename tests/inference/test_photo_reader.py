@@ -20,7 +20,7 @@ from flower_mm.errors import UserError
 from flower_mm.inference.photo_reader import PhotoReader, Source, name_of
 from flower_mm.serve import limits
 from flower_mm.serve.decoders import decoder_of
-from flower_mm.serve.prediction_json import answer
+from flower_mm.serve.prediction_json import classify
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
 SMOOTH = Image.fromarray(NOISE[::12, ::12, :3]).resize((640, 480))
@@ -149,7 +149,7 @@ def test_inference_sees_what_test_sees(by_hand, plain_run, monkeypatch):
         mine = classifier.prepared(photo)
         assert np.array_equal(mine['inputs'], seen['inputs']), photo.name
         pixels = decoder.decode(photo.read_bytes())
-        served = answer(classifier, photo.name, pixels, heat=False)
+        served = classify(classifier, photo.name, pixels, with_heat_map=False)
         assert served['probabilities'] == classifier(photo).probabilities
     decoder.close()
 

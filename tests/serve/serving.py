@@ -13,9 +13,9 @@ from pathlib import Path
 
 import forked
 
-LONGEST = 20  # seconds for whatever is waited for
+LONGEST = 20  # seconds to wait for anything
 BOUNDARY = 'a-line-between-parts'
-# Makes the model slow, and tells on the screen when it has a photo.
+# Makes the model slow, and prints when it has a photo.
 SLOW = """
 import time
 from flower_mm.inference.model import TrainedModel
@@ -94,7 +94,7 @@ class Served:
         return self.health()['under_way']['photos']
 
     def connect(self, *sent: bytes) -> socket.socket:
-        """A client that says what it is told to, and nothing more."""
+        """Return a connection on which `sent` was sent."""
         client = socket.create_connection(
             ('127.0.0.1', self.port), timeout=LONGEST
         )
@@ -122,7 +122,7 @@ def form(photos: list[tuple[str, bytes]], field: str = 'photo') -> bytes:
 
 
 def head(length: int, kind: str = FORM, path: str = '/predict') -> bytes:
-    """The lines that a request with photos begins with."""
+    """Return the first lines of a request with photos."""
     return (
         f'POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n'
         f'Content-Length: {length}\r\n\r\n'
@@ -168,8 +168,8 @@ def serving(
 
 
 def until(done: object) -> None:
-    """Wait until a function says so."""
+    """Wait until a function returns true."""
     end = time.monotonic() + LONGEST
     while not done():
-        assert time.monotonic() < end, 'it does not happen'
+        assert time.monotonic() < end, 'timeout'
         time.sleep(0.02)

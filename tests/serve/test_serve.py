@@ -1,4 +1,4 @@
-"""tools/serve.py answers as the model does, and only whom it should."""
+"""Responses of `serve`, and the requests that it refuses."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ def expected(plain_run: Path, one: bytes) -> dict:
     return pytest.approx(found.probabilities, abs=1e-6)
 
 
-def test_a_photo_in_a_form_is_answered(served, one, expected):
+def test_photo_in_a_form(served, one, expected):
     (found,) = served.post(one).photos
     assert found.keys() == {'name', 'label', 'confidence', 'probabilities'}
     assert found['name'] == '0.jpg'
@@ -51,14 +51,14 @@ def test_a_photo_in_a_form_is_answered(served, one, expected):
     assert found['probabilities'][found['label']] == found['confidence']
 
 
-def test_a_photo_as_the_body_is_answered(served, one, expected):
+def test_photo_as_the_body(served, one, expected):
     answer = served.ask('/predict', one, content_type='image/jpeg')
     assert answer.headers['Content-Type'] == 'application/json'
     (found,) = answer.photos
     assert found['probabilities'] == expected
 
 
-def test_bad_photos_are_told_between_good_ones(served, one):
+def test_bad_photos_between_good_ones(served, one):
     good, text, cut, empty, last = served.post(
         one, b'no photo', one[:-400], b'', one
     ).photos
@@ -68,7 +68,7 @@ def test_bad_photos_are_told_between_good_ones(served, one):
     assert empty.keys() == {'name', 'error'}
 
 
-def test_heat_comes_with_pictures_if_asked_for(served, one):
+def test_heat_map(served, one):
     (found,) = served.post(one, path='/predict?heat=1').photos
     for name in ('seen', 'heat'):
         kind, _, data = found[name].partition(',')
@@ -78,7 +78,7 @@ def test_heat_comes_with_pictures_if_asked_for(served, one):
     assert found['seen'] != found['heat']
 
 
-def test_names_come_back_as_text(served, one):
+def test_names_of_photos(served, one):
     names = ['étoile.jpg', '<b>&amp;.jpg', '../../etc/passwd', 'a\\b.jpg']
     body = form([(name, one) for name in names])
     found = served.ask('/predict', body, content_type=FORM).photos
@@ -105,9 +105,7 @@ def test_names_come_back_as_text(served, one):
         (b'x', 'text/plain', 415),
     ],
 )
-def test_a_request_without_a_photo_is_refused_in_words(
-    served, body, kind, status
-):
+def test_request_without_a_photo(served, body, kind, status):
     said = served.run.text
     answer = served.ask('/predict', body, 'POST', content_type=kind)
     assert answer.status == status
@@ -115,7 +113,7 @@ def test_a_request_without_a_photo_is_refused_in_words(
     assert served.run.text == said
 
 
-def test_other_addresses_and_ways_of_asking_are_refused_as_json(served, one):
+def test_unknown_addresses_and_methods(served, one):
     assert served.ask('/nothing').status == 404
     assert '/predict' in served.ask('/nothing').error
     wrong = served.ask('/predict')
@@ -128,7 +126,7 @@ def test_other_addresses_and_ways_of_asking_are_refused_as_json(served, one):
     assert 'warning' not in served.run.text
 
 
-def test_health_tells_about_the_model_and_counts(served, one, plain_run):
+def test_health(served, one, plain_run):
     before = served.health()
     assert before['status'] == 'ok'
     assert before['model']['classes'] == CLASSES
@@ -147,8 +145,8 @@ def test_health_tells_about_the_model_and_counts(served, one, plain_run):
     assert after['under_way'] == {'photos': 0, 'bytes': 0}
 
 
-def test_a_name_that_points_here_is_not_enough(served, one):
-    """DNS rebinding: a stranger's page under a name that leads to us."""
+def test_host_header(served, one):
+    """DNS rebinding: another page whose name points to this machine."""
     for host in ('evil.example', 'localhost.evil.example', '0.0.0.0', ''):
         for path in ('/', '/health'):
             answer = served.ask(path, host=host)
@@ -163,7 +161,7 @@ def test_a_name_that_points_here_is_not_enough(served, one):
         assert served.ask('/health', host=host).status == 200
 
 
-def test_pages_of_other_addresses_cannot_post(served, one):
+def test_origin_header(served, one):
     def post(**headers: str) -> int:
         return served.ask(
             '/predict', one, content_type='image/jpeg', **headers
@@ -183,7 +181,7 @@ def test_pages_of_other_addresses_cannot_post(served, one):
     assert post() == 200
 
 
-def test_every_answer_has_the_headers_that_keep_it_in(served):
+def test_security_headers(served):
     page = served.ask('/')
     assert page.status == 200
     policy = page.headers['Content-Security-Policy']
@@ -209,14 +207,14 @@ def test_it_listens_on_this_machine_only(served):
     assert mine == [f'0100007F:{served.port:04X}']
 
 
-def test_a_model_that_breaks_says_so_in_json(plain_run, one, tmp_path):
+def test_error_of_the_model(plain_run, one, tmp_path):
     first = """
 from flower_mm.serve import prediction_json
 def broken(*args): raise RuntimeError('no memory on the device')
 prediction_json.heat_maps = lambda *args: [__import__('numpy').zeros((32, 32))]
 prediction_json.thumbnail = broken
 """
-    # The warm-up asks for pictures, too.
+    # The warm-up makes pictures, too.
     run = forked.start(
         tmp_path / 'log',
         'serve',
@@ -251,7 +249,7 @@ def _script(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_port_that_is_taken_is_told_with_the_command(plain_run, tmp_path):
+def test_port_in_use(plain_run, tmp_path):
     with socket.create_server(('127.0.0.1', 0)) as other:
         port = str(other.getsockname()[1])
         run = forked.start(
@@ -260,12 +258,12 @@ def test_a_port_that_is_taken_is_told_with_the_command(plain_run, tmp_path):
             *(plain_run / 'best.pth', '--port', port, '--device', 'cpu'),
         )
         assert run.wait() == 2
-    assert f'port {port} is taken' in run.text
+    assert f'port {port} is in use' in run.text
     assert '--device cpu --port 0' in run.text
     assert 'Traceback' not in run.text
 
 
-def test_what_is_no_model_is_told_at_once(tmp_path):
+def test_file_that_is_not_a_model(tmp_path):
     (tmp_path / 'best.pth').write_bytes(b'no model')
     run = forked.start(
         tmp_path / 'log', 'serve', tmp_path / 'best.pth', '--port', '0'
@@ -274,7 +272,7 @@ def test_what_is_no_model_is_told_at_once(tmp_path):
     assert 'best.pth' in run.text
 
 
-def test_help_needs_no_torch_and_a_port_is_a_port(tmp_path):
+def test_help_without_torch_and_invalid_port(tmp_path):
     watched = tmp_path / 'sitecustomize.py'
     watched.write_text(
         'import atexit, sys\n'
@@ -293,9 +291,7 @@ def test_help_needs_no_torch_and_a_port_is_a_port(tmp_path):
 @pytest.mark.parametrize(
     ('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
-def test_what_is_under_way_is_answered_before_the_end(
-    plain_run, one, tmp_path, number, code
-):
+def test_current_requests_are_finished(plain_run, one, tmp_path, number, code):
     with (
         serving(plain_run / 'best.pth', tmp_path, first=SLOW) as served,
         ThreadPoolExecutor(3) as clients,
@@ -313,8 +309,8 @@ def test_what_is_under_way_is_answered_before_the_end(
     assert served.run.text.endswith('stopped\n')
 
 
-def test_the_answer_is_json_to_the_letter(served, one):
-    """Also for clients that take NaN and the like for an error."""
+def test_response_is_strict_json(served, one):
+    """For clients that reject NaN."""
     body = served.post(one).body.decode()
 
     def refuse(word: str) -> None:

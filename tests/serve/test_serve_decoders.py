@@ -1,4 +1,4 @@
-"""Uploads are decoded in child processes that nobody has to wait for."""
+"""Uploads are decoded in child processes with limits."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ from flower_mm import decoding
 from flower_mm.decoding import BadPhotoError
 from flower_mm.serve import limits
 from flower_mm.serve.decoder_process import (
-    BAD,
+    ERROR,
     HEADER,
     PIXELS,
     Settings,
@@ -47,7 +47,7 @@ def one(photos: Path) -> bytes:
 
 @pytest.fixture(scope='module')
 def slow() -> bytes:
-    """A PNG of 1.6 million parts, which takes seconds to decode."""
+    """A PNG of 1.6 million chunks, which takes seconds to decode."""
     return png(chunk(b'abCd') * 1_600_000)
 
 
@@ -92,12 +92,7 @@ def is_running(pid: int) -> bool:
     return stat.rpartition(')')[2].split()[0] != 'Z'
 
 
-# --- others, shutdown and processes ------------------------------------------
-
-
-def test_slow_photos_do_not_keep_others_waiting(
-    plain_run, one, slow, tmp_path
-):
+def test_slow_photos_do_not_block_others(plain_run, one, slow, tmp_path):
     with (
         serving(plain_run / 'best.pth', tmp_path) as served,
         ThreadPoolExecutor(6) as clients,
@@ -109,7 +104,6 @@ def test_slow_photos_do_not_keep_others_waiting(
         assert sum(request.done() for request in asked) < 6
         refused = [request.result() for request in asked]
         assert {found.status for found in refused} <= {200, 422, 503}
-        # Those that were ended for the sake of others may try again.
         ended = [found for found in refused if found.status == 503]
         assert ended
         assert ended[0].headers['Retry-After']
@@ -181,8 +175,8 @@ def test_decoders_that_were_killed_are_replaced(plain_run, one, tmp_path):
             assert 'label' in served.post(one).photos[0]
 
 
-def test_the_script_itself_starts_decoders(plain_run, one):
-    """Not a fork of the tests' own server, from another folder."""
+def test_script_starts_decoders(plain_run, one):
+    """Started as a process of its own instead of a fork."""
     root = Path(__file__).parents[2]
     run = subprocess.Popen(
         [
@@ -208,9 +202,7 @@ def test_the_script_itself_starts_decoders(plain_run, one):
         run.wait()
 
 
-def test_formats_that_people_do_not_upload_are_refused(
-    plain_run, one, tmp_path
-):
+def test_rare_formats_are_refused(plain_run, one, tmp_path):
     comments = b'P6\n' + b'#\n' * 1_500_000 + b'64 64\n255\n'
     rare = BytesIO()
     Image.new('RGB', (64, 64)).save(rare, 'JPEG2000')
@@ -226,12 +218,9 @@ def test_formats_that_people_do_not_upload_are_refused(
             )
 
 
-# --- one decoder -------------------------------------------------------------
-
-
 @pytest.mark.parametrize('kind', [*photo_kinds()], ids=lambda kind: kind.name)
-def test_it_decodes_as_everything_else_does(decoder, kind):
-    """Also what needs a module that could not be imported any more."""
+def test_pixels_equal_those_of_decoding(decoder, kind):
+    """Including formats whose module must be imported before the limits."""
     expected, found = (
         pixels_or_reason(decode, kind.data)
         for decode in (in_this_process, decoder.decode)
@@ -297,7 +286,7 @@ def test_a_decoder_that_was_closed_stays_closed():
 
 
 class Fake:
-    """Stands for the process of a decoder that an attacker took over."""
+    """Stands for a decoder process under an attacker's control."""
 
     def is_alive(self) -> bool:
         return True
@@ -314,12 +303,12 @@ class Fake:
         [HEADER.pack(PIXELS, 2, 2, 3), bytes(11)],
         [HEADER.pack(PIXELS, 2, 2, 3), bytes(2**21)],
         [HEADER.pack(b'?', 2, 2, 3), bytes(12)],
-        [HEADER.pack(BAD, 0, 0, 0), bytes(2**20)],
+        [HEADER.pack(ERROR, 0, 0, 0), bytes(2**20)],
         [b'P'],
         [bytes(2**20)],
     ],
 )
-def test_a_decoder_is_not_trusted(sent):
+def test_replies_are_validated(sent):
     decoder = Decoder(SETTINGS)
     decoder._process = Fake()
     decoder._connection, other = multiprocessing.Pipe()
@@ -332,16 +321,16 @@ def test_a_decoder_is_not_trusted(sent):
 
 
 def send_all(connection: Connection, messages: list[bytes]) -> None:
-    with suppress(OSError):  # nobody reads on
+    with suppress(OSError):  # the reader has closed the pipe
         for message in messages:
             connection.send_bytes(message)
 
 
-def test_what_a_decoder_says_does_not_steer_a_terminal():
+def test_error_texts_are_printable():
     decoder = Decoder(SETTINGS)
     decoder._process = Fake()
     decoder._connection, other = multiprocessing.Pipe()
-    other.send_bytes(HEADER.pack(BAD, 0, 0, 0))
+    other.send_bytes(HEADER.pack(ERROR, 0, 0, 0))
     other.send_bytes(b'\x1b[2J\xff\n')
     with pytest.raises(BadPhotoError) as refused:
         decoder.decode(b'photo')
@@ -372,7 +361,7 @@ os.write(out, b'confined')
 """
 
 
-def test_a_decoder_gives_up_what_it_does_not_need(tmp_path):
+def test_limits_of_a_decoder(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', CONFINED, tmp_path / 'written'],
         env=os.environ | {'SECRET': 'x'},
@@ -383,10 +372,8 @@ def test_a_decoder_gives_up_what_it_does_not_need(tmp_path):
     assert not (tmp_path / 'written').exists()
 
 
-def test_decoders_start_with_few_variables_and_our_own_modules(
-    plain_run, tmp_path, monkeypatch
-):
-    """No secrets; no module from the folder where the server was started."""
+def test_environment_of_a_decoder(plain_run, tmp_path, monkeypatch):
+    """No secrets, and no module from the current folder."""
     first = f"""
 import os
 os.environ['SECRET'] = 'x'

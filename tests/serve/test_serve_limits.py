@@ -1,4 +1,4 @@
-"""Nobody takes the page's memory and time from the others."""
+"""Limits on memory, time and the number of requests."""
 
 import http.client
 import socket
@@ -25,7 +25,7 @@ from serving import (
 )
 from starlette.exceptions import HTTPException
 
-from flower_mm.serve.limits import Rate, Room
+from flower_mm.serve.limits import Capacity, RateLimit
 
 # The same mechanism, with less to send and to wait for.
 SMALL = """
@@ -57,7 +57,7 @@ def padded(photo: bytes, size: int) -> bytes:
 
 
 def in_chunks(served: Served, parts: Iterator[bytes], kind: str = FORM):
-    """Sent without saying before how much it is."""
+    """Send a body without a Content-Length."""
     connection = http.client.HTTPConnection('127.0.0.1', served.port)
     connection.request('POST', '/predict', parts, {'Content-Type': kind})
     try:
@@ -66,7 +66,7 @@ def in_chunks(served: Served, parts: Iterator[bytes], kind: str = FORM):
         connection.close()
 
 
-def test_a_photo_may_be_so_large_and_no_larger(served, one):
+def test_size_of_a_photo(served, one):
     assert 'label' in served.post(padded(one, 200_000)).photos[0]
     large = padded(one, 200_001)
     for found in (
@@ -80,7 +80,7 @@ def test_a_photo_may_be_so_large_and_no_larger(served, one):
     assert served.post(one).status == 200
 
 
-def test_a_request_may_be_so_large_and_no_larger(served, one):
+def test_size_of_a_request(served, one):
     body = form([('a', padded(one, 180_000)), ('b', padded(one, 180_000))])
     assert len(in_chunks(served, iter([body])).photos) == 2
     long = form([(str(i), padded(one, 180_000)) for i in range(3)])
@@ -88,7 +88,7 @@ def test_a_request_may_be_so_large_and_no_larger(served, one):
     assert served.ask('/predict', long, content_type=FORM).status == 413
 
 
-def test_a_length_that_is_told_is_enough_to_refuse(served):
+def test_content_length_is_checked_first(served):
     with served.connect(head(10**12)) as client:
         assert answer_of(client).status == 413
 
@@ -98,7 +98,6 @@ def test_pixels_are_counted_before_they_are_decoded(served):
         about = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
         photo = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13) + about
         photo += struct.pack('>II', zlib.crc32(about), 99) + b'IDAT'
-        # There is nothing in it that could be decoded.
         (found,) = served.post(photo).photos
         assert found['error'] == 'more than 50 million pixels'
 
@@ -127,9 +126,9 @@ def test_the_head_of_a_request_is_limited(served):
         assert answer_of(c).status == 400
 
 
-def test_a_rate_is_kept_at_once_and_spread():
+def test_rate_limit():
     now = 0.0
-    rate = Rate(60, lambda: now)
+    rate = RateLimit(60, lambda: now)
     rate.take(50)
     rate.check(10)
     with pytest.raises(HTTPException) as refused:
@@ -139,28 +138,26 @@ def test_a_rate_is_kept_at_once_and_spread():
     now = 6.0
     rate.take(16)
     now = 1000.0
-    rate.take(60)  # no more are saved up
+    rate.take(60)  # at most
     with pytest.raises(HTTPException):
         rate.check(1)
 
 
-def test_room_is_given_back_whatever_happens():
-    room = Room(10, 'full')
-    with room.held() as take:
+def test_capacity():
+    capacity = Capacity(10, 'full')
+    with capacity.held() as take:
         take(8)
-        with room.held() as other:
+        with capacity.held() as other:
             other(2)
-            assert room.taken == 10
+            assert capacity.taken == 10
         with pytest.raises(HTTPException) as refused:
             take(3)
-        assert room.taken == 8
+        assert capacity.taken == 8
     assert refused.value.status_code == 503
-    assert room.taken == 0
+    assert capacity.taken == 0
 
 
-def test_photos_beyond_the_rate_are_told_when_to_come_again(
-    plain_run, one, tmp_path
-):
+def test_photos_beyond_the_rate(plain_run, one, tmp_path):
     few = SMALL.replace('100_000', '20')
     with serving(plain_run / 'best.pth', tmp_path, first=few) as served:
         assert served.post(*[one] * 16).status == 200
@@ -168,7 +165,7 @@ def test_photos_beyond_the_rate_are_told_when_to_come_again(
         assert found.status == 429
         assert 1 <= int(found.headers['Retry-After']) <= 18
         assert served.post(*[one] * 4).status == 200
-        # Now there is no room for one: it is told before the photos are read.
+        # It is refused before the photos are read.
         with served.connect(head(10_000)) as client:
             found = answer_of(client)
         assert found.status == 429
@@ -176,9 +173,7 @@ def test_photos_beyond_the_rate_are_told_when_to_come_again(
         assert served.health()['served']['refused'] == 2
 
 
-def test_too_many_waiting_photos_are_sent_away_and_health_answers(
-    plain_run, one, tmp_path
-):
+def test_number_of_waiting_photos(plain_run, one, tmp_path):
     few = f'{SMALL}\nlimits.WAITING = 6\n{SLOW}'
     with (
         serving(plain_run / 'best.pth', tmp_path, first=few) as served,
@@ -195,7 +190,7 @@ def test_too_many_waiting_photos_are_sent_away_and_health_answers(
 
 
 def test_photos_in_memory_are_counted_over_all_requests(served, one):
-    """And what somebody sent who left is given back."""
+    """Those of a client that left count no longer."""
     body = form([(str(i), padded(one, 150_000)) for i in range(3)])
     for _ in range(2):
         most = served.connect(head(len(body)), body[:-1])
@@ -212,9 +207,7 @@ def test_photos_in_memory_are_counted_over_all_requests(served, one):
     [(b'', 'limits.PAUSE_SECONDS = 1'), (b'x', 'limits.BODY_SECONDS = 1')],
     ids=['nothing', 'trickling'],
 )
-def test_a_body_that_does_not_end_is_given_up(
-    plain_run, one, tmp_path, sent, limit
-):
+def test_slow_body(plain_run, one, tmp_path, sent, limit):
     first = f'from flower_mm.serve import limits\n{limit}'
     with (
         serving(plain_run / 'best.pth', tmp_path, first=first) as served,
@@ -223,7 +216,7 @@ def test_a_body_that_does_not_end_is_given_up(
         client.settimeout(0.1)
 
         def is_answered() -> bool:
-            assert served.post(one).status == 200  # others do not notice
+            assert served.post(one).status == 200  # others go on
             try:
                 client.sendall(sent)
                 return bool(client.recv(1, socket.MSG_PEEK))
@@ -237,7 +230,7 @@ def test_a_body_that_does_not_end_is_given_up(
 
 
 def ends(client) -> bool:
-    """Whether the other side has hung up."""
+    """Return whether the server has closed the connection."""
     try:
         while client.recv(65536):
             pass
@@ -246,8 +239,8 @@ def ends(client) -> bool:
     return True
 
 
-def test_a_body_in_chunks_of_one_byte_is_given_up(plain_run, tmp_path):
-    """Taking it apart keeps the server from everybody else."""
+def test_body_in_chunks_of_one_byte(plain_run, tmp_path):
+    """Parsing it would block other clients."""
     first = 'from flower_mm.serve import limits\n'
     sent = (
         b'POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: '
@@ -264,14 +257,14 @@ def test_a_body_in_chunks_of_one_byte_is_given_up(plain_run, tmp_path):
         assert served.health()['status'] == 'ok'
 
 
-def test_clients_that_never_ask_are_hung_up_on(served, one):
+def test_idle_connections_are_closed(served, one):
     with ExitStack() as stack:
         slow = [
             stack.enter_context(served.connect(sent))
             for sent in [b'', b'GET /', b'GET / HTTP/1.1\r\nHost: x\r\nx: ']
             * 5
         ]
-        # A refused request whose body would go on for ever.
+        # A refused request whose body does not end.
         slow.append(
             stack.enter_context(
                 served.connect(b'POST /no HTTP/1.1\r\nHost: localhost\r\n'),
@@ -282,9 +275,7 @@ def test_clients_that_never_ask_are_hung_up_on(served, one):
         assert all(ends(client) for client in slow)
 
 
-def test_more_connections_than_there_may_be_are_dropped(
-    plain_run, one, tmp_path
-):
+def test_number_of_connections(plain_run, one, tmp_path):
     first = f'{SMALL}\nlimits.IDLE_SECONDS = 100'
     with serving(plain_run / 'best.pth', tmp_path, first=first) as served:
         with ExitStack() as stack:
@@ -301,7 +292,7 @@ def answers(served: Served) -> bool:
         return False
 
 
-def test_a_client_that_leaves_takes_its_photos_along(plain_run, one, tmp_path):
+def test_photos_of_a_client_that_left_are_dropped(plain_run, one, tmp_path):
     with serving(plain_run / 'best.pth', tmp_path, first=SLOW) as served:
         body = form([(str(i), one) for i in range(16)])
         for _ in range(3):
@@ -312,14 +303,14 @@ def test_a_client_that_leaves_takes_its_photos_along(plain_run, one, tmp_path):
         before = served.run.text.count('has a photo')
         for _ in range(5):
             assert served.post(one).status == 200
-        # These five, and one that it may have been at.
+        # These five, and one that it may have begun.
         assert served.run.text.count('has a photo') - before <= 6
         counts = served.health()['served']
         assert counts == {'requests': 5, 'refused': 0, 'photos': 5, 'bad': 0}
         assert 'error' not in served.run.text
 
 
-def test_a_client_that_leaves_in_the_middle_is_no_error(served, one):
+def test_disconnect_while_sending(served, one):
     body = form([('a', one)])
     for cut in (0, 10, 100, len(body) - 1):
         served.connect(head(len(body)), body[:cut]).close()

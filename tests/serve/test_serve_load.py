@@ -1,4 +1,4 @@
-"""Many clients at a time: no answer is lost, swapped or kept."""
+"""Each of many clients gets its own responses."""
 
 import http.client
 import io
@@ -16,7 +16,7 @@ from flower_mm import Classifier
 
 CLIENTS = 16
 EACH = 20  # requests
-# Tells on the screen what it opens to write, temporary files among it.
+# Prints each file that is opened for writing, including temporary ones.
 WATCH = """
 import os, sys
 def watch(event, args):
@@ -27,7 +27,7 @@ sys.addaudithook(watch)
 
 
 def ask_many(served: Served, photos: list[bytes], start: int) -> list[tuple]:
-    """One client's requests, by turns on one connection and on new ones."""
+    """Send the requests of a client, on one connection and on new ones."""
     found = []
     connection = http.client.HTTPConnection('127.0.0.1', served.port)
     for i in range(EACH):
@@ -44,7 +44,7 @@ def ask_many(served: Served, photos: list[bytes], start: int) -> list[tuple]:
     return found
 
 
-def everybody(served: Served, photos: list[bytes]) -> list[tuple]:
+def run_clients(served: Served, photos: list[bytes]) -> list[tuple]:
     starts = range(0, 37 * CLIENTS, 37)
     with ThreadPoolExecutor(CLIENTS) as clients:
         asked = [
@@ -53,24 +53,22 @@ def everybody(served: Served, photos: list[bytes]) -> list[tuple]:
         return list(itertools.chain(*(client.result() for client in asked)))
 
 
-def test_many_clients_get_each_its_own_and_leave_nothing(
-    plain_run, photos, tmp_path
-):
+def test_many_clients(plain_run, photos, tmp_path):
     best = plain_run / 'best.pth'
     files = [p for name in CLASSES for p in sorted((photos / name).iterdir())]
     known = [p.probabilities for p in Classifier(best, 'cpu')(files)]
     data = [path.read_bytes() for path in files]
-    # One that the usual readers of forms would lay down on the disk.
+    # Form parsers write such a large one to the disk by default.
     large = io.BytesIO()
     Image.open(files[0]).resize((1200, 1000)).save(large, 'BMP')
     with serving(best, tmp_path, first=WATCH) as served:
-        said = len(served.run.text)
+        start = len(served.run.text)
         assert 'label' in served.post(large.getvalue()).photos[0]
         rest = taken(served.pid)
-        everybody(served, data)  # warm
+        run_clients(served, data)  # warm
         before = memory(served.pid)
-        # So large that 320 of them would show if they stayed.
-        found = everybody(served, [photo + bytes(300_000) for photo in data])
+        # So large that a leak of 320 of them would be seen.
+        found = run_clients(served, [photo + bytes(300_000) for photo in data])
         assert len(found) == CLIENTS * EACH
         for number, named, photo in found:
             assert named
@@ -81,7 +79,7 @@ def test_many_clients_get_each_its_own_and_leave_nothing(
         assert counts['refused'] == counts['bad'] == 0
         assert memory(served.pid) - before < 40
         until(lambda: taken(served.pid) <= rest)
-        assert served.run.text[said:] == ''
+        assert served.run.text[start:] == ''
 
 
 def taken(pid: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The page of tools/serve.py in a real browser."""
+"""The page of `serve` in a real browser."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def served(plain_run: Path, tmp_path_factory) -> Iterator[Served]:
 
 @pytest.fixture(scope='module')
 def files(photos: Path, tmp_path_factory) -> list[Path]:
-    """A photo of each class, and two that are none."""
+    """A photo of each class, and two invalid ones."""
     folder = tmp_path_factory.mktemp('files')
     found = []
     for number, name in enumerate(CLASSES):
@@ -56,11 +56,11 @@ def files(photos: Path, tmp_path_factory) -> list[Path]:
 
 def visit(tab: Browser, served: Served) -> None:
     tab.open(served.address)
-    until(lambda: 'classes apart' in text(tab, '#about'))
+    until(lambda: 'classes' in text(tab, '#about'))
 
 
 def choose(tab: Browser, *files: Path) -> None:
-    """As after the dialog for files."""
+    """Choose files without the dialog."""
     page = tab.call('DOM.getDocument')['root']['nodeId']
     node = tab.call('DOM.querySelector', nodeId=page, selector='#choose')
     paths = [str(path) for path in files]
@@ -68,7 +68,7 @@ def choose(tab: Browser, *files: Path) -> None:
 
 
 def answered(tab: Browser, count: int) -> list[dict]:
-    """Wait until so many cards are there and done; what they say."""
+    """Wait until `count` cards are complete; return their contents."""
     waits = 'document.querySelectorAll(".card.waiting").length'
     cards = 'document.querySelectorAll(".card").length'
     until(lambda: tab.run(cards) == count and not tab.run(waits))
@@ -89,7 +89,7 @@ def text(tab: Browser, selector: str) -> str:
     return tab.run(f'document.querySelector({selector!r}).innerText')
 
 
-def complaints(tab: Browser) -> list:
+def reported(tab: Browser) -> list:
     return [
         *tab.seen('Runtime.exceptionThrown'),
         *tab.seen('Runtime.consoleAPICalled'),
@@ -101,7 +101,7 @@ def complaints(tab: Browser) -> list:
 def test_photos_are_shown_with_bars_and_heat(tab, served, files, plain_run):
     visit(tab, served)
     assert ', '.join(CLASSES) in text(tab, '#about')
-    assert 'right' in text(tab, '#about')
+    assert 'accuracy' in text(tab, '#about')
     choose(tab, *files)
     cards = answered(tab, 5)
     known = Classifier(plain_run / 'best.pth', 'cpu')(files[:3])
@@ -127,11 +127,11 @@ def test_photos_are_shown_with_bars_and_heat(tab, served, files, plain_run):
     assert 'Not a photo by its content.' in notes['text']
     assert 'notes.jpg' in notes['text']
     assert 'Truncated: its end is missing.' in cut['text']
-    assert text(tab, '#state') == '3 photos answered, 2 cannot be used'
+    assert text(tab, '#state') == '3 photos classified, 2 not classified'
     # Further ones come before these.
     choose(tab, files[0])
     assert '0.jpg' in answered(tab, 6)[0]['text']
-    assert complaints(tab) == []
+    assert reported(tab) == []
     asked = tab.seen('Network.requestWillBeSent')
     urls = [event['request']['url'] for event in asked]
     assert len(urls) > 6
@@ -155,7 +155,7 @@ def test_photos_can_be_dropped_anywhere(tab, served, files):
     assert not two['bad']
     assert 'drop the photos in it' in folder['text']
     assert not tab.run('document.body.classList.contains("over")')
-    assert complaints(tab) == []
+    assert reported(tab) == []
 
 
 def test_a_photo_can_be_pasted(tab, served):
@@ -183,12 +183,10 @@ def test_names_are_text_and_no_more(tab, served, files, tmp_path):
     choose(tab, tmp_path / name, tmp_path / f'bad {name}')
     for card in answered(tab, 2):
         assert name in card['text']
-    assert complaints(tab) == []
+    assert reported(tab) == []
 
 
-def test_files_that_are_too_large_or_empty_are_told(
-    tab, served, files, tmp_path
-):
+def test_large_and_empty_files(tab, served, files, tmp_path):
     visit(tab, served)
     large, empty = tmp_path / 'large.jpg', tmp_path / 'empty.jpg'
     empty.touch()
@@ -196,7 +194,7 @@ def test_files_that_are_too_large_or_empty_are_told(
         file.truncate(20 * 1024**2 + 1)
     choose(tab, large, empty, files[0])
     cards = answered(tab, 3)
-    assert 'It has more than 20 MB.' in cards[0]['text']
+    assert 'Larger than 20 MB.' in cards[0]['text']
     assert 'Empty file.' in cards[1]['text']
     assert not cards[2]['bad']
 
@@ -207,7 +205,7 @@ def focus(tab: Browser) -> str:
     )
 
 
-def test_a_whole_folder_is_too_much_for_a_page(tab, served, files, tmp_path):
+def test_too_many_files(tab, served, files, tmp_path):
     visit(tab, served)
     many = [tmp_path / f'{i}.jpg' for i in range(101)]
     for path in many:
@@ -242,13 +240,13 @@ def test_the_keyboard_is_enough(tab, served, files):
 
 MORE = """
 from flower_mm.serve import prediction_json
-answer_before = prediction_json.answer
+classify = prediction_json.classify
 def more(*args):
-    found = answer_before(*args)
+    found = classify(*args)
     found['probabilities'] |= {f'other {i}': i * 1e-6 for i in range(10)}
     found['heat'] = None
     return found
-prediction_json.answer = more
+prediction_json.classify = more
 """
 
 
@@ -261,7 +259,7 @@ def test_more_classes_open_by_keyboard_and_heat_may_be_missing(
         (card,) = answered(tab, 1)
         assert len(card['bars']) == 3
         assert '10 more classes' in card['text']
-        assert 'no map of where it looks' in card['text']
+        assert 'no heat map' in card['text']
         assert len(card['images']) == 1
         tab.run('document.getElementById("clear").focus()')
         tab.press('Tab')
@@ -279,7 +277,7 @@ def test_more_classes_open_by_keyboard_and_heat_may_be_missing(
 
 
 @pytest.mark.parametrize('width', [320, 360, 1280])
-def test_nothing_sticks_out(tab, served, files, tmp_path, width):
+def test_layout_fits_the_screen(tab, served, files, tmp_path, width):
     tab.size(width, 800, mobile=width < 600)
     try:
         visit(tab, served)
@@ -299,7 +297,7 @@ def test_nothing_sticks_out(tab, served, files, tmp_path, width):
             '.map(e => parseFloat(getComputedStyle(e).fontSize))'
         )
         assert min(sizes) >= 14
-        # A finger hits what it aims at.
+        # For touch screens.
         tall = tab.run(
             '[...document.querySelectorAll("button:not([hidden]), .drop")]'
             '.map(e => e.getBoundingClientRect().height).filter(h => h)'
@@ -310,7 +308,7 @@ def test_nothing_sticks_out(tab, served, files, tmp_path, width):
 
 
 def contrast(one: list[float], two: list[float]) -> float:
-    """As the WCAG reckon it; 4.5 is their least for text."""
+    """The contrast ratio of the WCAG; their minimum for text is 4.5."""
 
     def light(colour: list[float]) -> float:
         parts = [
@@ -331,7 +329,7 @@ def colour(tab: Browser, selector: str, name: str = 'color') -> list[float]:
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_text_stands_out_in_light_and_dark(tab, served, files, scheme):
+def test_contrast(tab, served, files, scheme):
     tab.media('screen', scheme)
     visit(tab, served)
     choose(tab, files[0], files[3])
@@ -355,9 +353,7 @@ def test_text_stands_out_in_light_and_dark(tab, served, files, scheme):
     assert contrast(bar, colour(tab, '.bars i', 'backgroundColor')) >= 3
 
 
-def test_a_server_that_is_away_is_told_and_nothing_is_lost(
-    tab, plain_run, files, tmp_path
-):
+def test_server_that_is_away(tab, plain_run, files, tmp_path):
     best = plain_run / 'best.pth'
     with serving(best, tmp_path / 'one') as served:
         visit(tab, served)
@@ -372,7 +368,6 @@ def test_a_server_that_is_away_is_told_and_nothing_is_lost(
         assert not any(card['bad'] for card in answered(tab, 3))
         assert tab.run(alarm)
         visit(tab, served)
-    # Whoever begins anew instead is not kept waiting by what was.
     choose(tab, files[0])
     until(lambda: not tab.run(alarm))
     tab.click('#clear')
@@ -381,7 +376,7 @@ def test_a_server_that_is_away_is_told_and_nothing_is_lost(
         assert not answered(tab, 1)[0]['bad']
 
 
-def test_a_busy_server_is_asked_again(tab, plain_run, files, tmp_path):
+def test_busy_server(tab, plain_run, files, tmp_path):
     first = f"""
 from flower_mm.serve import limits
 limits.WAITING = 1
@@ -394,7 +389,7 @@ limits.BUSY_SECONDS = 0.1
         assert served.health()['served']['refused'] > 0
 
 
-def test_clear_takes_back_what_waits(tab, plain_run, files, tmp_path):
+def test_clear_cancels_requests(tab, plain_run, files, tmp_path):
     with serving(plain_run / 'best.pth', tmp_path, first=SLOW) as served:
         visit(tab, served)
         choose(tab, *files[:3], *files[:3])
@@ -403,7 +398,7 @@ def test_clear_takes_back_what_waits(tab, plain_run, files, tmp_path):
         assert not tab.run('document.getElementById("progress").hidden')
         tab.click('#clear')
         until(lambda: not served.waiting())
-        time.sleep(0.2)  # an answer that came too late would show by now
+        time.sleep(0.2)  # a late response would be shown by now
         assert tab.run('document.querySelectorAll(".card").length') == 0
         assert text(tab, '#state') == ''
         assert served.health()['served']['photos'] < 6
@@ -411,16 +406,16 @@ def test_clear_takes_back_what_waits(tab, plain_run, files, tmp_path):
         assert not answered(tab, 1)[0]['bad']
 
 
-def test_a_complaint_would_be_heard(tab, served):
-    """What the others rely on: the policy at work, and the ears open."""
+def test_policy_is_enforced_and_reported(tab, served):
+    """The other tests rely on it."""
     visit(tab, served)
     tab.run(
         'document.body.insertAdjacentHTML("beforeend",'
         '"<img src=x onerror=alert(1)><i style=color:red></i>'
         '<img src=http://127.0.0.1:1/x.png>")'
     )
-    # Asking the page for something lets its events come in.
-    until(lambda: tab.run('0') or len(complaints(tab)) >= 4)
+    # A call to the page lets its events come in.
+    until(lambda: tab.run('0') or len(reported(tab)) >= 4)
     assert not tab.seen('Page.javascriptDialogOpening')
     blocked = [
         e.get('blockedReason') for e in tab.seen('Network.loadingFailed')

@@ -1,4 +1,4 @@
-"""Make a folder of a trained model for a mail or a model hub.
+"""Write a folder with a trained model, for a mail or a model hub.
 
 flower-mm share work_dirs/resnet50_flower shared/my_flowers
 
@@ -24,13 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'work_dir', type=Path, metavar='WORK_DIR', help='folder of a training'
     )
-    parser.add_argument('out', type=Path, metavar='OUT', help='folder to make')
+    parser.add_argument(
+        'out', type=Path, metavar='OUT', help='new folder to write'
+    )
     parser.add_argument(
         '--examples',
         type=count,
         default=0,
         metavar='N',
-        help='add N photos of each class, made smaller and without EXIF; '
+        help='add N photos of each class, reduced in size and without EXIF; '
         'ask their owners first',
     )
     add_data_root(parser, 'the one of the training')

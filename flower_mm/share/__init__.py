@@ -1,1 +1,1 @@
-"""A trained model as a folder that others can use."""
+"""Write a folder with a trained model for other people."""

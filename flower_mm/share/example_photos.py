@@ -1,8 +1,8 @@
-"""Example photos of a shared folder, from the run's own dataset alone.
+"""Example photos of a shared folder, from the dataset of the run only.
 
-predictions.csv and run.json may be a stranger's. A photo goes out only if
-dataset.json lists it with its sha256, and if that dataset.json is the one
-that best.pth was trained on: nobody can name a photo that he has not seen.
+predictions.csv and run.json may come from a stranger, who could name a private
+photo of the user. A photo is copied only if dataset.json lists it with its
+sha256, and if that dataset.json is the one that best.pth was trained on.
 """
 
 import hashlib
@@ -20,101 +20,100 @@ from flower_mm.prepare import dataset_json
 from flower_mm.report.predictions import read_predictions
 from flower_mm.share.model_card import Example
 
-SIDE = 512  # pixels of an example, at most
+MAX_SIDE = 512  # pixels of an example
 
 
-class Shareable(NamedTuple):
-    """A photo of the dataset."""
-
+class DatasetPhoto(NamedTuple):
     file: Path
     sha256: str
 
 
 def write_examples(
-    part: Path,
+    folder: Path,
     predictions: Path,
-    photos: dict[str, Shareable],
+    photos: dict[str, DatasetPhoto],
     count: int,
 ) -> list[Example]:
     """Copy photos that the model classifies correctly, without their EXIF.
 
     Args:
-        part: The folder that is made.
+        folder: The folder to share.
         predictions: predictions.csv of the run.
-        photos: What may be copied, by `class/name`.
+        photos: The photos that may be copied, by `class/name`.
         count: Photos of each class.
     """
-    found = read_predictions(predictions)
-    # All of them first: a list with one foreign photo is not of this run.
-    names = [_listed(photo, photos, predictions) for photo in found.photos]
-    taken: Counter[int] = Counter()
-    examples = []
-    for i in found.correct.nonzero()[0].tolist():
-        label = int(found.labels[i])
-        if taken[label] == count:
+    predicted = read_predictions(predictions)
+    # All are checked first: one foreign photo means another run's list.
+    names = [
+        _name_of(photo, photos, predictions) for photo in predicted.photos
+    ]
+    copied: Counter[int] = Counter()
+    examples = {}
+    for i in predicted.correct.nonzero()[0].tolist():
+        label = int(predicted.labels[i])
+        if copied[label] == count:
             continue
         picture = _picture(photos[names[i]])
         if picture is None:
-            continue  # missing or changed since
-        taken[label] += 1
-        name = found.classes[label]
+            continue  # missing, or changed after the training
+        copied[label] += 1
+        name = predicted.classes[label]
         plain_name = re.sub(r'[^\w-]+', '_', name, flags=re.ASCII)
-        file = f'examples/{label + 1}_{plain_name}_{taken[label]}.jpg'
-        (part / 'examples').mkdir(exist_ok=True)
-        picture.save(part / file, 'JPEG', quality=90)
-        examples.append(
-            Example(file, name, 100 * float(found.scores[i, label]))
-        )
-    return sorted(examples, key=lambda example: _number(example.file))
+        file = f'examples/{label + 1}_{plain_name}_{copied[label]}.jpg'
+        (folder / 'examples').mkdir(exist_ok=True)
+        picture.save(folder / file, 'JPEG', quality=90)
+        score = 100 * float(predicted.scores[i, label])
+        examples[label, copied[label]] = Example(file, name, score)
+    return [examples[key] for key in sorted(examples)]
 
 
-def shareable(
+def photos_to_share(
     root: Path | None, split: str, trained_on: object
-) -> dict[str, Shareable]:
-    """The photos of a split by `class/name`.
+) -> dict[str, DatasetPhoto]:
+    """Return the photos of a split by `class/name`.
 
     Args:
         root: The dataset.
-        split: The one that predictions.csv is of.
-        trained_on: best.pth's sha256 of its dataset.
+        split: The split of predictions.csv.
+        trained_on: The sha256 of the dataset that best.pth names.
     """
     if not root:
         raise UserError(
-            '--examples needs the dataset of the run: --data-root FOLDER'
+            'the dataset of the run, from which --examples copies, is '
+            'unknown.\nName it: --data FOLDER'
         )
     record = dataset_json.load(root)
     if dataset_json.digest(record['files']) != trained_on:
         raise UserError(
-            f'{root} is not the dataset that best.pth was trained on, so '
-            '--examples would share other photos.\nName that dataset: '
-            '--data-root FOLDER, or leave --examples out'
+            f'{root} is not the dataset that best.pth was trained on.\n'
+            'Name that dataset: --data FOLDER, or omit --examples'
         )
     folder = photos_folder(root, split)
     files = record['files'].get(split, {})
     return {
-        name: Shareable(folder / name, sha256)
+        name: DatasetPhoto(folder / name, sha256)
         for name, sha256 in files.items()
     }
 
 
-def _listed(
-    photo: str, photos: dict[str, Shareable], predictions: Path
+def _name_of(
+    photo: str, photos: dict[str, DatasetPhoto], predictions: Path
 ) -> str:
-    """The name of a photo in the dataset, wherever that lay then."""
+    """Return the end of a path that is the name of a photo in the dataset."""
     parts = photo.replace('\\', '/').split('/')
     for start in range(len(parts)):
         name = '/'.join(parts[start:])
         if name in photos:
             return name
     raise UserError(
-        f'{predictions} names {printable(photo)}, which is no photo of the '
-        'dataset of the run.\nLeave --examples out, or delete the file, so '
-        'that the photos are predicted again'
+        f'{predictions} names {printable(photo)}: expected photos of the '
+        'dataset of the run.\n'
+        'Omit --examples, or delete that file so that it is written again'
     )
 
 
-def _picture(photo: Shareable) -> Image.Image | None:
-    """The photo made smaller, if its bytes are those of the dataset."""
+def _picture(photo: DatasetPhoto) -> Image.Image | None:
+    """Return a smaller photo, or None if its bytes have changed."""
     try:
         data = read_bytes(str(photo.file))
         if hashlib.sha256(data).hexdigest() != photo.sha256:
@@ -122,11 +121,5 @@ def _picture(photo: Shareable) -> Image.Image | None:
         picture = Image.fromarray(decode_rgb(data))
     except BadPhotoError:
         return None
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return picture
-
-
-def _number(file: str) -> tuple[int, int]:
-    """Class and count, by which the examples are ordered."""
-    stem = Path(file).stem
-    return int(stem.partition('_')[0]), int(stem.rpartition('_')[2])

@@ -1,4 +1,4 @@
-"""The model card: README.md of a shared folder."""
+"""Write the model card: README.md of a shared folder."""
 
 import re
 from collections.abc import Iterable
@@ -16,24 +16,26 @@ from flower_mm.report.formatting import (
 from flower_mm.report.html import clean
 from flower_mm.report.result_warnings import warnings_of
 from flower_mm.report.templating import environment
-from flower_mm.share.weights_licence import licence_of
 from flower_mm.user_modules import FLAG
 from flower_mm.weights.file_hash import sha256_of
+from flower_mm.weights.pretrained_table import read_table
 
 TEMPLATE = 'card.md.j2'
-# What Markdown and the HTML in it take for signs of their own; it leaves
-# an underscore within a word alone.
-SIGNS = re.compile(r'([\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w)|^[#+-])')
+# checkpoints/demo_backbone.pth, which was trained on drawings.
+DEMO = '05b125886a7ef5b7ae70e96cbc77423b2dc5b9122829fcc1b4da7541e0c5fe91'
+# The characters with a meaning in Markdown or HTML; an underscore within a
+# word has none.
+MARKUP = re.compile(r'([\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w)|^[#+-])')
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the weights and their config say of themselves."""
+    """What best.pth records about the network."""
 
     network: str
     parameters: int
     pretrained: dict | None  # file and sha256
-    noted: bool = True  # whether it says if there were any
+    records_pretrained: bool = True  # older files lack the record
     modules: list[str] = field(default_factory=list)  # the user's own
 
 
@@ -44,19 +46,19 @@ class Example:
     confidence: float
 
 
-def card(
+def model_card(
     facts: dict,
     model: Model,
     files: Iterable[tuple[Path, str]],
     examples: list[Example],
 ) -> str:
-    """README.md from report.json's facts; no path of this machine in it.
+    """Return README.md, without paths of this machine.
 
     Args:
-        facts: What report.json holds.
-        model: About the network.
-        files: What else is in the folder, and what each is, in words.
-        examples: Photos that go with it.
+        facts: The content of report.json.
+        model: The network.
+        files: The other files of the folder, with descriptions.
+        examples: The photos in the folder.
     """
     facts = clean(facts)
     run = facts['run']
@@ -77,27 +79,20 @@ def card(
         'trained_on': run['photos']['train'],
         'dataset_sha256': run['dataset_sha256'],
         'data': data if same else None,
-        'made': _made(run),
+        'training': _training(run),
         'files': [
             {
                 'name': path.name,
-                'what': what,
+                'description': description,
                 'megabytes': f'{path.stat().st_size / 1e6:.1f}',
                 'sha256': sha256_of(path),
             }
-            for path, what in files
+            for path, description in files
         ],
         'onnx': any(path.name == 'best.onnx' for path, _ in files),
-        'examples': [
-            {
-                'file': example.file,
-                'class': example.label,
-                'confidence': example.confidence,
-            }
-            for example in examples
-        ],
+        'examples': examples,
         'pretrained': pretrained,
-        'noted': model.noted,
+        'records_pretrained': model.records_pretrained,
         'modules': model.modules,
         'call': _call(model.modules),
         'flags': ' '.join(f'{FLAG} {name}' for name in model.modules),
@@ -106,31 +101,41 @@ def card(
     return _render(view)
 
 
+def licence_of(sha256: str) -> tuple[str, str] | None:
+    """Return the licence and the source of pretrained weights, if known."""
+    if sha256 == DEMO:
+        return 'Apache-2.0', 'flower_mm, trained on its own drawings'
+    for entry in read_table().values():
+        if home := entry.home_of(sha256):
+            return home.licence, f'{entry.architecture} of {home.source}'
+    return None
+
+
 def _call(modules: list[str]) -> str:
     imports = f', imports={modules!r}' if modules else ''
     return f"Classifier('path/to/this/folder'{imports})"
 
 
-def _made(run: dict) -> list[tuple[str, str]]:
-    done = run['result']
+def _training(run: dict) -> list[tuple[str, str]]:
+    result = run['result']
     seconds = (run['seconds']['train'] or 0) + (
         run['seconds']['validate'] or 0
     )
     versions = run['versions'] or {}
     rows = [
-        # Its folder is of the machine it was trained on.
+        # Without its folder, which is on the machine of the training.
         ('Config', Path(run['config'] or '').name),
         ('Seed', run['seed']),
-        ('Epochs', done['epochs']),
-        ('Best epoch, which this is', done['best_epoch']),
-        ('Chosen by', best_metric(run)),
-        ('Photos trained on', run['photos']['train']),
+        ('Epochs', result['epochs']),
+        ('Best epoch (this model)', result['best_epoch']),
+        ('Selected by', best_metric(run)),
+        ('Training photos', run['photos']['train']),
         ('Device', run['device']),
-        ('Time', duration(seconds) if seconds else None),
-        ('Begun', run['started']),
+        ('Duration', duration(seconds) if seconds else None),
+        ('Started', run['started']),
         (
             'Versions',
-            ', '.join(f'{name} {found}' for name, found in versions.items()),
+            ', '.join(f'{name} {text}' for name, text in versions.items()),
         ),
         ('Commit of flower_mm', run['git_commit']),
     ]
@@ -141,18 +146,18 @@ def _made(run: dict) -> list[tuple[str, str]]:
 
 def _render(view: dict) -> str:
     template = (resources.files(__package__) / TEMPLATE).read_text('utf-8')
-    made = environment(autoescape=False, **{TEMPLATE: template})
-    made.filters |= {
+    templates = environment(autoescape=False, **{TEMPLATE: template})
+    templates.filters |= {
         'md': escaped,
         'number': lambda value: '' if value is None else one_decimal(value),
         'range': lambda pair: (
             f'{one_decimal(pair[0])} to {one_decimal(pair[1])}' if pair else ''
         ),
     }
-    text = made.get_template(TEMPLATE).render(view).replace(NBSP, ' ')
+    text = templates.get_template(TEMPLATE).render(view).replace(NBSP, ' ')
     return re.sub(r'\n{3,}', '\n\n', text).rstrip() + '\n'
 
 
 def escaped(text: object) -> str:
-    """Text that stays text in Markdown, on one line."""
-    return SIGNS.sub(r'\\\1', ' '.join(str(text).split()))
+    """Return text on one line with the markup of Markdown escaped."""
+    return MARKUP.sub(r'\\\1', ' '.join(str(text).split()))

@@ -1,4 +1,4 @@
-"""Put together what others need of a run."""
+"""Write the folder that `flower-mm share` makes of a run."""
 
 import json
 import shutil
@@ -28,11 +28,11 @@ from flower_mm.report.run_folder import (
     require_current_format,
 )
 from flower_mm.share.example_photos import (
-    Shareable,
-    shareable,
+    DatasetPhoto,
+    photos_to_share,
     write_examples,
 )
-from flower_mm.share.model_card import Model, card
+from flower_mm.share.model_card import Model, model_card
 from flower_mm.weights.best_checkpoint import write_safetensors
 from flower_mm.weights.checked_config import config_of, own_modules
 from flower_mm.weights.file_hash import sha256_of
@@ -41,12 +41,12 @@ from flower_mm.weights.pretrained_table import read_table
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 ONNX = {
-    'best.onnx': 'for ONNX Runtime in float32, preprocessing inside',
-    'best_tensor.onnx': 'for ONNX Runtime in float32, of tensors',
+    'best.onnx': 'for ONNX Runtime, float32, with the preprocessing',
+    'best_tensor.onnx': 'for ONNX Runtime, float32, takes tensors',
     'predict_onnx.py': 'how to use it',
 }
-# What of best.pth's notes goes out: nothing that names a place.
-NOTES = (
+# The metadata of best.pth to share; other keys may contain paths.
+SHARED_META = (
     'classes',
     'dataset_meta',
     'metrics',
@@ -67,54 +67,55 @@ def share(
     examples: int = 0,
     device: str = 'auto',
 ) -> list[Path]:
-    """Make `out`; return its files. Nothing is there if this raises.
+    """Write the folder `out` and return its files; nothing after an error.
 
     Args:
         work_dir: The folder of a run.
-        out: The folder to make.
-        data_root: The dataset, where it is not where the run had it.
-        examples: How many photos of each class go with it.
+        out: The folder to write.
+        data_root: The dataset, if it has moved since the training.
+        examples: The number of photos of each class to include.
         device: As in `--device`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(
-            f'{out} is there already: name another folder, or delete it'
+            f'{out} exists: expected an empty or a new folder.\n'
+            'Name another folder, or delete it'
         )
     run = read_run(work_dir)
     if run.folds or not run.best.is_file():
         raise UserError(
-            f'{work_dir} holds no best.pth of one run'
-            + (
-                '; of folds there is a model each: name one, such as '
-                f'{work_dir / "fold_1"}'
-                if run.folds
-                else ''
-            )
+            f'{work_dir} has several models: expected one run, such as '
+            f'{work_dir / "fold_1"}'
+            if run.folds
+            else f'{work_dir} has no best.pth: expected the folder of a '
+            'training'
         )
     facts = _facts(work_dir, data_root, device)
     root = Path(data_root) if data_root else run.data_root
     photos = {}
     if examples:
         trained_on = read_checkpoint(run.best)['meta'].get('dataset_sha256')
-        photos = shareable(root, facts['evaluation']['split'], trained_on)
-    part = temporary_folder(out)
+        photos = photos_to_share(
+            root, facts['evaluation']['split'], trained_on
+        )
+    folder = temporary_folder(out)
     try:
-        with only_run_in(part):  # tells other processes that it is in use
-            _fill(part, run.best, facts, str(root or ''), photos, examples)
-        (part / LOCK).unlink()
-        make_public(part, 0o777)
+        with only_run_in(folder):  # so that other processes leave it
+            _fill(folder, run.best, facts, str(root or ''), photos, examples)
+        (folder / LOCK).unlink()
+        make_public(folder, 0o777)
         if out.is_dir():
             out.rmdir()
-        part.rename(out)
+        folder.rename(out)
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     sync_folder(out.parent)
     return sorted(path for path in out.rglob('*') if path.is_file())
 
 
 def _facts(work_dir: Path, data_root: str | None, device: str) -> dict:
-    """report.json's of this best.pth; it is measured where that is missing."""
+    """Read report.json of this best.pth; measure it again if necessary."""
     best = sha256_of(work_dir / RunDir.BEST)
     require_current_format(work_dir)
     for attempt in range(2):
@@ -126,77 +127,83 @@ def _facts(work_dir: Path, data_root: str | None, device: str) -> dict:
             return facts
         if not attempt:
             write_report(work_dir, data_root, device=device)
-    why = facts.get('missing_reason') or 'its photos are missing'
+    reason = facts.get('missing_reason') or 'photos are missing'
     raise UserError(
-        f'nothing tells how good {work_dir}/best.pth is: {why}\n'
-        'Name the dataset it was trained on: --data-root FOLDER'
+        f'the accuracy of {work_dir}/best.pth is unknown: {reason}\n'
+        'Name the dataset of the training: --data FOLDER'
     )
 
 
 def _fill(
-    part: Path,
+    folder: Path,
     best: Path,
     facts: dict,
     data_root: str,
-    photos: dict[str, Shareable],
-    examples: int,
+    photos: dict[str, DatasetPhoto],
+    count: int,
 ) -> None:
+    examples = []
+    if count:  # first: predictions of another dataset are refused
+        predictions = best.with_name(RunDir.PREDICTIONS)
+        examples = write_examples(folder, predictions, photos, count)
     checkpoint = read_checkpoint(best)
     config = config_of(best)
     meta = checkpoint['meta']
     model = _model(checkpoint, config)
-    weights = part / RunDir.BEST_SAFETENSORS
+    weights = folder / RunDir.BEST_SAFETENSORS
     write_safetensors(
         weights,
         checkpoint['state_dict'],
         {
-            **{key: meta[key] for key in NOTES if key in meta},
+            **{key: meta[key] for key in SHARED_META if key in meta},
             'cfg': config.to_dict(),
         },
     )
     write_whole(
-        part / 'config.json',
+        folder / 'config.json',
         (json.dumps(config.to_dict(), indent=2) + '\n').encode(),
     )
     files = [
-        (weights, 'the weights, with classes and config'),
-        (part / 'config.json', 'the config, for people; the weights have it'),
+        (weights, 'weights, classes and config'),
+        (folder / 'config.json', 'the config, to read'),
     ]
-    files += _onnx(part, best, data_root)
-    shown = []
-    if examples:
-        predictions = best.with_name(RunDir.PREDICTIONS)
-        shown = write_examples(part, predictions, photos, examples)
-    _check(part, best)
-    write_whole(part / 'README.md', card(facts, model, files, shown).encode())
+    files += _export_onnx(folder, best, data_root)
+    _verify(folder, best)
+    card = model_card(facts, model, files, examples)
+    write_whole(folder / 'README.md', card.encode())
 
 
-def _onnx(part: Path, best: Path, data_root: str) -> list[tuple[Path, str]]:
-    """The files of ONNX and what they are, or none and why."""
+def _export_onnx(
+    folder: Path, best: Path, data_root: str
+) -> list[tuple[Path, str]]:
+    """Return the files of ONNX with descriptions, or none with a warning."""
     try:
-        found = export(best, 'onnx', part, data_root)
+        exported = export(best, 'onnx', folder, data_root)
     except UserError as error:
-        print(f'not in it, ONNX: {error}', file=sys.stderr)
+        print(f'warning: shared without ONNX: {error}', file=sys.stderr)
         return []
-    for note in found.notes:
+    for note in exported.notes:
         print(note, file=sys.stderr)
-    if part / 'best.onnx' in found.files:
-        # Who can make tensors has the weights as well.
-        (part / 'best_tensor.onnx').unlink(missing_ok=True)
+    if folder / 'best.onnx' in exported.files:
+        # Programs that prepare tensors themselves can use the weights.
+        (folder / 'best_tensor.onnx').unlink(missing_ok=True)
     files = []
-    for path in filter(Path.is_file, found.files):
-        what = ONNX[path.name]
-        if path.name in found.accuracy:
-            right = one_decimal(found.accuracy[path.name])
-            what += f'; {right} % of {found.photos} photos of val right'
-        files.append((path, what))
+    for path in filter(Path.is_file, exported.files):
+        description = ONNX[path.name]
+        if path.name in exported.accuracy:
+            accuracy = one_decimal(exported.accuracy[path.name])
+            description += (
+                f'; accuracy {accuracy} % on {exported.photos} validation '
+                'photos'
+            )
+        files.append((path, description))
     return files
 
 
 def _architecture(model: ConfigDict) -> str:
-    """The name of a network that the table of weights does not have."""
-    part = model.get('backbone', model)
-    return str(part.get('model_name', part.type))
+    """Return the name of a network that is not in the table of weights."""
+    backbone = model.get('backbone', model)
+    return str(backbone.get('model_name', backbone.type))
 
 
 def _model(checkpoint: dict, config: Config) -> Model:
@@ -219,11 +226,11 @@ def _model(checkpoint: dict, config: Config) -> Model:
     )
 
 
-def _check(part: Path, best: Path) -> None:
-    """The copy says to the bit what best.pth says of a photo."""
+def _verify(folder: Path, best: Path) -> None:
+    """Raise unless the copy and best.pth predict bit-identically."""
     photo = Image.effect_noise((300, 260), 80).convert('RGB')
-    ours, theirs = (
-        Classifier(path, device='cpu')(photo) for path in (part, best)
+    copied, original = (
+        Classifier(path, device='cpu')(photo) for path in (folder, best)
     )
-    if ours != theirs:
-        raise RuntimeError('the copy of the weights says something else')
+    if copied != original:
+        raise RuntimeError('the copy of the weights predicts differently')

@@ -1,4 +1,4 @@
-"""A run as a folder for others."""
+"""The folder that `share` makes of a run."""
 
 import copy
 import json
@@ -16,8 +16,7 @@ from flower_mm import Classifier
 from flower_mm.errors import UserError
 from flower_mm.report.formatting import one_decimal
 from flower_mm.share import share_folder
-from flower_mm.share.model_card import Model, card
-from flower_mm.share.weights_licence import DEMO, licence_of
+from flower_mm.share.model_card import DEMO, Model, licence_of, model_card
 from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.pretrained_table import read_table
 from flower_mm.weights.read_checkpoint import read_checkpoint
@@ -46,20 +45,20 @@ def facts(run: Path, shared: Path) -> dict:
 MODEL = Model('ResNet-18', 11_000_000, None)
 
 
-def test_the_folder_says_what_best_pth_says(shared, run, dataset):
+def test_predictions_of_the_folder(shared, run, dataset):
     photos = sorted((dataset / 'val').glob('*/*.jpg'))
-    ours, theirs = (
+    copied, original = (
         Classifier(path)(photos) for path in (shared, run / 'best.pth')
     )
-    assert ours == theirs
-    assert len(ours) == len(photos) > 10
+    assert copied == original
+    assert len(copied) == len(photos) > 10
 
 
 def test_the_card_has_the_figures_of_the_report(shared, facts):
     text = (shared / 'README.md').read_text('utf-8')
     result = facts['metrics']
     assert (
-        f'**{one_decimal(result["top1"])} % of {result["photos"]} validation'
+        f'{one_decimal(result["top1"])} % of {result["photos"]} validation'
         in text
     )
     low, high = result['top1_interval']
@@ -75,8 +74,7 @@ def test_the_card_has_the_figures_of_the_report(shared, facts):
             in text
         )
     assert facts['run']['dataset_sha256'] in text
-    assert 'No pretrained weights are noted' in text
-    # What the table of files says is so.
+    assert 'No pretrained weights are recorded' in text
     rows = re.findall(r'\| `(\S+)` \| [^|]+ \| \S+ \| `(\w+)` \|', text)
     assert {'best.safetensors', 'config.json', 'best.onnx'} <= {
         name for name, _ in rows
@@ -85,17 +83,17 @@ def test_the_card_has_the_figures_of_the_report(shared, facts):
         assert sha256_of(shared / name) == digest
 
 
-def test_nothing_names_a_place_of_this_machine(shared, dataset, run):
-    strangers = [str(dataset), str(run.parent), str(ROOT), str(Path.home())]
+def test_paths_of_this_machine_stay_out(shared, dataset, run):
+    paths = [str(dataset), str(run.parent), str(ROOT), str(Path.home())]
     for file in filter(Path.is_file, shared.rglob('*')):
         content = file.read_bytes()
-        for place in strangers:
-            assert place.encode() not in content, (file, place)
+        for path in paths:
+            assert path.encode() not in content, (file, path)
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='modes are of POSIX')
-def test_who_may_read_here_may_read_it(run, shared, tmp_path):
-    """As any new folder, whatever the one around it allows."""
+def test_mode_of_the_folder(run, shared, tmp_path):
+    """That of any new folder."""
     tmp_path.chmod(0o777)
     share_folder.share(run, tmp_path / 'out', device='cpu')
     (tmp_path / 'new').mkdir()
@@ -118,109 +116,112 @@ def test_examples_are_small_and_without_exif(shared):
         with Image.open(photo) as image:
             assert not image.getexif()
             assert max(image.size) <= 512
-    # At most as many of a class as were asked for.
     of_class = [photo.name.split('_')[0] for photo in photos]
     assert max(map(of_class.count, of_class)) <= 2
 
 
-def test_no_photo_goes_along_unasked(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(share_folder, '_check', lambda *_: None)
+def test_photos_stay_out_by_default(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(share_folder, '_verify', lambda *_: None)
     files = share_folder.share(run, tmp_path / 'out', device='cpu')
     assert not [file for file in files if file.suffix in ('.jpg', '.png')]
-    assert 'but for a few' not in (tmp_path / 'out' / 'README.md').read_text()
+    assert '`examples/`' not in (tmp_path / 'out' / 'README.md').read_text()
 
 
-def test_a_folder_that_is_there_stays(run, shared, tmp_path):
+def test_existing_folder_stays(run, shared, tmp_path):
     (tmp_path / 'kept').write_text('mine')
     done = tool('share', run, tmp_path, check=False)
     assert done.returncode == 2
-    assert 'is there already' in done.stderr
+    assert 'exists' in done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ['kept']
 
 
-def test_what_fails_leaves_nothing(run, shared, tmp_path, monkeypatch):
+def test_error_leaves_nothing(run, shared, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(share_folder, 'card', full)
+    monkeypatch.setattr(share_folder, 'model_card', full)
     with pytest.raises(OSError, match='No space'):
         share_folder.share(run, tmp_path / 'a' / 'out', device='cpu')
     assert list((tmp_path / 'a').iterdir()) == []
 
 
-def test_another_best_pth_is_measured_anew(run, dataset, tmp_path):
+def test_another_best_pth_is_measured_again(run, dataset, tmp_path):
     other = shutil.copytree(run, tmp_path / 'other')
     found = read_checkpoint(other / 'best.pth')
     for key in ('head.fc.weight', 'head.fc.bias'):
         found['state_dict'][key].zero_()  # always the first class
     torch.save(found, other / 'best.pth')
-    with pytest.raises(UserError, match='--data-root'):
+    with pytest.raises(UserError, match='--data'):
         share_folder.share(other, tmp_path / 'x', str(tmp_path), device='cpu')
     share_folder.share(other, tmp_path / 'out', str(dataset), device='cpu')
     facts = json.loads((other / 'report.json').read_text('utf-8'))
     assert facts['metrics']['top1'] < 60
     text = (tmp_path / 'out' / 'README.md').read_text('utf-8')
-    assert f'**{one_decimal(facts["metrics"]["top1"])} % of' in text
+    assert f'{one_decimal(facts["metrics"]["top1"])} % of' in text
 
 
-@pytest.mark.parametrize('left', [[], ['run.json', 'report.json']])
-def test_a_folder_without_best_pth(left, run, tmp_path):
+@pytest.mark.parametrize('names', [[], ['run.json', 'report.json']])
+def test_folder_without_best_pth(names, run, tmp_path):
     work = tmp_path / 'work'
     work.mkdir()
-    for name in left:
+    for name in names:
         shutil.copy(run / name, work)
     with pytest.raises(UserError, match=r'best\.pth'):
         share_folder.share(work, tmp_path / 'out')
 
 
-def test_names_of_classes_stay_text(facts):
+def test_markup_in_class_names(facts):
     names = ['a|b', '<img src=x>', '`*c*` _d_ [e](f) snake_case\x1b[31m']
     strange = dict(zip(CLASSES, names, strict=True))
     found = copy.deepcopy(facts)
     found['classes'] = names
     for row in found['per_class']:
         row['class'] = strange[row['class']]
-    written = card(found, MODEL, [], [])
+    written = model_card(found, MODEL, [], [])
     assert 'a\\|b' in written
     assert '\\<img src=x\\>' in written
     assert '\\`\\*c\\*\\` \\_d\\_ \\[e\\](f) snake_case?\\[31m' in written
     assert '\x1b' not in written
 
 
-def test_only_a_model_of_own_modules_asks_for_them(facts):
-    assert 'imports=' not in card(facts, MODEL, [], [])
+def test_modules_of_the_user(facts):
+    assert 'imports=' not in model_card(facts, MODEL, [], [])
     model = Model('Mine', 1, None, modules=['mine', 'pkg.parts'])
-    text = card(facts, model, [], [])
+    text = model_card(facts, model, [], [])
     top = text[: text.index('## ')]
     assert "imports=['mine', 'pkg.parts']" in top
     assert '--import mine --import pkg.parts' in top
     assert text.count("imports=['mine', 'pkg.parts']") == 2
 
 
-def test_an_alarm_of_the_report_is_on_the_card(facts):
+def test_warning_of_the_report_is_on_the_card(facts):
     found = copy.deepcopy(facts)
     found['evaluation']['dataset_changed'] = True
-    assert '**Caution:** The dataset has changed' in card(found, MODEL, [], [])
-    assert 'Caution' not in card(facts, MODEL, [], [])
+    assert '**Caution:** The dataset has changed' in model_card(
+        found, MODEL, [], []
+    )
+    assert 'Caution' not in model_card(facts, MODEL, [], [])
 
 
 def test_the_licence_of_the_weights(facts):
     home = read_table()['resnet50'].homes[0]
     known = Model('ResNet-50', 1, {'file': 'x.pth', 'sha256': home.sha256})
-    assert f'license: {home.licence.lower()}\n' in card(facts, known, [], [])
+    assert f'license: {home.licence.lower()}\n' in model_card(
+        facts, known, [], []
+    )
     other = Model('ResNet-50', 1, {'file': 'x.pth', 'sha256': 'ab' * 32})
-    text = card(facts, other, [], [])
+    text = model_card(facts, other, [], [])
     assert 'license: other\n' in text
     assert 'ab' * 32 in text
 
 
-def test_the_demo_backbone_is_ours():
+def test_licence_of_the_demo_backbone():
     assert sha256_of(ROOT / 'checkpoints' / 'demo_backbone.pth') == DEMO
     assert licence_of(DEMO)[0] == 'Apache-2.0'
     assert licence_of('') is None
 
 
-def test_a_run_notes_its_weights(train, plain_run):
+def test_run_records_its_weights(train, plain_run):
     weights = plain_run / 'best.pth'
     noted = {'file': 'best.pth', 'sha256': sha256_of(weights)}
     run = train('begun', '--weights', weights)
@@ -233,7 +234,7 @@ def test_a_run_notes_its_weights(train, plain_run):
             train('begun', '--weights', weights, *last)
 
 
-def test_a_report_of_another_format_is_refused(run, dataset, tmp_path):
+def test_report_of_another_format_is_refused(run, dataset, tmp_path):
     other = shutil.copytree(run, tmp_path / 'other')
     (other / 'report.json').write_text('{"format": 1}')
     with pytest.raises(UserError, match=f'report {other}'):
@@ -246,11 +247,11 @@ def test_a_report_of_another_format_is_refused(run, dataset, tmp_path):
 def test_counts_of_another_dataset_are_not_on_the_card(facts):
     found = copy.deepcopy(facts)
     found['dataset']['sha256'] = 'cd' * 32
-    text = card(found, MODEL, [], [])
+    text = model_card(found, MODEL, [], [])
     assert '| class | train |' not in text
-    assert f'Trained on {facts["run"]["photos"]["train"]} photos.' in text
+    assert f'{facts["run"]["photos"]["train"]} training photos.' in text
 
 
-def test_weights_of_which_nothing_is_noted(facts):
-    older = Model('ResNet-18', 1, None, noted=False)
-    assert 'is not noted in them' in card(facts, older, [], [])
+def test_weights_without_a_record(facts):
+    older = Model('ResNet-18', 1, None, records_pretrained=False)
+    assert 'are not recorded' in model_card(facts, older, [], [])

@@ -1,4 +1,4 @@
-"""The photos that go with a shared folder are those of its own dataset."""
+"""Example photos come from the dataset of the run only."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from flower_mm.errors import UserError
 from flower_mm.prepare import dataset_json as datasets
 from flower_mm.report.predictions import read_predictions
 from flower_mm.share import share_folder
-from flower_mm.share.example_photos import shareable
+from flower_mm.share.example_photos import photos_to_share
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 EPS = (
@@ -34,9 +34,9 @@ def reported(
 
 @pytest.fixture
 def run(reported: Path, tmp_path: Path, monkeypatch) -> Path:
-    """A stranger's; what does not concern examples is left out."""
-    monkeypatch.setattr(share_folder, '_onnx', lambda *_: [])
-    monkeypatch.setattr(share_folder, '_check', lambda *_: None)
+    """A run of a stranger; the export is left out."""
+    monkeypatch.setattr(share_folder, '_export_onnx', lambda *_: [])
+    monkeypatch.setattr(share_folder, '_verify', lambda *_: None)
     return shutil.copytree(reported, tmp_path / 'foreign')
 
 
@@ -55,13 +55,13 @@ def programs(monkeypatch) -> list:
     return started
 
 
-def right(run: Path) -> str:
+def correct_photo(run: Path) -> str:
     """A photo that the model classifies correctly, as the list names it."""
     found = read_predictions(run / 'predictions.csv')
     return found.photos[int(found.correct.nonzero()[0][0])]
 
 
-def put(run: Path, photo: str, other: str) -> None:
+def replace(run: Path, photo: str, other: str) -> None:
     path = run / 'predictions.csv'
     path.write_text(path.read_text('utf-8').replace(photo, other), 'utf-8')
 
@@ -74,33 +74,37 @@ def share(run: Path, data_root: Path | None = None) -> list[Path]:
 
 
 @pytest.mark.parametrize('ending', ['jpg', 'eps'])
-def test_a_photo_from_elsewhere_is_refused(ending, run, tmp_path, programs):
+def test_photo_from_elsewhere_is_refused(
+    ending, run, tmp_path, programs, monkeypatch
+):
+    """Before the export, which takes a while."""
+    monkeypatch.setattr(share_folder, '_export_onnx', pytest.fail)
     private = tmp_path / f'private.{ending}'
     if ending == 'eps':
         private.write_bytes(EPS)
     else:
         draw_photo(private, 0, 999)
-    put(run, right(run), str(private))
-    with pytest.raises(UserError, match=rf'private\.{ending}, which'):
+    replace(run, correct_photo(run), str(private))
+    with pytest.raises(UserError, match=rf'private\.{ending}: expected'):
         share(run)
     assert not (tmp_path / 'out').exists()
     assert programs == []
 
 
-def test_what_pillow_would_start_is_watched(tmp_path, programs):
+def test_programs_of_pillow_are_recorded(tmp_path, programs):
     (tmp_path / 'a.eps').write_bytes(EPS)
     with (
         Image.open(tmp_path / 'a.eps') as image,
-        pytest.raises(AssertionError),  # there is no picture
+        pytest.raises(AssertionError),  # a fake without a picture
     ):
         image.load()
     assert programs
 
 
-def test_a_photo_that_was_exchanged_is_left_out(run, copy, programs):
+def test_changed_photo_is_left_out(run, copy, programs):
     before = len(share(run, copy))
     shutil.rmtree(run.parent / 'out')
-    photo = Path(right(run))
+    photo = Path(correct_photo(run))
     name = Path(*photo.parts[-2:])
     (copy / 'val' / name).write_bytes(EPS)
     assert len(share(run, copy)) == before - 1
@@ -115,8 +119,8 @@ def test_a_link_to_a_private_photo_is_not_followed(run, copy, tmp_path):
     assert share(run, copy) == []
 
 
-def test_a_dataset_of_the_stranger_is_refused(run, copy, tmp_path):
-    """With the hashes of the run, it points to the user's photos."""
+def test_dataset_of_the_stranger_is_refused(run, copy, tmp_path):
+    """It refers to photos of the user."""
     record = json.loads((copy / 'dataset.json').read_text('utf-8'))
     name = next(iter(record['files']['val']))
     record['files']['val'][name] = '0' * 64
@@ -129,18 +133,18 @@ def test_a_dataset_of_the_stranger_is_refused(run, copy, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_photos_of_a_dataset_without_hashes_stay(run, copy):
+def test_dataset_without_hashes(run, copy):
     (copy / 'dataset.json').unlink()
     with pytest.raises(UserError, match='not a prepared dataset'):
         share(run, copy)
 
 
-def test_what_a_checkpoint_says_of_its_dataset_is_compared(run, copy):
+def test_dataset_of_the_checkpoint_is_compared(run, copy):
     best = read_checkpoint(run / 'best.pth')
     record = datasets.load(copy)
     assert best['meta']['dataset_sha256'] == record['sha256']
     for other in (None, '0' * 64, ['x']):
         with pytest.raises(UserError, match='not the dataset'):
-            shareable(copy, 'val', other)
-    with pytest.raises(UserError, match='needs the dataset'):
-        shareable(None, 'val', record['sha256'])
+            photos_to_share(copy, 'val', other)
+    with pytest.raises(UserError, match='is unknown'):
+        photos_to_share(None, 'val', record['sha256'])

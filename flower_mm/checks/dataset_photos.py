@@ -1,24 +1,22 @@
 """Do the photos exist, can they be loaded, and are they large enough?"""
 
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
 from mmengine.registry import TRANSFORMS
-from PIL import Image
 
 from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_values import bare_name, set_options
 from flower_mm.checks.context import CheckContext, Split, sizes_of
 from flower_mm.checks.finding import Finding
+from flower_mm.checks.sample_batches import size_of
 from flower_mm.config import LOADERS, walk
 from flower_mm.datasets.decoded_cache import require_side
 from flower_mm.datasets.flower_dataset import FEW, read_photo
 from flower_mm.datasets.load_photo import as_load_photo
-from flower_mm.decoding import FORMATS
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.prepare.scan_photos import inspect_photo
@@ -32,7 +30,7 @@ ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
 TAIL = 64  # bytes; some programs write a little behind the end
 SAMPLE = 200  # photos whose headers are read
 MOST_PIXELS = 4000  # a side
-MOST_BYTES = 5_000_000
+MOST_MEGABYTES = 5
 SIDE = 320  # pixels, the side that our configs keep
 
 
@@ -105,28 +103,19 @@ def _held_out(ctx: CheckContext) -> Iterator[Finding]:
 # --- photos that cannot be loaded --------------------------------------------
 
 
-def load_errors(ctx: CheckContext, loader: str) -> Callable[[str], str] | None:
-    """Return a function from a photo to its error, '' if it loads.
+def _load_step(ctx: CheckContext, loader: str) -> Callable | None:
+    """Return the step that loads photos.
 
-    None where that depends on the rest of the pipeline.
+    None where a photo that cannot be loaded depends on the other steps, or is
+    replaced by MMPretrain's dataset.
     """
     _, name, step = next(ctx.steps(loader), ('', '', {}))
-    # MMPretrain's datasets replace a photo that is ignored.
     if name != 'LoadImageFromFile' or step.get('ignore_empty'):
         return None
     try:
-        load = as_load_photo(TRANSFORMS.build(step))
+        return as_load_photo(TRANSFORMS.build(step))
     except Exception:
         return None  # the rehearsal reports it
-
-    def error_of(photo: str) -> str:
-        try:
-            read_photo([load], {'img_path': photo})
-        except UserError as error:
-            return str(error).removeprefix(f'{photo} could not be loaded: ')
-        return ''
-
-    return error_of
 
 
 def _unreadable(ctx: CheckContext) -> Iterator[Finding]:
@@ -134,10 +123,11 @@ def _unreadable(ctx: CheckContext) -> Iterator[Finding]:
     for loader in ('val_dataloader', 'test_dataloader', 'train_dataloader'):
         # Training does not read the test photos.
         wanted = ctx.thorough or loader != 'test_dataloader'
-        error_of = load_errors(ctx, loader) if loader in ctx.splits else None
-        if not wanted or not error_of:
+        if not wanted or loader not in ctx.splits:
             continue
-        split = ctx.splits[loader]
+        load, split = _load_step(ctx, loader), ctx.splits[loader]
+        if load is None:
+            continue
         photos = [p for p in dict.fromkeys(split.photos) if p not in seen]
         # In any order: where time is short, each class has its chance.
         photos = Random(0).sample(photos, len(photos))
@@ -150,10 +140,12 @@ def _unreadable(ctx: CheckContext) -> Iterator[Finding]:
                 break
             seen.add(photo)
             count += 1
-            if ctx.thorough or not _has_end(photo):
-                error = Path(photo).is_file() and error_of(photo)
-                if error:
-                    broken[photo] = error
+            if (ctx.thorough or not _has_end(photo)) and Path(photo).is_file():
+                try:
+                    read_photo([load], {'img_path': photo})
+                except UserError as error:
+                    prefix = f'{photo} could not be loaded: '
+                    broken[photo] = str(error).removeprefix(prefix)
         if broken:
             yield _broken(ctx, split, broken, count)
 
@@ -222,22 +214,18 @@ def _decoded_sizes(ctx: CheckContext) -> Iterator[Finding]:
 
 
 def _sizes(ctx: CheckContext) -> Iterator[Finding]:
-    split = ctx.train
-    sample = split.photos[:: -(-len(split.photos) // SAMPLE)]
+    """Compare the sizes of the photos with that of the model's input."""
+    listed = ctx.train.photos
+    sample = listed[:: -(-len(listed) // SAMPLE)]
     seen = max(ctx.size)
     small, large = [], []
     for photo in sample:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')
-                with Image.open(photo, formats=FORMATS) as image:
-                    sides = image.size
-            heavy = Path(photo).stat().st_size > MOST_BYTES
-        except (OSError, ValueError, SyntaxError):
+        sides = size_of(photo)
+        if sides is None:
             continue  # another check reports it
         if min(sides) < seen / 2:
             small.append((photo, sides))
-        elif max(sides) > MOST_PIXELS or heavy:
+        elif max(sides) > MOST_PIXELS or _megabytes(photo) > MOST_MEGABYTES:
             large.append((photo, sides))
     smaller = 'larger photos, or a smaller scale and crop_size'
     larger = 'prepare copies of at most 1024 pixels a side'
@@ -250,10 +238,14 @@ def _sizes(ctx: CheckContext) -> Iterator[Finding]:
             many = usual * len(photos) > len(sample)
             yield Finding(
                 code,
-                ctx.list_of(split.loader),
+                ctx.list_of('train_dataloader'),
                 f'{len(photos)} of {len(sample)} photos are {size} the '
                 f'{seen} pixels of the input, such as {photo} ({width} x '
-                f'{height}, {Path(photo).stat().st_size / 1e6:.1f} MB)',
+                f'{height}, {_megabytes(photo):.1f} MB)',
                 fix,
                 Severity.WARNING if many else Severity.NOTE,
             )
+
+
+def _megabytes(photo: str) -> float:
+    return Path(photo).stat().st_size / 1e6

@@ -65,55 +65,47 @@ class _Watch:
 
 def check(ctx: CheckContext) -> Iterator[Finding]:
     ctx.enter_scope()
-    metrics = (yield from _on_error(_metrics(ctx))) or []
-    yield from _on_error(_optimizer(ctx))
-    yield from _on_error(_loaders(ctx))
-    batches = yield from _batches(ctx)
+    metrics: list[tuple[str, BaseMetric]] = []
+    for build in (partial(_metrics, metrics), _optimizer, _loaders):
+        try:
+            yield from build(ctx)
+        except FindingError as error:
+            yield error.finding
+    batches: dict[str, dict] = {}
+    yield from _batches(ctx, batches)
     model = unwrapped(ctx.model)
-    if ctx.device != 'cpu':
-        # It computes on the GPU only, and with the other processes.
-        model = revert_sync_batchnorm(model)
+    # Synchronised batch norm computes on the GPU only, and with the other
+    # processes.
+    model = revert_sync_batchnorm(model)
     watch = _Watch(model)
-    if 'train_dataloader' in batches:
-        batch = batches['train_dataloader']
-        failed = yield from _training_step(ctx, model, watch, batch)
-        if failed:
-            return
-    batch = batches.get('val_dataloader')
-    if batch is None:
-        batch, metrics = batches.get('train_dataloader'), []
-    if batch is not None:
-        yield from _validation_step(ctx, model, watch, batch, metrics)
-
-
-def _on_error(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield the finding that ends one part of the rehearsal."""
+    train, val = map(batches.get, LOADERS[:2])
     try:
-        return (yield from findings)
+        if train is not None and not _training_step(ctx, model, watch, train):
+            return  # out of memory
+        if val is not None:
+            _validation_step(ctx, model, watch, val, metrics)
+        elif train is not None:
+            _validation_step(ctx, model, watch, train, [])
     except FindingError as error:
         yield error.finding
-        return None
 
 
 # --- building ----------------------------------------------------------------
 
 
 def _loaders(ctx: CheckContext) -> Iterator[Finding]:
-    for loader in LOADERS:
-        cfg = ctx.cfg.get(loader)
-        if loader not in ctx.splits:
-            continue
-        dataset = ctx.splits[loader].dataset
+    for loader, split in ctx.splits.items():
+        cfg = ctx.cfg[loader]
         for place, part, build in (
             (f'{loader}.sampler', cfg.get('sampler'), _build_sampler),
             (loader, cfg, _build_loader),
         ):
-            if error := build_error(partial(build, dataset), part):
+            if error := build_error(partial(build, split.dataset), part):
                 yield ctx.build_error(place, part, error).finding
                 break
-        photos, batch = len(ctx.splits[loader].photos), cfg.get('batch_size')
-        share = -(-photos // ctx.processes)
-        if cfg.get('drop_last') and share < (batch or 1):
+        batch = cfg.get('batch_size') or 1
+        share = -(-len(split.photos) // ctx.processes)
+        if cfg.get('drop_last') and share < batch:
             yield Finding(
                 'RUN006',
                 f'{loader}.drop_last',
@@ -121,14 +113,9 @@ def _loaders(ctx: CheckContext) -> Iterator[Finding]:
                 f'processes are fewer than a batch of {batch}, and drop_last '
                 'leaves out an incomplete one',
                 set_options({f'{loader}.drop_last': False}),
-                _severity(loader),
+                # Training does not read the test photos.
+                Severity.WARNING if loader == 'test_dataloader' else None,
             )
-
-
-def _severity(loader: str) -> Severity:
-    """Training does not read the test photos."""
-    is_test = loader == 'test_dataloader'
-    return Severity.WARNING if is_test else Severity.ERROR
 
 
 def _build_sampler(dataset: Dataset, cfg: ConfigDict) -> None:
@@ -140,8 +127,9 @@ def _build_loader(dataset: Dataset, cfg: ConfigDict) -> None:
     Runner.build_dataloader(cfg, seed=0)
 
 
-def _metrics(ctx: CheckContext) -> Iterator[Finding]:
-    metrics = []
+def _metrics(
+    built: list[tuple[str, BaseMetric]], ctx: CheckContext
+) -> Iterator[Finding]:
     evaluator = ctx.cfg.get('val_evaluator')
     for number, metric in enumerate(metrics_of(evaluator)):
         place = 'val_evaluator'
@@ -151,8 +139,7 @@ def _metrics(ctx: CheckContext) -> Iterator[Finding]:
             yield ctx.build_error(place, metric, error).finding
         else:
             with quiet():
-                metrics.append((place, METRICS.build({**metric})))
-    return metrics
+                built.append((place, METRICS.build({**metric})))
 
 
 def _optimizer(ctx: CheckContext) -> Iterator[Finding]:
@@ -173,31 +160,22 @@ def _optimizer(ctx: CheckContext) -> Iterator[Finding]:
         yield ctx.build_error(place, part, error).finding
 
 
-def _batches(ctx: CheckContext) -> Iterator[Finding]:
-    """Load a small batch of each data loader; the same error once."""
-    batches, messages = {}, set()
-    for loader in LOADERS:
-        if loader not in ctx.splits:
-            continue
-        batch = yield from _once(sample_batch(ctx, loader), messages)
-        if batch is not None:
-            batches[loader] = batch
-    return batches
-
-
-def _once(
-    findings: Iterator[Finding], messages: set[str]
-) -> Iterator[Finding]:
-    """Leave out what was found in another data loader; both share steps."""
-    while True:
+def _batches(ctx: CheckContext, batches: dict[str, dict]) -> Iterator[Finding]:
+    """Load a small batch of each data loader."""
+    messages = set()
+    for loader in ctx.splits:
         try:
-            finding = next(findings)
-        except StopIteration as end:
-            return end.value
-        key = finding.code, finding.message.partition(':')[0]
-        if finding.code == 'RUN003' or key not in messages:
-            yield finding
-        messages.add(key)
+            batch = sample_batch(ctx, loader)
+        except FindingError as error:
+            finding = error.finding
+            # Data loaders share steps: the same error once.
+            key = finding.code, finding.message.partition(':')[0]
+            if finding.code == 'RUN003' or key not in messages:
+                yield finding
+            messages.add(key)
+        else:
+            if batch is not None:
+                batches[loader] = batch
 
 
 # --- steps -------------------------------------------------------------------
@@ -205,9 +183,9 @@ def _once(
 
 def _training_step(
     ctx: CheckContext, model: nn.Module, watch: _Watch, batch: dict
-) -> Iterator[Finding]:
+) -> bool:
+    """Note the memory of a step in the context; return whether it runs."""
     model.train()
-    watch.stage = ''
     kept: dict[int, int] = {}  # bytes by address
     own = {part.data_ptr() for part in (*model.parameters(), *model.buffers())}
 
@@ -225,15 +203,16 @@ def _training_step(
         raise
     except Exception as error:
         # Training says which batch needs how much memory.
-        if not is_out_of_memory(error):
-            yield _failed_step(ctx, model, watch, error)
-        return True
+        if is_out_of_memory(error):
+            return False
+        finding = _failed_step(ctx, model, watch, error)
+        raise FindingError(finding) from error
     sizes = [size for pointer, size in kept.items() if pointer not in own]
     ctx.activations = sum(sizes) / len(batch['inputs'])
     if not loss.requires_grad:
-        message = 'every parameter is frozen, so there is nothing to train'
-        yield Finding('RUN004', 'model', message)
-    return False
+        message = 'every parameter is frozen: at least one must be trained'
+        raise FindingError(Finding('RUN004', 'model', message))
+    return True
 
 
 def _failed_step(
@@ -242,20 +221,18 @@ def _failed_step(
     path = 'model.module' if 'module' in ctx.cfg.model else 'model'
     place = f'{path}.{watch.stage}' if watch.stage else path
     message = f'the training step fails: {reason(error)}'
-    values = watch.head_input
+    values, fix = watch.head_input, ''
     wanted = getattr(getattr(model, 'head', None), 'in_channels', None)
     shapes_differ = watch.stage == 'head' and 'mat1 and mat2' in str(error)
     if shapes_differ and isinstance(values, torch.Tensor):
         size = values.shape[1] if values.ndim > 1 else wanted
         if isinstance(wanted, int) and wanted != size:
             place += '.in_channels'
-            return Finding(
-                'RUN004', place, message, set_options({place: size})
-            )
-        if values.ndim == 4:
+            fix = set_options({place: size})
+        elif values.ndim == 4:
+            place = f'{path}.neck'
             fix = "neck=dict(type='GlobalAveragePooling')"
-            return Finding('RUN004', f'{path}.neck', message, fix)
-    return Finding('RUN004', place, message)
+    return Finding('RUN004', place, message, fix)
 
 
 def _validation_step(
@@ -263,8 +240,8 @@ def _validation_step(
     model: nn.Module,
     watch: _Watch,
     batch: dict,
-    metrics: list,
-) -> Iterator[Finding]:
+    metrics: list[tuple[str, BaseMetric]],
+) -> None:
     """Predict, measure, and note the names of the metrics in the context."""
     model.eval()
     watch.stage = ''
@@ -279,38 +256,43 @@ def _validation_step(
             return
         place = f'model.{watch.stage}' if watch.stage else 'model'
         message = f'the validation step fails: {reason(error)}'
-        yield Finding('RUN005', place, message)
-        return
-    score = getattr(samples[0], 'pred_score', None)
-    count = len(ctx.classes)
-    if score is not None and score.numel() != count:
-        fewer = score.numel() < count
-        yield Finding(
-            'RUN007',
-            'model.head',
-            f'the model has {score.numel()} outputs, and classes.txt names '
-            f'{count} classes',
-            "a head with num_classes, such as dict(type='LinearClsHead', "
-            'in_channels=…)',
-            Severity.ERROR if fewer else Severity.WARNING,
-        )
-        if fewer:
-            return
+        raise FindingError(Finding('RUN005', place, message)) from error
     names = set()
+    differing = _outputs(ctx, samples)
+    if differing and differing.severity == Severity.ERROR:
+        raise FindingError(differing)
     for place, metric in metrics:
         try:
             with quiet():
                 names |= _names_of(metric, samples, batch, ctx.classes)
         except Exception as error:
             message = f'{type(metric).__name__} fails: {reason(error)}'
-            yield Finding('RUN005', place, message)
-            return
+            raise FindingError(Finding('RUN005', place, message)) from error
     loop = bare_name((ctx.cfg.get('val_cfg') or {}).get('type', 'ValLoop'))
     if metrics and loop in ('ValLoop', *EMA_LOOPS):
         averaged = loop in EMA_LOOPS and has_hook(ctx.cfg, 'EMAHook')
         if averaged and TOP1 in names:
             names |= {f'{TOP1}_ema', f'{TOP1}_plain'}
         ctx.metrics = frozenset(names)
+    if differing:
+        raise FindingError(differing)
+
+
+def _outputs(ctx: CheckContext, samples: list) -> Finding | None:
+    """Compare the number of outputs with that of the classes."""
+    score = getattr(samples[0], 'pred_score', None)
+    count = len(ctx.classes)
+    if score is None or score.numel() == count:
+        return None
+    return Finding(
+        'RUN007',
+        'model.head',
+        f'the model has {score.numel()} outputs, and classes.txt names '
+        f'{count} classes',
+        "a head with num_classes, such as dict(type='LinearClsHead', "
+        'in_channels=…)',
+        Severity.ERROR if score.numel() < count else Severity.WARNING,
+    )
 
 
 def _names_of(

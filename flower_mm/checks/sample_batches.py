@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from mmengine.config import ConfigDict
 from mmengine.registry import FUNCTIONS, TRANSFORMS
@@ -11,7 +10,7 @@ from PIL import Image
 from flower_mm.checks.building import build_error, quiet, reason
 from flower_mm.checks.config_values import bare_name
 from flower_mm.checks.context import CheckContext, Split
-from flower_mm.checks.finding import Finding
+from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import FORMATS
@@ -29,47 +28,51 @@ PASSING = (
 )
 
 
-def sample_batch(ctx: CheckContext, loader: str) -> Iterator[Finding]:
-    """Yield what fails on the way; return the batch, None without one."""
+def sample_batch(ctx: CheckContext, loader: str) -> dict | None:
+    """Return a batch of a data loader, None where it cannot be known.
+
+    Raises a FindingError for a step that fails.
+    """
     batch = None
-    for place, cfg, dataset in _pipelines(ctx, loader):
-        steps, failed = [], False
-        for number, step in enumerate(cfg):
-            scope = dataset.get('_scope_')
-            with TRANSFORMS.switch_scope_and_registry(scope) as registry:
-                error = build_error(registry.build, step)
-                if error:
-                    failed = True
-                    step_place = f'{place}.{number}'
-                    yield ctx.build_error(step_place, step, error).finding
-                else:
-                    with quiet():
-                        steps.append(as_load_photo(registry.build(dict(step))))
-        if failed or loader == 'test_dataloader':
-            return None  # training does not read the test photos
+    for place, dataset in _datasets(ctx, loader):
+        steps = _build_steps(ctx, place, dataset)
+        if loader == 'test_dataloader':
+            continue  # training does not read the test photos
         samples = []
         for number, info in enumerate(_extremes(ctx.splits[loader])):
             with drawing(0, number), quiet():
-                sample = _through_steps(place, cfg, steps, info)
-            if isinstance(sample, Finding):
-                yield sample
-                return None
+                sample = _through_steps(place, dataset.pipeline, steps, info)
             if sample is not None:
                 samples.append(sample)
-        batch = yield from _collate(ctx, loader, place, samples)
+        if samples:
+            batch = _collate(ctx, loader, place, samples)
     return batch
 
 
-def _pipelines(
+def _datasets(
     ctx: CheckContext, loader: str
-) -> Iterator[tuple[str, list, ConfigDict]]:
+) -> Iterator[tuple[str, ConfigDict]]:
+    """Yield the datasets with pipelines, each with the pipeline's place."""
     for place, dataset in ctx.parts(loader):
         pipeline = dataset.get('pipeline')
         if dataset.get('dataset') or dataset.get('datasets'):
             if bare_name(dataset.get('type')) not in PASSING or pipeline:
                 return
         elif pipeline:
-            yield f'{place}.pipeline', pipeline, dataset
+            yield f'{place}.pipeline', dataset
+
+
+def _build_steps(
+    ctx: CheckContext, place: str, dataset: ConfigDict
+) -> list[Callable]:
+    steps = []
+    for number, step in enumerate(dataset.pipeline):
+        scope = dataset.get('_scope_')
+        with TRANSFORMS.switch_scope_and_registry(scope) as registry, quiet():
+            if error := build_error(registry.build, step):
+                raise ctx.build_error(f'{place}.{number}', step, error)
+            steps.append(as_load_photo(registry.build(dict(step))))
+    return steps
 
 
 def _extremes(split: Split) -> list[dict]:
@@ -80,16 +83,10 @@ def _extremes(split: Split) -> list[dict]:
     sizes = []
     step = -(-len(split.photos) // SAMPLE)
     for number in range(0, len(split.photos), step):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')
-                with Image.open(
-                    split.photos[number], formats=FORMATS
-                ) as image:
-                    width, height = image.size
-        except (OSError, ValueError, SyntaxError):
-            continue  # other checks report it
-        sizes.append((width / height, width * height, number))
+        size = size_of(split.photos[number])
+        if size:
+            width, height = size
+            sizes.append((width / height, width * height, number))
     if not sizes:
         return []
     chosen = [
@@ -106,9 +103,21 @@ def _extremes(split: Split) -> list[dict]:
     return infos if len(infos) > 1 else infos * 2  # for batch norm
 
 
+def size_of(photo: str) -> tuple[int, int] | None:
+    """Return width and height; None if the header cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with Image.open(photo, formats=FORMATS) as image:
+                return image.size
+    except (OSError, ValueError, SyntaxError):
+        return None  # other checks report it
+
+
 def _through_steps(
     place: str, cfg: list[ConfigDict], steps: list[Callable], info: dict
-) -> dict | Finding | None:
+) -> dict | None:
+    """Return what the pipeline makes of a photo, None if it takes another."""
     data = dict(info)
     for number, step in enumerate(steps):
         # A step may have put something in before it fails.
@@ -118,14 +127,15 @@ def _through_steps(
         except (UserError, MemoryError):
             raise
         except Exception as error:
-            photo = before.get('img_path')
-            if not number and _loads(cfg[0]) and not _is_readable(photo):
+            loads = bare_name(cfg[number].get('type')).startswith('Load')
+            if not number and loads and not _is_readable(info['img_path']):
                 return None  # other checks report it
             fix = ''
-            if 'img' not in before and not _loads(cfg[number]):
+            if 'img' not in before and not loads:
                 fix = f'{LOAD} as the first step'
             message = f'{cfg[number].type} fails on a photo: {reason(error)}'
-            return Finding('RUN002', f'{place}.{number}', message, fix)
+            finding = Finding('RUN002', f'{place}.{number}', message, fix)
+            raise FindingError(finding) from error
         if data is None:
             return None  # MMEngine takes another photo in its place
     if isinstance(data, dict) and 'inputs' in data:
@@ -133,16 +143,13 @@ def _through_steps(
     last = bare_name(cfg[-1].get('type'))
     message = f'{last} as the last step gives no inputs for the model'
     fix = "dict(type='PackInputs') as the last step"
-    return Finding('RUN002', f'{place}.{len(cfg) - 1}', message, fix)
+    where = f'{place}.{len(cfg) - 1}'
+    raise FindingError(Finding('RUN002', where, message, fix))
 
 
-def _loads(step: ConfigDict) -> bool:
-    return bare_name(step.get('type')).startswith('Load')
-
-
-def _is_readable(photo: str | None) -> bool:
+def _is_readable(photo: str) -> bool:
     try:
-        with Image.open(Path(photo), formats=FORMATS) as image:
+        with Image.open(photo, formats=FORMATS) as image:
             image.load()
     except Exception:
         return False
@@ -150,17 +157,12 @@ def _is_readable(photo: str | None) -> bool:
 
 
 def _collate(
-    ctx: CheckContext,
-    loader: str,
-    place: str,
-    samples: list[dict],
-) -> Iterator[Finding]:
-    settled = ctx.cfg[loader]
-    if not samples:
-        return None
-    if settled.get('batch_size') == 1:
+    ctx: CheckContext, loader: str, place: str, samples: list[dict]
+) -> dict:
+    cfg = ctx.cfg[loader]
+    if cfg.get('batch_size') == 1:
         samples = samples[:1] * 2
-    collate = dict(settled.get('collate_fn') or {'type': 'default_collate'})
+    collate = dict(cfg.collate_fn)
     kind = collate.pop('type')
     function = FUNCTIONS.get(kind) if isinstance(kind, str) else kind
     try:
@@ -175,8 +177,8 @@ def _collate(
                 f'{sizes[0]} and {sizes[1]}'
             )
         fix = 'a resize or crop to one size before the last step'
-        yield Finding('RUN003', place, message, fix)
-        return None
+        finding = Finding('RUN003', place, message, fix)
+        raise FindingError(finding) from error
     # Batch norm has no statistics of one photo while training.
     count = 2 if loader == 'train_dataloader' else 1
     return function(samples[:count], **collate)

@@ -119,7 +119,7 @@ def _falls_early(
         end, share = halved, 'half'
         by_step = [p for p, s in rate.schedulers if unit_of(s) != 'epoch']
         if by_step:
-            fix = f'{set_options({f"{by_step[-1]}.by_epoch": True})}; or {fix}'
+            fix = f'by_epoch=True in {by_step[-1]}; or {fix}'
     else:
         return None
     return Finding(

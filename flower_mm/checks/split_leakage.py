@@ -23,37 +23,22 @@ AT_ONCE = 200_000_000
 
 
 def check(ctx: CheckContext) -> Iterator[Finding]:
-    splits = _different_splits(ctx)
-    sha256, prepared_split = _prepared_photos(ctx.root)
-    known = dict(sha256)
+    splits = list(ctx.splits.values())
+    if len(splits) == 3 and set(splits[1].photos) == set(splits[2].photos):
+        splits.pop()  # without a test split, testing reads val
+    known, prepared_split = _prepared_photos(ctx.root)
     for one, other in combinations(splits, 2):
         pairs = _equal_photos(ctx, one.photos, other.photos, known)
         if pairs:
             yield _shared(ctx, one, other, pairs)
-    train, *held_out = (set(split.photos) for split in splits)
     # prepare_dataset.py keeps near-duplicates in one split.
-    separated = train <= prepared_split.keys() and all(
-        photos <= prepared_split.keys()
-        and not {prepared_split[p] for p in train}
-        & {prepared_split[p] for p in photos}
-        for photos in held_out
-    )
-    if not separated:
+    of_split = [
+        {prepared_split.get(photo) for photo in split.photos}
+        for split in splits
+    ]
+    train, *held_out = of_split
+    if None in set.union(*of_split) or any(train & held for held in held_out):
         yield from _near_duplicates(ctx, splits, bool(prepared_split))
-
-
-def _different_splits(ctx: CheckContext) -> list[Split]:
-    """Return the splits without a test split that reads val."""
-    splits: list[Split] = []
-    for split in ctx.splits.values():
-        is_val = split.loader == 'test_dataloader' and any(
-            other.loader == 'val_dataloader'
-            and set(other.photos) == set(split.photos)
-            for other in splits
-        )
-        if not is_val:
-            splits.append(split)
-    return splits
 
 
 def _prepared_photos(root: Path) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -148,48 +133,41 @@ def _shared(
 def _near_duplicates(
     ctx: CheckContext, splits: list[Split], is_prepared: bool
 ) -> Iterator[Finding]:
-    state = 'the lists were changed since' if is_prepared else 'not prepared'
     count = sum(len(split.photos) for split in splits)
-    searched = ctx.thorough and count <= MOST
-    if searched:
-        found = list(_look_at_photos(ctx, splits))
-        yield from found
-        if found:
+    result = f'{count} photos were not searched for near-duplicates'
+    if ctx.thorough and count <= MOST:
+        findings = list(_search(ctx, splits))
+        yield from findings
+        if findings:
             return
+        result = f'no near-duplicates among {count} photos'
+    state = 'the lists were changed since' if is_prepared else 'not prepared'
     yield Finding(
         'DATA009',
         str(ctx.root / DatasetDir.RECORD),
-        f'{state} by prepare_dataset.py: '
-        + (
-            f'no near-duplicates among {count} photos'
-            if searched
-            else f'{count} photos were not searched for near-duplicates'
-        ),
+        f'{state} by prepare_dataset.py: {result}',
         ctx.prepare,
     )
 
 
-def _look_at_photos(
-    ctx: CheckContext, splits: list[Split]
-) -> Iterator[Finding]:
-    photos, loaders = [], []
+def _search(ctx: CheckContext, splits: list[Split]) -> Iterator[Finding]:
+    """Find near-duplicates in two splits, and of two labels."""
+    photos, loaders = [], {}
     for split in splits:
         for path, label in zip(split.photos, split.labels, strict=True):
             photos.append(Photo(path, path, int(label)))
-            loaders.append(split.loader)
+            loaders[id(photos[-1])] = split.loader
     scan(photos, 'looking for near-duplicates')
+    sound = [photo for photo in photos if not photo.bad]
     groups = defaultdict(list)
-    sound = [i for i, photo in enumerate(photos) if not photo.bad]
-    for i, number in zip(
-        sound, group([photos[i] for i in sound]), strict=True
-    ):
-        groups[number].append(i)
+    for photo, number in zip(sound, group(sound), strict=True):
+        groups[number].append(photo)
     across = [
-        (photos[i].file, photos[j].file)
+        (one.file, other.file)
         for members in groups.values()
-        for i, j in permutations(members, 2)
-        if loaders[i] == 'train_dataloader' != loaders[j]
-        and photos[i].sha256 != photos[j].sha256  # else DATA006
+        for one, other in permutations(members, 2)
+        if loaders[id(one)] == 'train_dataloader' != loaders[id(other)]
+        and one.sha256 != other.sha256  # else DATA006
     ]
     if across:
         here, other = across[0]
@@ -201,11 +179,12 @@ def _look_at_photos(
             ctx.prepare,
         )
     for members in groups.values():
-        pair = {photos[i].label: i for i in members}
-        if len(pair) > 1:
+        of_label = {photo.label: photo for photo in members}
+        if len(of_label) > 1:
             names = ' and '.join(
-                f'{photos[i].file} ({_class_name(ctx, loaders[i], label)})'
-                for label, i in list(pair.items())[:2]
+                f'{photo.file} '
+                f'({_class_name(ctx, loaders[id(photo)], photo.label)})'
+                for photo in list(of_label.values())[:2]
             )
             yield Finding(
                 'DATA008',

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from mmengine.runner import Runner
 
-from flower_mm.engine.hooks.broken_photos import SKIPPED
 from flower_mm.engine.hooks.finite_loss import WENT_BACK
 from flower_mm.engine.hooks.pretrained import INITIAL, PRETRAINED
+from flower_mm.engine.hooks.train_dataset import SKIPPED
 from flower_mm.errors import UserError
 
 MOST = 1 << 40  # epochs and iterations

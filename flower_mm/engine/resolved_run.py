@@ -1,4 +1,4 @@
-"""Resolve a training: config, command line and dataset -> `ResolvedRun`."""
+"""Apply the command line and the dataset to a config, for a `ResolvedRun`."""
 
 import argparse
 import copy
@@ -11,6 +11,7 @@ from flower_mm.config import (
     ResolvedRun,
     datasets,
     fill_in,
+    read_config,
     resolve,
     use_data_root,
 )
@@ -18,6 +19,7 @@ from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.precision import choose_precision, use_bfloat16
 from flower_mm.errors import UserError
+from flower_mm.image_size import image_size_settings
 from flower_mm.layout import RunDir
 from flower_mm.weights.safe_loading import safe_loading
 
@@ -182,3 +184,53 @@ def _log_into_work_dir(cfg: Config) -> None:
         elif name.endswith('TensorboardVisBackend'):
             # TensorBoard shows the name of the last folder.
             backend.save_dir = str(folder / RunDir.TENSORBOARD / folder.name)
+
+
+# --- test --------------------------------------------------------------------
+
+
+def resolve_test(args: argparse.Namespace) -> ResolvedRun:
+    """Read a config and apply the arguments of `test` and the dataset."""
+    cfg = read_config(args.config, args.cfg_options)
+    fill_in(cfg)
+    if not cfg.get('test_dataloader') or cfg.get('test_cfg') is None:
+        raise UserError(
+            f'{args.config} lacks test_dataloader or test_cfg: expected both, '
+            'and test_evaluator, as in configs/_base_/flower.py'
+        )
+    if args.image_size:
+        cfg.merge_from_dict(
+            image_size_settings(cfg, args.image_size, ['test_dataloader'])
+        )
+    if args.data_root:
+        use_data_root(cfg, args.data_root)
+    cfg.launcher = args.launcher
+    # In the run's own folder it would replace the resolved config.
+    cfg.work_dir = args.work_dir or str(Path(args.checkpoint).parent / 'test')
+    cfg.load_from = args.checkpoint
+    cfg.resume = False  # the config that a resumed run leaves says True
+    # TensorBoard is for training.
+    cfg.visualizer.vis_backends = [ConfigDict(type='LocalVisBackend')]
+    for name in ('pretrained', 'record', 'progress', 'report', 'ema'):
+        cfg.default_hooks.pop(name, None)
+    if args.seed is not None:
+        cfg.setdefault('randomness', ConfigDict()).seed = args.seed
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir:
+        cfg.default_hooks.visualization = ConfigDict(
+            cfg.default_hooks.get('visualization')
+            or {'type': 'VisualizationHook'},
+            enable=True,
+            show=args.show,
+            wait_time=args.wait_time,
+            out_dir=args.show_dir,
+            interval=args.interval,
+        )
+    loader = cfg.test_dataloader
+    device = use_device(args.device, args.launcher)
+    choose_precision(cfg, device, all_ranks=True)
+    loader.setdefault('pin_memory', device == 'cuda')
+    if args.no_pin_memory:
+        loader.pin_memory = False
+    return resolve(cfg)

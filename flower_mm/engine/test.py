@@ -16,18 +16,11 @@ from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
-from flower_mm.config import (
-    fill_in,
-    read_config,
-    resolve,
-    use_data_root,
-)
 from flower_mm.engine.config_differences import differences
-from flower_mm.engine.distributed import leave_group, use_device
-from flower_mm.engine.precision import choose_precision
+from flower_mm.engine.distributed import leave_group
+from flower_mm.engine.resolved_run import resolve_test
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
-from flower_mm.image_size import image_size_settings
 from flower_mm.links import refuse_links_out
 from flower_mm.machine_failures import explained
 from flower_mm.report.baselines import below_majority_class
@@ -66,53 +59,6 @@ class KeepPredictions(BaseMetric):
         return {}
 
 
-def configure(args: argparse.Namespace) -> Config:
-    """Apply the command line to the config, with MMPretrain's meanings."""
-    cfg = read_config(args.config, args.cfg_options)
-    fill_in(cfg)
-    if not cfg.get('test_dataloader') or cfg.get('test_cfg') is None:
-        raise UserError(
-            f'{args.config} lacks test_dataloader or test_cfg: expected both, '
-            'and test_evaluator, as in configs/_base_/flower.py'
-        )
-    if args.image_size:
-        cfg.merge_from_dict(
-            image_size_settings(cfg, args.image_size, ['test_dataloader'])
-        )
-    if args.data_root:
-        use_data_root(cfg, args.data_root)
-    cfg.launcher = args.launcher
-    # In the run's own folder it would replace the resolved config.
-    cfg.work_dir = args.work_dir or str(Path(args.checkpoint).parent / 'test')
-    cfg.load_from = args.checkpoint
-    cfg.resume = False  # the config that a resumed run leaves says True
-    # TensorBoard is for training.
-    cfg.visualizer.vis_backends = [ConfigDict(type='LocalVisBackend')]
-    for name in ('pretrained', 'record', 'progress', 'report', 'ema'):
-        cfg.default_hooks.pop(name, None)
-    if args.seed is not None:
-        cfg.setdefault('randomness', ConfigDict()).seed = args.seed
-    if args.amp:
-        cfg.test_cfg.fp16 = True
-    if args.show or args.show_dir:
-        cfg.default_hooks.visualization = ConfigDict(
-            cfg.default_hooks.get('visualization')
-            or {'type': 'VisualizationHook'},
-            enable=True,
-            show=args.show,
-            wait_time=args.wait_time,
-            out_dir=args.show_dir,
-            interval=args.interval,
-        )
-    loader = cfg.test_dataloader
-    device = use_device(args.device, args.launcher)
-    choose_precision(cfg, device, all_ranks=True)
-    loader.setdefault('pin_memory', device == 'cuda')
-    if args.no_pin_memory:
-        loader.pin_memory = False
-    return cfg
-
-
 def _with_tta(cfg: Config) -> Config:
     """Average each photo's scores with those of its mirror image."""
     cfg = copy.deepcopy(cfg)
@@ -137,7 +83,7 @@ def test(args: argparse.Namespace) -> None:
     """Test with the parsed arguments of `test`."""
     if args.out_item and not args.out:
         raise UserError('--out-item needs --out FILE')
-    run = resolve(configure(args))
+    run = resolve_test(args)
     cfg, classes, folder = run.cfg, list(run.classes), run.work_dir
     keep_memory()
     beside = None if args.work_dir else Path(args.checkpoint).parent

@@ -229,7 +229,7 @@ def test_full_memory_is_not_the_photos_fault(copy):
 def test_an_epoch_seeds_the_gpus_dropout(flowers):
     from types import SimpleNamespace
 
-    from flower_mm.engine.hooks.epoch_seed import EpochSeedHook
+    from flower_mm.engine.hooks.train_dataset import EpochSeedHook
 
     def draws(epoch: int) -> torch.Tensor:
         torch.rand(epoch, device='cuda')

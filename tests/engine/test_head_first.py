@@ -28,7 +28,7 @@ head_first.fit = die
 # Kills the run when the first epoch begins.
 DIE_LATER = """
 import os, signal
-from flower_mm.engine.hooks.epoch_seed import EpochSeedHook
+from flower_mm.engine.hooks.train_dataset import EpochSeedHook
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 EpochSeedHook.before_train_epoch = die

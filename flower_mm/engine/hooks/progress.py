@@ -1,15 +1,16 @@
-"""The progress of a training: a bar on a terminal, lines in a file."""
+"""The progress of a training: a bar, lines in a file, TensorBoard."""
 
 import sys
 import time
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.visualization import TensorboardVisBackend
 
 from flower_mm.console import duration, rich_console, start_bar
 from flower_mm.engine.header import header
 from flower_mm.errors import UserError
-from flower_mm.registry import HOOKS
+from flower_mm.registry import HOOKS, VISBACKENDS
 from flower_mm.report.formatting import TOP1, name_of, value_of
 
 LINE_EVERY = 30.0  # seconds between two plain lines inside an epoch
@@ -165,3 +166,20 @@ def _averages(runner, window: int) -> dict[str, str]:
         cells['train accuracy'] = f'{top1:.1f} %'
     cells[RATE] = f'{scalars["train/lr"].current():.1e}'
     return cells
+
+
+@VISBACKENDS.register_module()
+class GroupedTensorboardVisBackend(TensorboardVisBackend):
+    """MMEngine's backend with the phase in front of each name."""
+
+    def add_scalars(
+        self,
+        scalar_dict: dict,
+        step: int = 0,
+        file_path: str | None = None,
+        **kwargs,
+    ) -> None:
+        # Training logs its learning rates, validation does not.
+        phase = 'train' if 'lr' in scalar_dict else 'val'
+        grouped = {f'{phase}/{key}': v for key, v in scalar_dict.items()}
+        super().add_scalars(grouped, step, file_path, **kwargs)

@@ -13,7 +13,6 @@ from flower_mm.annotations import describe, lists_sha256
 from flower_mm.commands import typed_command
 from flower_mm.config import data_root
 from flower_mm.engine.config_changes import changes
-from flower_mm.engine.hooks.broken_photos import SKIPPED
 from flower_mm.engine.hooks.finite_loss import WENT_BACK
 from flower_mm.engine.hooks.head_first import HeadFirstHook, last_layer
 from flower_mm.engine.hooks.pretrained import (
@@ -21,6 +20,7 @@ from flower_mm.engine.hooks.pretrained import (
     PRETRAINED,
     initial_weights,
 )
+from flower_mm.engine.hooks.train_dataset import SKIPPED
 from flower_mm.environment import device_name, git_commit, versions
 from flower_mm.errors import message_of
 from flower_mm.files import replacing

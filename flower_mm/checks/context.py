@@ -16,8 +16,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from flower_mm.annotations import prepare_command
-from flower_mm.checks.build_errors import build_finding
-from flower_mm.checks.building import ModelError, build_model, quiet
+from flower_mm.checks.building import (
+    ModelError,
+    build_finding,
+    build_model,
+    quiet,
+)
 from flower_mm.checks.config_values import bare_name
 from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.config import LOADERS, ResolvedRun, datasets, walk
@@ -98,6 +102,14 @@ class CheckContext:
     @property
     def train(self) -> Split:
         return self.splits['train_dataloader']
+
+    @property
+    def distinct_splits(self) -> list[Split]:
+        """The splits; without a test split, testing reads val."""
+        train, *others = self.splits.values()
+        if len(others) == 2 and set(others[0].photos) == set(others[1].photos):
+            others.pop()
+        return [train, *others]
 
     def read_split(self, loader: str) -> Split:
         """Build the dataset of a data loader and list its photos."""

@@ -73,31 +73,27 @@ def _listed(ctx: CheckContext, split: Split) -> Iterator[Finding]:
 
 
 def _held_out(ctx: CheckContext) -> Iterator[Finding]:
-    if 'val_dataloader' not in ctx.splits:
+    names = [split.name for split in ctx.distinct_splits]
+    if 'val' not in names:
         yield Finding(
             'DATA021',
             'val_dataloader',
             'no validation, so no best.pth is kept',
             'as in configs/_base_/flower.py, with val_cfg and val_evaluator',
         )
-        return
-    message = (
-        'no test split: the best epoch is chosen on the validation photos, so '
-        'its accuracy is slightly too high'
-    )
-    try:
-        test = ctx.splits.get('test_dataloader') or (
-            ctx.cfg.get('test_dataloader')
-            and ctx.read_split('test_dataloader')
+    elif 'test' not in names:
+        message = (
+            'no test split: the best epoch is chosen on the validation '
+            'photos, so its accuracy is slightly too high'
         )
-    except UserError as error:
-        test, message = None, f'the test split cannot be read: {error}'
-    val = ctx.splits['val_dataloader']
-    if not test or set(test.photos) == set(val.photos):
+        if ctx.cfg.get('test_dataloader'):
+            try:
+                ctx.read_split('test_dataloader')
+            except UserError as error:
+                message = f'the test split cannot be read: {error}'
+        where = str(ctx.root / DatasetDir.list_of('test'))
         fix = f'with --test 0.1: {ctx.prepare}'
-        yield Finding(
-            'DATA022', str(ctx.root / DatasetDir.list_of('test')), message, fix
-        )
+        yield Finding('DATA022', where, message, fix)
 
 
 # --- photos that cannot be loaded --------------------------------------------

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from flower_mm.checks.config_values import bare_name, first_of
+from flower_mm.checks.config_values import bare_name, first_of, value_at
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.learning_rate import (
     LearningRate,
@@ -48,9 +48,9 @@ def _learning_rate(ctx: CheckContext) -> str:
         curve = rate.curve()
     except ScheduleError:
         curve = None
-    highest, last = short(rate.base), ''
+    highest, end = short(rate.base), 'the end is not known'
     if curve:
-        last = short(float(f'{curve.last:.1g}'))
+        end = f'{short(float(f"{curve.last:.1g}"))} at the end'
         if not 0.9 < curve.highest / (rate.base or 1) < 1.1:
             highest += f' (at most {short(curve.highest)})'
     parts = [
@@ -58,7 +58,6 @@ def _learning_rate(ctx: CheckContext) -> str:
         for _, part in rate.schedulers
     ]
     name = bare_name(rate.optimizer.type)
-    end = f'{last} at the end' if last else 'the end is not known'
     return ', '.join([f'{name} {highest}', *(parts or ['constant']), end])
 
 
@@ -74,30 +73,25 @@ def _batch_size(ctx: CheckContext) -> str:
 
 
 def _photos(ctx: CheckContext) -> str:
-    splits = list(ctx.splits.values())
     counts = [
-        f'{len(split.photos)} {split.name}'
-        for split in splits
-        # Without a test split, testing reads val.
-        if split.name != 'test' or split.photos != splits[-2].photos
+        f'{len(split.photos)} {split.name}' for split in ctx.distinct_splits
     ]
     return f'{ctx.root}: {", ".join(counts)}'
 
 
 def _weights(ctx: CheckContext) -> str:
     cfg = ctx.cfg
+    load_from = cfg.get('load_from')
     if cfg.get('resume'):
-        where = cfg.get('load_from') or f'the latest of {cfg.work_dir}'
+        where = load_from or f'the latest of {cfg.work_dir}'
         return f'resumed from a checkpoint: {where}'
-    if cfg.get('load_from'):
-        return _short_path(cfg.load_from)
-    hook = (cfg.get('default_hooks') or {}).get('pretrained')
-    if hook:
-        if Path(hook.weights).suffix:
-            return _short_path(hook.weights)
-        path = local_path(hook.weights)
+    name = value_at(cfg, 'default_hooks.pretrained.weights')
+    if load_from or (name and Path(name).suffix):
+        return _short_path(load_from or name)
+    if name:
+        path = local_path(name)
         missing = '' if path.is_file() else ', missing'
-        return f'{hook.weights} ({path}{missing})'
+        return f'{name} ({path}{missing})'
     for part in walk(cfg.model):
         if part.get('type') == 'Pretrained':
             return _short_path(str(part.get('checkpoint')))
@@ -127,5 +121,5 @@ def _short_path(path: str) -> str:
 
 
 def _seed(ctx: CheckContext) -> str:
-    seed = (ctx.cfg.get('randomness') or {}).get('seed')
+    seed = ctx.cfg.randomness.get('seed')
     return 'not set: another one in each run' if seed is None else str(seed)

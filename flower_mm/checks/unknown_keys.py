@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from flower_mm.checks.build_errors import (
+from flower_mm.checks.building import (
     MARKS,
     PARAMWISE,
     PLAIN,

@@ -249,7 +249,7 @@ OFTEN = (
 @pytest.mark.parametrize(
     'command',
     [
-        pytest.param(c, marks=[] if c in OFTEN else pytest.mark.slow)
+        pytest.param(c, marks=[] if c in OFTEN else pytest.mark.nightly)
         for c in COMMANDS
     ],
 )

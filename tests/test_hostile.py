@@ -34,7 +34,7 @@ def safe():
 
 
 @pytest.fixture(
-    params=['1', pytest.param('', marks=pytest.mark.slow)],
+    params=['1', pytest.param('', marks=pytest.mark.nightly)],
     ids=['unsafe_torch', 'plain_torch'],
 )
 def environment(request, monkeypatch) -> dict[str, str]:
@@ -186,7 +186,7 @@ def test_the_tools_refuse_it(name, door, good, config, dataset, tmp_path):
     refuse(door, file, good, config, dataset, tmp_path, {UNSAFE: '1'})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize('door', TOOLS)
 @pytest.mark.parametrize('name', [*FILES, *NUMBERS])
 def test_every_tool_refuses_every_file(
@@ -196,7 +196,7 @@ def test_every_tool_refuses_every_file(
     refuse(door, file, good, config, dataset, tmp_path, environment)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize('door', ['resume', 'test'])
 @pytest.mark.parametrize('name', MISFITS)
 def test_all_of_a_model_fits_or_nothing(

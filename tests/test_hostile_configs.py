@@ -167,7 +167,7 @@ def source_of(kind: str, url: str, folder: Path, photo: Path) -> str:
     [
         'predict',
         *(
-            pytest.param(door, marks=pytest.mark.slow)
+            pytest.param(door, marks=pytest.mark.nightly)
             for door in DOORS
             if door != 'predict'
         ),

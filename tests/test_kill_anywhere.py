@@ -7,10 +7,9 @@ import copy
 import re
 
 import pytest
-
-from benchmarks.kill_anywhere.bench import Bench
-from benchmarks.kill_anywhere.killing import kill
-from benchmarks.kill_anywhere.plan import (
+from kill_anywhere.bench import Bench
+from kill_anywhere.killing import kill
+from kill_anywhere.plan import (
     EARLIER,
     MOMENT,
     POWER_CUT,
@@ -19,8 +18,8 @@ from benchmarks.kill_anywhere.plan import (
     Plan,
     kind_of,
 )
-from benchmarks.kill_anywhere.same import differences
-from benchmarks.kill_anywhere.trial import Trial
+from kill_anywhere.trial import Trial
+from run_differences import differences
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +40,7 @@ def test_a_killed_run_ends_as_if_nothing_had_been(bench):
     assert problems(bench, 0, numbers) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_thirty_killed_runs_end_as_if_nothing_had_been(bench):
     numbers = {STEP: 10, MOMENT: 9, RESUMING: 4, EARLIER: 3, POWER_CUT: 4}
     assert problems(bench, 1, numbers) == []

@@ -15,7 +15,7 @@ def real(variable: str) -> Path:
     return Path(path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_fifth_of_the_flower_photos_is_learned_in_two_epochs(tmp_path):
     """Six hundred photos teach five kinds to three in four at the least."""
     photos = real('FLOWER_MM_PHOTOS')

@@ -50,7 +50,7 @@ def test_the_backbone_computes_a_loss_for_the_classes(settled):
     assert model.head.loss_module(scores, torch.tensor([0, 1])) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_hook_writes_a_line_per_epoch(config, dataset, tmp_path):
     (tmp_path / 'my_hooks.py').write_text(example('class AccuracyFileHook'))
     lines = example("type='AccuracyFileHook'")

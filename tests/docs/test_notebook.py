@@ -24,7 +24,7 @@ def run_shell(line: str) -> None:
     print(tool(SCRIPTS[name], *words).stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_cells_run_on_the_demo_photos(tmp_path, monkeypatch):
     """Without Colab, network and Jupyter, whose cells are left out."""
     monkeypatch.chdir(tmp_path)

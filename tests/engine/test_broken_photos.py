@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,8 +46,7 @@ def start(config: Path, flowers: Path, tmp_path: Path) -> Callable:
         deleted: dict[int, list[str]],
         truncated: dict[int, list[str]] | None = None,
         more: str = '',
-        log: str = 'run.log',
-        env: dict[str, str] | None = None,
+        start: Callable = forked.start,
     ) -> forked.Run:
         def paths(photos: dict[int, list[str]]) -> dict[int, list[str]]:
             return {e: [str(flowers / p) for p in photos[e]] for e in photos}
@@ -64,14 +62,14 @@ def start(config: Path, flowers: Path, tmp_path: Path) -> Callable:
             f'_base_ = [{str(config)!r}]\n'
             f"custom_hooks = [dict(type='BreakPhotos')]\n{more}"
         )
-        return forked.start(
-            tmp_path / log,
+        ranks = start is forked.start_ranks
+        return start(
+            tmp_path if ranks else tmp_path / 'run.log',
             'train',
             breaking,
             *('--data-root', flowers, '--work-dir', tmp_path / name),
             *args,
             first=str(hook),
-            env=env,
         )
 
     return start
@@ -214,19 +212,9 @@ train_dataloader = dict(dataset=dict(
 def test_processes_count_together(start, flowers, tmp_path):
     """Each of two sees half of the photos, and so of the broken ones."""
     broken = [listed(flowers)[i] for i in (2, 12, 20)]
-    with socket.create_server(('127.0.0.1', 0)) as free:
-        port = str(free.getsockname()[1])
-    group = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
-    runs = [
-        start(
-            'run',
-            *('--launcher=pytorch', '--device=cpu', '--skip-broken'),
-            deleted={0: broken},
-            log=f'{rank}.log',
-            env={**group, 'WORLD_SIZE': '2', 'RANK': rank, 'LOCAL_RANK': rank},
-        )
-        for rank in ('0', '1')
-    ]
+    runs = start(
+        'run', '--skip-broken', deleted={0: broken}, start=forked.start_ranks
+    )
     for run in runs:
         assert run.wait() == 0, run.text
     assert skipped(tmp_path / 'run')['photos'] == broken

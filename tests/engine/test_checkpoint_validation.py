@@ -222,7 +222,7 @@ def test_the_tool_ends_with_2_or_trains(
     assert code == (0 if flag and settings_alone else 2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_tool_never_faults(begun, dataset, tmp_path):
     variant, path = begun
     found = torch.load(path, weights_only=True)

@@ -1,16 +1,14 @@
 """The head solved before training, and alone."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import forked
 import pytest
 import torch
 from helpers import ROOT, tool
+from run_differences import differences
 
-from benchmarks.kill_anywhere.same import differences
 from flower_mm.inference.model import plain_weights
 from flower_mm.report.learning_curves import read_scalars
 
@@ -134,9 +132,10 @@ def test_killed_behind_it(first, dataset, tmp_path):
     assert len(validated) == 3
 
 
-# Runs the tool that it is given and notes the threads that are left.
+# Notes the threads that are left at the end.
 NOTES_THREADS = """
-import atexit, os, runpy, sys
+import os
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 def note():
@@ -145,9 +144,7 @@ def note():
     note = Path(__file__).with_suffix('.' + os.environ['RANK'])
     note.write_text('\\n'.join(names))
 
-atexit.register(note)
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name='__main__')
+Finalize(None, note, exitpriority=1)
 """
 
 
@@ -163,19 +160,11 @@ def test_two_processes_leave_frozen_stages_alone(dataset, tmp_path):
         'val_dataloader = dict(num_workers=0)\n'
         'train_cfg = dict(max_epochs=1)\n'
     )
-    done = subprocess.run(
-        [
-            *(sys.executable, '-m', 'torch.distributed.run'),
-            *('--nproc-per-node=2', '--standalone'),
-            *(noting, ROOT / 'tools' / 'train.py', config),
-            *('--launcher=pytorch', '--device=cpu', '--from-scratch'),
-            f'--data-root={dataset}',
-            *(f'--work-dir={tmp_path / "run"}', '--no-report', '--no-doctor'),
-        ],
-        capture_output=True,
-        text=True,
+    forked.finish_ranks(
+        *(tmp_path, 'train', config, '--from-scratch', '--no-doctor'),
+        *('--data-root', dataset, '--work-dir', tmp_path / 'run'),
+        first=str(noting),
     )
-    assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / 'run' / 'best.pth').is_file()
     for rank in '01':
         assert 'gloo' not in noting.with_suffix(f'.{rank}').read_text()
@@ -183,23 +172,15 @@ def test_two_processes_leave_frozen_stages_alone(dataset, tmp_path):
 
 def test_two_processes_fit_the_same_head(alone, config, dataset, tmp_path):
     run = tmp_path / 'two'
-    done = subprocess.run(
-        [
-            *(sys.executable, '-m', 'torch.distributed.run'),
-            *('--nproc-per-node=2', '--standalone'),
-            *(ROOT / 'tools' / 'train.py', config, '--launcher=pytorch'),
-            *('--device=cpu', f'--data-root={dataset}', f'--work-dir={run}'),
-            *('--head-only', '--no-report', '--cfg-options'),
-            # They live on between two validations, and past the last one.
-            *('val_dataloader.num_workers=2',),
-            *('val_dataloader.persistent_workers=True',),
-        ],
-        capture_output=True,
-        text=True,
+    runs = forked.finish_ranks(
+        *(tmp_path, 'train', config, '--head-only'),
+        *('--data-root', dataset, '--work-dir', run, '--cfg-options'),
+        # They live on between two validations, and past the last one.
+        *('val_dataloader.num_workers=2',),
+        *('val_dataloader.persistent_workers=True',),
     )
-    assert done.returncode == 0, done.stdout + done.stderr
     # Their queues were closed in order.
-    assert 'Exception' not in done.stderr
+    assert not any('Exception' in one.text for one in runs)
     one, two = state(alone / 'best.pth'), state(run / 'best.pth')
     for name, tensor in two.items():
         # Photos are computed in other batches, and so rounded otherwise.

@@ -1,18 +1,14 @@
 """bfloat16 where it pays, and the same in what follows from a run."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import forked
 import pytest
 import torch
-from helpers import ROOT
 from mmengine.config import Config
+from run_differences import differences
 
-from benchmarks.kill_anywhere.same import differences
 from flower_mm.engine import distributed, precision
 from flower_mm.engine.precision import choose_precision
 from flower_mm.errors import UserError
@@ -122,77 +118,50 @@ def test_a_precision_that_is_none(wanted):
         choose_precision(made(precision=wanted), 'cpu')
 
 
-# Each process would decide otherwise; writes what each comes to.
-TWO = """
-import os, sys
+# Each process would decide otherwise; notes how often it measured and what
+# it trains in.
+DISAGREE = """
+import os
 from pathlib import Path
-from mmengine.config import Config
-from flower_mm.engine import precision
-from flower_mm.engine.distributed import leave_group, use_device
-
+from flower_mm.engine import precision, train
 rank = int(os.environ['RANK'])
 asked = []
 def speed_up(device):
     asked.append(device)
-    return (1.0, 2.0)[rank == int(sys.argv[2])]
+    return (1.0, 2.0)[rank == {faster}]
 precision.speed_up = speed_up
-cfg = Config(dict(
-    precision='auto', launcher='pytorch', val_cfg={}, test_cfg={},
-    optim_wrapper=dict(type='OptimWrapper')))
-precision.choose_precision(cfg, use_device('cpu', 'pytorch'), all_ranks=True)
-text = f'{cfg.optim_wrapper.type} {cfg.val_cfg.get("fp16")} {len(asked)}'
-Path(sys.argv[1], str(rank)).write_text(text)
-leave_group()
+choose = train.choose_precision
+def choose_and_note(cfg, *args, **kwargs):
+    choose(cfg, *args, **kwargs)
+    note = cfg.optim_wrapper.type, cfg.val_cfg.get('fp16'), bool(asked)
+    Path({folder!r}, f'{{rank}}.txt').write_text(repr(note))
+train.choose_precision = choose_and_note
 """
 
 
 @pytest.mark.parametrize(
     ('faster', 'kind', 'fp16'),
-    [(0, 'Bf16OptimWrapper', 'True'), (1, 'OptimWrapper', 'None')],
+    [(0, 'Bf16OptimWrapper', True), (1, 'OptimWrapper', None)],
 )
-def test_rank_0_decides_for_all(faster, kind, fp16, tmp_path):
-    script = tmp_path / 'two.py'
-    script.write_text(TWO)
-    done = subprocess.run(
-        [
-            *(sys.executable, '-m', 'torch.distributed.run'),
-            *('--standalone', '--nproc-per-node=2'),
-            *(script, tmp_path, str(faster)),
-        ],
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
+def test_rank_0_decides_for_all(faster, kind, fp16, config, dataset, tmp_path):
+    """And its checks, which run there alone, choose a precision as well."""
+    script = tmp_path / 'first.py'
+    script.write_text(DISAGREE.format(faster=faster, folder=str(tmp_path)))
+    forked.finish_ranks(
+        *(tmp_path, 'train', config, '--data-root', dataset),
+        *('--work-dir', tmp_path / 'run'),
+        *('--cfg-options', 'train_cfg.max_epochs=1', 'precision=auto'),
+        first=str(script),
     )
-    assert done.returncode == 0, done.stderr
+    meta = torch.load(tmp_path / 'run' / 'best.pth', weights_only=True)['meta']
+    assert meta['cfg']['optim_wrapper']['type'] == kind
+    notes = [(tmp_path / f'{rank}.txt').read_text() for rank in '01']
     # The second does not even measure.
-    assert (tmp_path / '0').read_text() == f'{kind} {fp16} 1'
-    assert (tmp_path / '1').read_text() == f'{kind} {fp16} 0'
+    assert notes == [repr((kind, fp16, asks)) for asks in (True, False)]
 
 
 class Stop(Exception):  # noqa: N818
     """Ends a probe before it needs the device."""
-
-
-def test_ranks_train_in_one_precision_behind_the_checks(
-    home, config, dataset, tmp_path
-):
-    """The checks run on rank 0 alone, and choose a precision as well."""
-    done = subprocess.run(
-        [
-            *(sys.executable, '-m', 'torch.distributed.run'),
-            *('--standalone', '--nproc-per-node=2', ROOT / 'tools/train.py'),
-            *(config, '--launcher=pytorch', '--device=cpu', '--no-report'),
-            *(f'--data-root={dataset}', f'--work-dir={tmp_path / "run"}'),
-            *('--cfg-options', 'train_cfg.max_epochs=1', 'precision=auto'),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,  # it hung
-        env={**os.environ, 'OMP_NUM_THREADS': '1', **pays(home, 2.0)},
-    )
-    assert done.returncode == 0, done.stderr
-    meta = torch.load(tmp_path / 'run' / 'best.pth', weights_only=True)['meta']
-    assert meta['cfg']['optim_wrapper']['type'] == 'Bf16OptimWrapper'
 
 
 @pytest.mark.parametrize(('kind', 'touched'), [('cuda', [3]), ('cpu', [])])

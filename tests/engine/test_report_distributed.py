@@ -72,14 +72,14 @@ def test_the_group_is_left_before_the_report(launch):
     assert done.stdout.count('next:') == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_no_report_is_written_where_none_is_wanted(launch):
     done, folder = launch(2, '--no-report')
     assert done.returncode == 0, done.stderr
     assert not (folder / 'group').exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_report_that_fails_leaves_the_run_finished(launch):
     done, folder = launch(2, FAILS='1')
     assert done.returncode == 0, done.stderr
@@ -88,7 +88,7 @@ def test_a_report_that_fails_leaves_the_run_finished(launch):
     assert 'no report was written' in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_report_may_take_longer_than_the_group_waits(launch):
     done, folder = launch(
         2, '--cfg-options', 'env_cfg.dist_cfg.timeout=20', SECONDS='30'

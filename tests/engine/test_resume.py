@@ -12,8 +12,8 @@ import pytest
 import torch
 from helpers import draw_photo, tool
 from mmengine.logging import HistoryBuffer
+from run_differences import differences
 
-from benchmarks.kill_anywhere.same import differences
 from flower_mm.report.learning_curves import read_scalars
 
 EPOCHS = 3

@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from threading import Timer
 
 import forked
 import pytest
@@ -97,7 +97,13 @@ print(predict('data/demo_photos/rose/rose_0001.jpg')[0]['pred_class'])
 
 @pytest.mark.parametrize(
     'code',
-    [re.search(r'```python\n(.*?)```', README, re.DOTALL)[1], IN_MMPRETRAIN],
+    [
+        pytest.param(
+            re.search(r'```python\n(.*?)```', README, re.DOTALL)[1],
+            marks=pytest.mark.nightly,
+        ),
+        IN_MMPRETRAIN,
+    ],
     ids=['readme', 'mmpretrain'],
 )
 def test_best_pth_is_all_that_predicting_takes(code, plain_run, photos):
@@ -159,23 +165,29 @@ def test_test_tool_refuses_other_classes(plain_run, config, tmp_path):
     assert 'was trained on 3 classes (blue tit, red, étoile)' in done.stderr
 
 
-def test_the_start_method_and_workers_change_nothing(plain_run, train):
-    spawned = train(
-        'spawned',
-        '--cfg-options',
-        'env_cfg.mp_cfg.mp_start_method=spawn',
-        'train_dataloader.num_workers=2',
-        'val_dataloader.num_workers=1',
-    )
-    forked = train(
-        'forked',
-        '--no-persistent-workers',
-        '--cfg-options',
-        'env_cfg.mp_cfg.mp_start_method=fork',
-        'train_dataloader.num_workers=3',
-    )
-    assert same_tensors(weights(plain_run), weights(spawned))
-    assert same_tensors(weights(plain_run), weights(forked))
+@pytest.mark.parametrize(
+    'options',
+    [
+        pytest.param(
+            [
+                *('--cfg-options', 'env_cfg.mp_cfg.mp_start_method=spawn'),
+                *('train_dataloader.num_workers=1',),
+                *('val_dataloader.num_workers=0',),
+            ],
+            marks=pytest.mark.nightly,
+        ),
+        [
+            *('--no-persistent-workers', '--cfg-options'),
+            *('env_cfg.mp_cfg.mp_start_method=fork',),
+            *('train_dataloader.num_workers=3',),
+        ],
+    ],
+    ids=['spawn', 'fork'],
+)
+def test_the_start_method_and_workers_change_nothing(
+    options, plain_run, train
+):
+    assert same_tensors(weights(plain_run), weights(train('run', *options)))
 
 
 def test_another_seed_is_another_run(plain_run, train):
@@ -186,30 +198,18 @@ def test_another_seed_is_another_run(plain_run, train):
 def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(
     config, dataset, tmp_path
 ):
-    run = subprocess.Popen(
-        [
-            sys.executable,
-            ROOT / 'tools' / 'train.py',
-            config,
-            '--data-root',
-            dataset,
-            '--work-dir',
-            tmp_path / 'run',
-            '--cfg-options',
-            'train_cfg.max_epochs=1000',
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
+    run = forked.start(
+        *(tmp_path / 'log', 'train', config, '--data-root', dataset),
+        *('--work-dir', tmp_path / 'run'),
+        *('--cfg-options', 'train_cfg.max_epochs=1000'),
+        curves=True,
     )
-    too_late = Timer(120, run.kill)
-    too_late.start()
-    for line in run.stdout:
-        if line.startswith('epoch 2/'):
-            run.send_signal(signal.SIGINT)
-            break
-    rest = run.stdout.read()
+    while 'epoch 2/' not in run.text:
+        assert run.process.is_alive(), run.text
+        time.sleep(0.05)
+    os.kill(run.process.pid, signal.SIGINT)
     assert run.wait() == 130
-    too_late.cancel()
+    rest = run.text
     assert '--resume' in rest
     assert (tmp_path / 'run' / 'best.pth').is_file()
     assert (tmp_path / 'run' / 'curves.png').is_file()
@@ -242,26 +242,11 @@ def test_two_processes_measure_what_one_does(train, config, dataset, tmp_path):
         'train_dataloader.dataset.indices=32',
     ]
     one, two = train('one', *options), tmp_path / 'two'
-    done = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'torch.distributed.run',
-            '--nproc-per-node=2',
-            '--standalone',
-            ROOT / 'tools' / 'train.py',
-            config,
-            '--launcher=pytorch',
-            '--device=cpu',
-            f'--data-root={dataset}',
-            f'--work-dir={two}',
-            *options,
-            'train_dataloader.batch_size=4',
-        ],
-        capture_output=True,
-        text=True,
+    forked.finish_ranks(
+        *(tmp_path, 'train', config),
+        *('--data-root', dataset, '--work-dir', two, *options),
+        'train_dataloader.batch_size=4',
     )
-    assert done.returncode == 0, done.stdout + done.stderr
 
     def accuracies(run: Path) -> list[float]:
         lines = (run / 'scalars.json').read_text().splitlines()

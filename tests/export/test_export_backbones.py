@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_exported_says_so():
     assert 'cannot be exported to ONNX' in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
 def test_a_config_is_exported(config: Path, dataset, tmp_path, monkeypatch):
     cfg = read_config(str(config))

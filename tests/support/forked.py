@@ -8,11 +8,10 @@ process. What imports do is tested by the tests that use `subprocess`.
 import multiprocessing
 import os
 import runpy
+import socket
 import sys
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
-from unittest.mock import patch
 
 # What the tools import, and what their libraries import when they are used.
 PRELOADED = [
@@ -73,9 +72,8 @@ def start(
         args = ('--no-report', *args)
     # One thread each: two OpenMP pools on two cores wait for each other.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    # Of pkg_resources, which MMEngine imports.
-    with patch.dict(os.environ, PYTHONWARNINGS='ignore:pkg_resources'):
-        forkserver.ensure_running()
+    # MMEngine imports pkg_resources, which warns of itself.
+    os.environ.setdefault('PYTHONWARNINGS', 'ignore:pkg_resources')
     log.touch()
     process = server.Process(
         target=_main,
@@ -98,6 +96,40 @@ def finish(log: Path, tool: str, *args: str | Path, **kwargs) -> Run:
     code = run.wait()
     assert code == 0, f'exit code {code}:\n{run.text}'
     return run
+
+
+def start_ranks(
+    folder: Path,
+    tool: str,
+    *args: str | Path,
+    count: int = 2,
+    env: dict[str, str] | None = None,
+    **kwargs,
+) -> list[Run]:
+    """Start the processes of a distributed run; logs are folder/RANK.log."""
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        port = str(free.getsockname()[1])
+    group = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+    group['WORLD_SIZE'] = str(count)
+    return [
+        start(
+            folder / f'{rank}.log',
+            tool,
+            *args,
+            *('--launcher=pytorch', '--device=cpu'),
+            env=group | {'RANK': rank, 'LOCAL_RANK': rank} | (env or {}),
+            **kwargs,
+        )
+        for rank in map(str, range(count))
+    ]
+
+
+def finish_ranks(folder: Path, tool: str, *args, **kwargs) -> list[Run]:
+    """Run all ranks to the end; anything but success is an error."""
+    runs = start_ranks(folder, tool, *args, **kwargs)
+    codes = [run.wait() for run in runs]
+    assert not any(codes), [run.text for run in runs]
+    return runs
 
 
 def _main(

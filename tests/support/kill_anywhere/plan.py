@@ -5,8 +5,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from benchmarks.kill_anywhere.bench import WORKERS, Bench
-from benchmarks.kill_anywhere.trial import Trial
+from kill_anywhere.bench import WORKERS, Bench
+from kill_anywhere.trial import Trial
 
 STEP = 'SIGKILL at a step of a write'
 MOMENT = 'SIGKILL at a random moment'

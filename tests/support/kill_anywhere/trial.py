@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
+from run_differences import differences
 
-from benchmarks.kill_anywhere.bench import Bench, steps
-from benchmarks.kill_anywhere.same import differences
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
 from flower_mm.errors import UserError
 from flower_mm.weights.read_checkpoint import read_checkpoint
+from kill_anywhere.bench import Bench, steps
 
 # What a whole checkpoint has.
 PARTS = {'state_dict', 'meta'}

@@ -1,19 +1,15 @@
 """A small model, its photos, and the runs that nobody kills."""
 
 import shutil
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-TESTS = Path(__file__).parents[2] / 'tests' / 'support'
-sys.path.insert(0, str(TESTS))
+import forked
+from helpers import CLASSES, ROOT, TINY, draw_photo
 
-import forked  # noqa: E402
-from helpers import CLASSES, ROOT, TINY, draw_photo  # noqa: E402
-
-FAULTS = TESTS / 'faults.py'
+FAULTS = Path(__file__).parents[1] / 'faults.py'
 WORKERS = (0, 2)
 # The second epoch is better than the first, the third is not better.
 CONFIG = (

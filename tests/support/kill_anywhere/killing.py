@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import count
 
-from benchmarks.kill_anywhere.bench import Bench
-from benchmarks.kill_anywhere.plan import Plan
-from benchmarks.kill_anywhere.trial import Trial
+from kill_anywhere.bench import Bench
+from kill_anywhere.plan import Plan
+from kill_anywhere.trial import Trial
 
 JOBS = 2
 

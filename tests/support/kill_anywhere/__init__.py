@@ -1,0 +1,1 @@
+"""Kill a small training at chosen moments, resume it, and compare."""

@@ -25,9 +25,11 @@ train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(
 test: .venv/installed-dev
 	$(PY) -m pytest -n auto $(ARGS)
 
-# With the slow ones, as CI does.
+# Besides, as CI does, one of 30 parts of the nightly tests: another one for
+# each commit. `make test-all SLICE=7/30` runs the seventh.
+SLICE ?= $(shell git rev-list --count HEAD 2> /dev/null || date +%j)/30
 test-all: .venv/installed-dev
-	$(PY) -m pytest -n auto -m 'not nightly' $(ARGS)
+	$(PY) -m pytest -n auto --durations=25 --nightly-slice $(SLICE) $(ARGS)
 
 # Every backbone family of MMPretrain. One process: they need the memory.
 test-nightly: .venv/installed-dev

@@ -1,7 +1,8 @@
 """Write the tables that README.md and other pages quote, from results/.
 
 python -m benchmarks.readme           write them
-python -m benchmarks.readme --check   name the pages whose tables are outdated
+python -m benchmarks.readme --check   name the pages whose tables are outdated,
+                                      and configs that state other figures
 
 A page asks for a table by two comments; what is between them is replaced.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import config_tables, targets
+from benchmarks.config_headers import unmeasured
 from benchmarks.config_tables import markdown
 from benchmarks.recipes import CANDIDATES
 from benchmarks.record import RESULTS, recorded, seeds, spread
@@ -189,6 +191,8 @@ def main() -> int:
         for page in pages()
         if with_results(page) != page.read_text(encoding='utf-8')
     ]
+    if check:
+        outdated += unmeasured()
     for page in outdated:
         print(page.relative_to(ROOT).as_posix())
         if not check:

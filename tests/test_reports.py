@@ -6,13 +6,8 @@ import re
 import pytest
 from helpers import ROOT
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS
 
-from benchmarks import recipes
-from benchmarks import reports as benchmarks_reports
-from flower_mm.config import read_config, settle, use_data_root
-from flower_mm.engine import FlowerRunner
+from flower_mm.config import read_config
 
 FOLDER = ROOT / 'configs' / 'flower' / 'reports'
 REPORTS = sorted(FOLDER.glob('*.py'))
@@ -216,56 +211,3 @@ def test_the_reports_figures_stand_in_the_headers():
         assert (said[1] if said else None) == theirs.get(path.stem)
         assert f'python tools/train.py {path.relative_to(ROOT)}\n' in text
         assert 'num_classes' not in text
-
-
-@pytest.mark.parametrize('path', REPORTS, ids=lambda path: path.stem)
-def test_on_one_backbone_all_else_is_the_report(path, tmp_path):
-    """But for the layers that stay frozen, which have the same stride."""
-    report = read_config(str(path))
-    other = read_config(
-        str(benchmarks_reports.write_config(path.stem, path, tmp_path))
-    )
-    backbone = other.model.backbone
-    assert backbone.type == 'MobileNetV2'
-    assert backbone.frozen_stages == (3 if path.stem[:2] == 'c_' else -1)
-    assert other.model.head == {**report.model.head, 'in_channels': 1280}
-    for key in (
-        'optim_wrapper',
-        'param_scheduler',
-        'train_dataloader',
-        'val_dataloader',
-        'train_cfg',
-    ):
-        assert other.get(key) == report.get(key)
-    model = MODELS.build({'_scope_': 'mmpretrain', **backbone})
-    model.train()  # which returns nothing here
-    frozen = [
-        name
-        for name, weight in model.named_parameters()
-        if not weight.requires_grad
-    ]
-    assert bool(frozen) == (path.stem[:2] == 'c_')
-
-
-def test_a_lower_rate_is_all_that_is_changed(tmp_path):
-    path = FOLDER / 'd1_resnet50.py'
-    report, other = (
-        read_config(str(benchmarks_reports.write_config(name, path, out)))
-        for name, out in (
-            ('d1_resnet50', tmp_path / 'report'),
-            ('d1_resnet50_1e3', tmp_path / 'other'),
-        )
-    )
-    assert other.optim_wrapper.optimizer == sgd(1e-3, weight_decay=1e-4)
-    report.optim_wrapper.optimizer.lr = 1e-3
-    assert other.to_dict() == report.to_dict()
-
-
-@pytest.mark.parametrize('name', recipes.CANDIDATES)
-def test_a_candidate_is_a_config(name, dataset, tmp_path):
-    cfg = read_config(str(recipes.write_config(name, tmp_path)))
-    use_data_root(cfg, str(dataset))
-    settle(cfg)
-    init_default_scope(cfg.default_scope)
-    MODELS.build(cfg.model)
-    FlowerRunner.build_dataloader(cfg.train_dataloader)

@@ -15,7 +15,6 @@ from flower_mm.errors import UserError
 from flower_mm.models import bfloat16
 from flower_mm.models.bfloat16 import speed_up
 
-
 probe = bfloat16._probe
 
 

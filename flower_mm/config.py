@@ -7,16 +7,13 @@ wherever MMPretrain needs it.
 import copy
 import inspect
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmengine.config import config as mmengine_config
-from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.utils import get_installed_path
 
 from flower_mm.annotations import read_classes, require_dataset
 from flower_mm.errors import UserError
@@ -39,6 +36,8 @@ FILLED_IN = (
     'env_cfg',
     'visualizer',
 )
+# Packages whose configs a `_base_` names as `package::`.
+PACKAGES = ('flower_mm', 'mmpretrain')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -69,36 +68,29 @@ def resolve(cfg: Config) -> ResolvedRun:
 def _package_bases() -> Iterator[None]:
     """Let MMEngine resolve `_base_ = 'flower_mm::…'` while the block runs.
 
-    MMEngine accepts a fixed list of packages, looks for the configs beside
-    the metadata of a package, which after `pip install -e` is another folder,
-    and reads all metafiles of MMPretrain for each base, which takes 0.1 s.
+    MMEngine accepts a fixed list of packages and looks beside the metadata of
+    a package, which after `pip install -e` is another folder. For each base it
+    also reloads pkg_resources and reads all metafiles of MMPretrain, which
+    takes 0.1 s.
     """
 
-    def folder_of(package: str) -> str:
-        if package == 'flower_mm':
-            return str(Path(__file__).parent)
-        return get_installed_path(package)
+    def path_of(name: str, file: str) -> tuple[str, str | None]:
+        package, mark, inside = name.partition('::')
+        if not mark or package not in PACKAGES:
+            return previous(name, file)
+        folder = Path(find_spec(package).origin).parent
+        path = folder / '.mim' / 'configs' / inside
+        if not path.is_file():
+            raise FileNotFoundError(f'{name}: {path} does not exist')
+        return str(path), package
 
-    def path_of(folder: str, name: str) -> str:
-        path = Path(folder) / '.mim' / 'configs' / name
-        return str(path) if path.is_file() else from_metafile(folder, name)
-
-    with _lock, warnings.catch_warnings():
-        # MMEngine uses pkg_resources; our requirements pin setuptools.
-        warnings.filterwarnings('ignore', 'pkg_resources is deprecated')
-        previous = mmengine_config.get_installed_path
-        from_metafile = mmengine_config._get_external_cfg_path
-        is_nested = 'flower_mm' in MODULE2PACKAGE  # one config reads another
-        MODULE2PACKAGE['flower_mm'] = 'flower_mm'
-        mmengine_config.get_installed_path = folder_of
-        mmengine_config._get_external_cfg_path = path_of
+    with _lock:
+        previous = Config._get_cfg_path
+        Config._get_cfg_path = staticmethod(path_of)
         try:
             yield
         finally:
-            mmengine_config.get_installed_path = previous
-            mmengine_config._get_external_cfg_path = from_metafile
-            if not is_nested:
-                del MODULE2PACKAGE['flower_mm']
+            Config._get_cfg_path = staticmethod(previous)
 
 
 def base_paths(file: str | Path) -> list[tuple[str, Path]]:

@@ -86,7 +86,8 @@ def _held_out(ctx: CheckContext) -> Iterator[Finding]:
             'no test split: the best epoch is chosen on the validation '
             'photos, so its accuracy is slightly too high'
         )
-        if ctx.cfg.get('test_dataloader'):
+        unread = 'test_dataloader' not in ctx.splits
+        if unread and ctx.cfg.get('test_dataloader'):
             try:
                 ctx.read_split('test_dataloader')
             except UserError as error:

@@ -233,7 +233,7 @@ def settle(cfg: Config) -> list[str]:
     # Test-time augmentation wraps the model.
     model = cfg.model.get('module', cfg.model)
     head, backbone = model.get('head'), model.get('backbone')
-    if key := WRAPPERS.get(str(model.get('type')).rpartition('.')[2]):
+    if key := WRAPPERS.get(bare_name(model.get('type'))):
         model[key] = count
     if head:
         if _takes(head, 'num_classes'):
@@ -296,7 +296,7 @@ def _settle_loader(loader: ConfigDict, name: str) -> None:
         loader.persistent_workers = False
         loader.pop('prefetch_factor', None)
     kind = (loader.get('sampler') or {}).get('type')
-    if str(getattr(kind, '__name__', kind)).endswith('InfiniteSampler'):
+    if bare_name(kind) == 'InfiniteSampler':
         raise UserError(
             f'invalid {name}.sampler.type: expected DefaultSampler, got '
             'InfiniteSampler, with which an epoch never ends.\n'
@@ -361,6 +361,12 @@ def walk(part):
     elif isinstance(part, (list, tuple)):
         for value in part:
             yield from walk(value)
+
+
+def bare_name(kind: object) -> str:
+    """Return the class name of a `type`, without scope or module."""
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    return name.rpartition('.')[2].rpartition('/')[2]
 
 
 def _takes(part: ConfigDict, key: str) -> bool:

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 from mmengine.config import Config, ConfigDict
+from mmengine.config import utils as mmengine_utils
 
-from flower_mm.config import read_config, resolve, settle, use_data_root
+from flower_mm.config import (
+    base_paths,
+    read_config,
+    resolve,
+    settle,
+    use_data_root,
+)
 from flower_mm.errors import UserError
 
 CONFIG = ROOT / 'configs' / 'flower' / 'resnet18_flower.py'
@@ -132,6 +139,22 @@ def test_a_config_that_does_not_parse_is_told(tmp_path):
     path = tmp_path / 'broken.py'
     path.write_text('model = dict(')
     with pytest.raises(UserError, match='cannot be read'):
+        read_config(str(path))
+
+
+def test_a_packaged_base_is_found_without_metafiles(tmp_path, monkeypatch):
+    def read_metafiles(*_):
+        raise AssertionError('reads 85 files')
+
+    monkeypatch.setattr(mmengine_utils, '_get_cfg_metainfo', read_metafiles)
+    path = tmp_path / 'mine.py'
+    path.write_text("_base_ = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'\n")
+    cfg = read_config(str(path))
+    assert cfg.model.backbone.depth == 50
+    (base,) = base_paths(path)
+    assert base[1].is_file()
+    path.write_text("_base_ = 'flower_mm::flower/nothing.py'\n")
+    with pytest.raises(UserError, match=r'nothing\.py does not exist'):
         read_config(str(path))
 
 

@@ -19,12 +19,7 @@ from torch.utils.data import DataLoader
 
 from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_source import read_sources
-from flower_mm.checks.config_values import (
-    bare_name,
-    parts_of,
-    scope_of,
-    value_at,
-)
+from flower_mm.checks.config_values import parts_of, scope_of, value_at
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.registered_types import (
     accepted_keys,
@@ -38,6 +33,7 @@ from flower_mm.checks.setting_names import (
     RENAMED_KEYS,
     place_of,
 )
+from flower_mm.config import bare_name
 from flower_mm.errors import UserError
 
 LONGEST = 300  # characters of a library's message

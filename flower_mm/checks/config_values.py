@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
 
+from flower_mm.config import bare_name
+
 # Keys with a flag of their own in `train` and `check`.
 FLAGS = {
     'default_hooks.pretrained.weights': '--weights',
@@ -37,12 +39,6 @@ def parts_of(part: object, path: str) -> Iterator[tuple[str, dict]]:
     elif isinstance(part, (list, tuple)):
         for index, value in enumerate(part):
             yield from parts_of(value, f'{path}.{index}')
-
-
-def bare_name(name: object) -> str:
-    """Return the class name of a `type`, without scope or module."""
-    name = name if isinstance(name, str) else getattr(name, '__name__', '')
-    return name.rpartition('.')[2].rpartition('/')[2]
 
 
 def has_hook(cfg: Config, name: str) -> bool:

@@ -22,9 +22,8 @@ from flower_mm.checks.building import (
     build_model,
     quiet,
 )
-from flower_mm.checks.config_values import bare_name
 from flower_mm.checks.finding import Finding, FindingError
-from flower_mm.config import LOADERS, ResolvedRun, datasets, walk
+from flower_mm.config import LOADERS, ResolvedRun, bare_name, datasets, walk
 from flower_mm.engine.distributed import processes
 from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.errors import UserError

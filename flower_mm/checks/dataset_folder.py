@@ -80,7 +80,7 @@ def _missing(args: argparse.Namespace, root: str) -> Iterator[Finding]:
     for base in list(Path(args.config).resolve().parents)[: ABOVE + 1]:
         other = base / root
         if not path.is_absolute() and (other / DatasetDir.CLASSES).is_file():
-            message = f'no dataset {root} in {Path.cwd()}'
+            message = f'{root} does not exist in {Path.cwd()}'
             yield Finding('DATA001', where, message, f'--data {other}')
             return
     if root == STOCK_ROOT and not path.exists():

@@ -9,11 +9,11 @@ from random import Random
 from mmengine.registry import TRANSFORMS
 
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import bare_name, set_options
+from flower_mm.checks.config_values import set_options
 from flower_mm.checks.context import CheckContext, Split, sizes_of
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.sample_batches import size_of
-from flower_mm.config import LOADERS, walk
+from flower_mm.config import LOADERS, bare_name, walk
 from flower_mm.datasets.decoded_cache import require_side
 from flower_mm.datasets.flower_dataset import FEW, read_photo
 from flower_mm.datasets.load_photo import as_load_photo

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import bare_name, set_options, value_at
+from flower_mm.checks.config_values import set_options, value_at
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.commands import python
+from flower_mm.config import bare_name
 from flower_mm.cores import cores
 from flower_mm.machine_failures import SHARED_MEMORY
 

@@ -16,8 +16,9 @@ from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
 from torch import nn
 
 from flower_mm.checks.building import quiet
-from flower_mm.checks.config_values import bare_name, scope_of
+from flower_mm.checks.config_values import scope_of
 from flower_mm.checks.context import CheckContext
+from flower_mm.config import bare_name
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.models.structure import unwrapped

@@ -8,9 +8,10 @@ from torch import nn
 
 from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_source import ConfigSource, read_sources
-from flower_mm.checks.config_values import bare_name, set_options
+from flower_mm.checks.config_values import set_options
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.learning_rate import LR, Curve, LearningRate, short
+from flower_mm.config import bare_name
 from flower_mm.engine.hooks.pretrained import loads_weights
 
 # From here on a learning rate is for random weights. With Adam's 1e-3 people

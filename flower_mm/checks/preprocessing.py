@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from flower_mm.checks.config_values import bare_name, set_options
+from flower_mm.checks.config_values import set_options
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.pretrained_weights import uses_weights
-from flower_mm.config import LOADERS
+from flower_mm.config import LOADERS, bare_name
 from flower_mm.timm_record import has_timm_backbone, pixel_values, record_of
 
 # ImageNet's, in the order of RGB and for values from 0 to 255.

@@ -123,15 +123,14 @@ def _inits(ctx: CheckContext) -> Iterator[tuple[str, str]]:
 
 
 def _file_problem(ctx: CheckContext, place: str, name: str) -> Finding | None:
-    fix = _fix(ctx, place)
     path = Path(name).expanduser()
     if '://' in name:
         expired = ' (the domain has expired)' if 'openmmlab' in name else ''
         message = f'{name}{expired} is not loaded: expected a local file'
-        return Finding('WGT002', place, message, fix)
+        return Finding('WGT002', place, message, _fix(ctx, place))
     if not name or not path.is_file():
-        message = f'no file {name}' if name else 'no file is named'
-        return Finding('WGT001', place, message, fix)
+        message = f'{name} does not exist' if name else 'expected a file'
+        return Finding('WGT001', place, message, _fix(ctx, place))
     for entry in pretrained_table.read_table().values():
         for home in entry.homes:
             # A file without a published hash is accepted by path.

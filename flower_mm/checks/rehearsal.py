@@ -22,12 +22,12 @@ from torch.utils.data import Dataset
 
 from flower_mm.checks.building import build_error, quiet, reason
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import bare_name, has_hook, set_options
+from flower_mm.checks.config_values import has_hook, set_options
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.checks.learning_rate import any_device
 from flower_mm.checks.sample_batches import sample_batch
-from flower_mm.config import LOADERS, metrics_of
+from flower_mm.config import LOADERS, bare_name, metrics_of
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.models.structure import unwrapped

@@ -8,9 +8,9 @@ from mmengine.registry import FUNCTIONS, TRANSFORMS
 from PIL import Image
 
 from flower_mm.checks.building import build_error, quiet, reason
-from flower_mm.checks.config_values import bare_name
 from flower_mm.checks.context import CheckContext, Split
 from flower_mm.checks.finding import Finding, FindingError
+from flower_mm.config import bare_name
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import FORMATS

@@ -6,7 +6,7 @@ from dataclasses import replace
 from mmengine.config import ConfigDict
 
 from flower_mm.checks.codes import Severity
-from flower_mm.checks.config_values import bare_name, has_hook, set_options
+from flower_mm.checks.config_values import has_hook, set_options
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.checks.learning_rate import (
@@ -19,6 +19,7 @@ from flower_mm.checks.learning_rate import (
     unit_of,
 )
 from flower_mm.checks.peak_learning_rate import check_peak, fine_tuning_rate
+from flower_mm.config import bare_name
 
 WARM_UPS = ('LinearLR', 'ConstantLR')
 # A schedule for a run of any length.

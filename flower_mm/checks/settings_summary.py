@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from flower_mm.checks.config_values import bare_name, first_of, value_at
+from flower_mm.checks.config_values import first_of, value_at
 from flower_mm.checks.context import CheckContext
 from flower_mm.checks.learning_rate import (
     LearningRate,
@@ -11,7 +11,7 @@ from flower_mm.checks.learning_rate import (
     short,
     unit_of,
 )
-from flower_mm.config import walk
+from flower_mm.config import bare_name, walk
 from flower_mm.environment import device_name
 from flower_mm.image_size import model_size
 from flower_mm.weights.pretrained_table import local_path

@@ -4,6 +4,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch import nn
 
+from flower_mm.config import bare_name
 from flower_mm.environment import device_name
 from flower_mm.image_size import model_size
 from flower_mm.models.structure import unwrapped
@@ -35,7 +36,7 @@ def header(runner) -> str:
 def precision(cfg: Config) -> str:
     """Return the precision that a config trains in."""
     wrapper = cfg.optim_wrapper
-    kind = str(wrapper.get('type', '')).rpartition('.')[2]
+    kind = bare_name(wrapper.get('type'))
     if kind == 'AmpOptimWrapper':
         return str(wrapper.get('dtype') or 'float16')
     return 'bfloat16' if kind == 'Bf16OptimWrapper' else 'float32'

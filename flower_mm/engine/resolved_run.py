@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from flower_mm.config import (
     LOADERS,
     ResolvedRun,
+    bare_name,
     datasets,
     fill_in,
     read_config,
@@ -175,8 +176,7 @@ def _log_into_work_dir(cfg: Config) -> None:
     """Put scalars.json and the TensorBoard events right under work_dir."""
     folder = Path(cfg.work_dir)
     for backend in cfg.visualizer.vis_backends:
-        name = str(getattr(backend.type, '__name__', backend.type))
-        name = name.rpartition('.')[2]
+        name = bare_name(backend.type)
         if name == 'LocalVisBackend':
             backend.save_dir = str(folder)
             # The Runner writes the resolved config under this name as well.

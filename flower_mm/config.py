@@ -137,8 +137,8 @@ def read_config(path: str, options: dict | None = None) -> Config:
         try:
             cfg.merge_from_dict(options)
         except (KeyError, TypeError, AttributeError) as error:
-            misfits = [_misfit(cfg, name) for name in options]
-            why = next(filter(None, misfits), str(error))
+            reasons = [_reason_refused(cfg, name) for name in options]
+            why = next(filter(None, reasons), str(error))
             raise UserError(f'--cfg-options {why}') from error
     _add_augments(cfg)
     fill_in_auto(cfg)
@@ -172,7 +172,7 @@ def _add_augments(cfg: Config) -> None:
         ]
 
 
-def _misfit(cfg: Config, name: str) -> str:
+def _reason_refused(cfg: Config, name: str) -> str:
     """Why an option cannot be set in the config; empty if it can."""
     part, above, inside_list = cfg._cfg_dict, '', False
     for step in name.split('.'):
@@ -236,22 +236,22 @@ def settle(cfg: Config) -> list[str]:
     if key := WRAPPERS.get(bare_name(model.get('type'))):
         model[key] = count
     if head:
-        if _takes(head, 'num_classes'):
+        if _accepts(head, 'num_classes'):
             head.num_classes = count
-        elif backbone and _takes(backbone, 'num_classes'):
+        elif backbone and _accepts(backbone, 'num_classes'):
             # VGG contains its classifier; its head has only the loss.
             backbone.num_classes = count
         if 'topk' in head:
-            head.topk = _possible(head.topk, count)
+            head.topk = _topk_below(head.topk, count)
         mixes = (cfg.model.get('train_cfg') or {}).get('augments')
-        if mixes and _takes(head, 'cal_acc'):
+        if mixes and _accepts(head, 'cal_acc'):
             # A mixed photo has more than one label.
             head.cal_acc = False
     cfg.data_preprocessor.num_classes = count
     for name in ('val_evaluator', 'test_evaluator'):
         for metric in metrics_of(cfg.get(name)):
             if 'topk' in metric:
-                metric.topk = _possible(metric.topk, count)
+                metric.topk = _topk_below(metric.topk, count)
             if 'num_classes' in metric:
                 metric.num_classes = count
     for name in LOADERS:
@@ -369,7 +369,7 @@ def bare_name(kind: object) -> str:
     return name.rpartition('.')[2].rpartition('/')[2]
 
 
-def _takes(part: ConfigDict, key: str) -> bool:
+def _accepts(part: ConfigDict, key: str) -> bool:
     """Whether the class of a part of the model accepts a key."""
     kind = part.get('type')
     if isinstance(kind, str):
@@ -392,7 +392,7 @@ def metrics_of(evaluator: dict | list | None) -> list[ConfigDict]:
     return list(evaluator or [])
 
 
-def _possible(topk: int | tuple, count: int) -> tuple:
+def _topk_below(topk: int | tuple, count: int) -> tuple:
     """Keep each k of top-k that is less than the number of classes."""
     wanted = (topk,) if isinstance(topk, int) else tuple(topk)
     return tuple(k for k in wanted if k < count) or (1,)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -123,10 +124,8 @@ def _memory(device: str, processes: int) -> int | None:
         path = Path('/sys/fs/cgroup') / name
         if path.is_file() and path.read_text().strip().isdecimal():
             limits.append(int(path.read_text()))
-    meminfo = Path('/proc/meminfo')
-    if meminfo.is_file():
-        first = meminfo.read_text(encoding='utf-8').splitlines()[0]
-        limits.append(int(first.split()[1]) * 1024)  # MemTotal, in kB
+    with suppress(AttributeError, ValueError, OSError):  # on Windows
+        limits.append(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'))
     return min(limits, default=None)
 
 

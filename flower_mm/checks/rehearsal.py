@@ -74,9 +74,9 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
     batches: dict[str, dict] = {}
     yield from _batches(ctx, batches)
     model = unwrapped(ctx.model)
-    # Synchronised batch norm computes on the GPU only, and with the other
-    # processes.
-    model = revert_sync_batchnorm(model)
+    if any(isinstance(part, nn.SyncBatchNorm) for part in model.modules()):
+        # It computes on the GPU only, and with the other processes.
+        model = revert_sync_batchnorm(model)
     watch = _Watch(model)
     train, val = map(batches.get, LOADERS[:2])
     try:

@@ -13,7 +13,7 @@ from mmpretrain.structures import DataSample
 
 from benchmarks.stamps import now, write_rate
 from flower_mm.allocator import keep_memory
-from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.precision import choose_precision
 from flower_mm.models.memory_format import use_channels_last
@@ -36,7 +36,7 @@ def main() -> None:
     use_data_root(cfg, args.data_root)
     device = use_device('auto', 'none')
     choose_precision(cfg, device)
-    settle(cfg)
+    apply_dataset(cfg)
     keep_memory()
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)

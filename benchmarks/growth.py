@@ -170,12 +170,12 @@ def _config(folder: Path):
     from mmengine.registry import DefaultScope
 
     import flower_mm.engine  # noqa: F401, registers
-    from flower_mm.config import read_config, settle, use_data_root
+    from flower_mm.config import apply_dataset, read_config, use_data_root
 
     cfg = read_config(str(CONFIG))
     use_data_root(cfg, str(folder / 'dataset'))
     cfg.train_dataloader.dataset.decode_once = SIDE
-    settle(cfg)
+    apply_dataset(cfg)
     DefaultScope.get_instance('growth', scope_name=cfg.default_scope)
     Compose(cfg.train_dataloader.dataset.pipeline)
     return cfg

@@ -60,7 +60,7 @@ class ResolvedRun:
 def resolve(cfg: Config) -> ResolvedRun:
     """Apply the dataset to a copy of a config that has the command line."""
     cfg = copy.deepcopy(cfg)
-    classes = settle(cfg)
+    classes = apply_dataset(cfg)
     return ResolvedRun(cfg, Path(cfg.work_dir), data_root(cfg), tuple(classes))
 
 
@@ -211,7 +211,7 @@ def use_data_root(cfg: Config, root: str) -> None:
     cfg.data_root = root
 
 
-def settle(cfg: Config) -> list[str]:
+def apply_dataset(cfg: Config) -> list[str]:
     """Set in place what the dataset determines; return the classes.
 
     Heads, preprocessor, mixing augmentations and label smoothing get the

@@ -12,10 +12,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.config import utils as mmengine_utils
 
 from flower_mm.config import (
+    apply_dataset,
     base_paths,
     read_config,
     resolve,
-    settle,
     use_data_root,
 )
 from flower_mm.errors import UserError
@@ -38,7 +38,7 @@ def test_classes_decide(tmp_path, count, topk):
     cfg.model.train_cfg = ConfigDict(
         augments=[ConfigDict(type='Mixup', alpha=0.8, num_classes=1000)]
     )
-    classes = settle(cfg)
+    classes = apply_dataset(cfg)
     assert len(classes) == count
     assert cfg.model.head.num_classes == count
     assert cfg.data_preprocessor.num_classes == count
@@ -66,7 +66,7 @@ def settled(tmp_path: Path, **model) -> ConfigDict:
     cfg = read_config(str(CONFIG))
     use_data_root(cfg, str(folder_of(tmp_path, 5)))
     cfg.model = ConfigDict(type='ImageClassifier', **model)
-    settle(cfg)
+    apply_dataset(cfg)
     return cfg.model
 
 
@@ -118,12 +118,12 @@ def test_testing_reads_val_where_there_is_no_test_split(tmp_path):
     root = folder_of(tmp_path, 3)
     cfg = read_config(str(CONFIG))
     use_data_root(cfg, str(root))
-    settle(cfg)
+    apply_dataset(cfg)
     assert cfg.test_dataloader.dataset.split == 'val'
     (root / 'test.txt').write_text('')
     cfg = read_config(str(CONFIG))
     use_data_root(cfg, str(root))
-    settle(cfg)
+    apply_dataset(cfg)
     assert cfg.test_dataloader.dataset.split == 'test'
 
 
@@ -132,7 +132,7 @@ def test_splits_of_two_datasets_are_refused(tmp_path):
     use_data_root(cfg, str(folder_of(tmp_path, 3)))
     cfg.val_dataloader.dataset.data_root = 'data/imagenet'
     with pytest.raises(UserError, match='different folders'):
-        settle(cfg)
+        apply_dataset(cfg)
 
 
 def test_a_config_that_does_not_parse_is_told(tmp_path):
@@ -194,8 +194,8 @@ def test_more_augments_come_before_packing_once(tmp_path):
     other = Config.fromfile(path)
     for cfg in (read_config(str(path)), other):
         use_data_root(cfg, str(folder_of(tmp_path, 3)))
-        settle(cfg)
-        settle(cfg)
+        apply_dataset(cfg)
+        apply_dataset(cfg)
         steps = [s.type for s in cfg.train_dataloader.dataset.pipeline]
         assert steps[-2:] == ['AutoAugment', 'PackInputs']
         assert steps.count('AutoAugment') == 1

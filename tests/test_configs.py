@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from flower_mm.checks.building import build_model
-from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.engine import FlowerRunner
 from flower_mm.engine.hooks.head_first import last_layer
 from flower_mm.weights.pretrained_table import read_table
@@ -54,7 +54,7 @@ def small(path: Path, dataset: Path, work_dir: Path):
 def test_a_config_computes_a_loss(path, dataset, tmp_path):
     """From its own photos, without the time that training takes."""
     cfg = small(path, dataset, tmp_path)
-    settle(cfg)
+    apply_dataset(cfg)
     init_default_scope(cfg.default_scope)
     model = build_model(
         {'data_preprocessor': cfg.data_preprocessor, **cfg.model}
@@ -84,7 +84,7 @@ def test_a_config_trains_from_weights_of_its_shapes(
     path, dataset, tmp_path, capfd
 ):
     cfg = small(path, dataset, tmp_path)
-    settle(cfg)
+    apply_dataset(cfg)
     backbone = MODELS.build(cfg.model.backbone).state_dict()
     file = tmp_path / 'weights.pth'
     torch.save({f'backbone.{k}': v for k, v in backbone.items()}, file)

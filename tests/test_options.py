@@ -14,7 +14,7 @@ from mmpretrain.models.utils.batch_augments import CutMix
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.engine import FlowerRunner, precision
 from flower_mm.registry import MODELS
 
@@ -46,7 +46,7 @@ def runner_with(config: Path, dataset: Path, tmp_path: Path) -> Callable:
         for name in ('pretrained', 'checkpoint', 'report', 'ema'):
             cfg.default_hooks[name] = None
         precision.choose_precision(cfg, 'cpu')
-        settle(cfg)
+        apply_dataset(cfg)
         return FlowerRunner.from_cfg(cfg)
 
     return build

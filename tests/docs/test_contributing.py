@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 
 from flower_mm.checks.codes import CODES, Severity
 from flower_mm.cli import main
-from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.registry import MODELS
 
 CODE = blocks(ROOT / 'CONTRIBUTING.md', 'python')
@@ -34,7 +34,7 @@ def settled(dataset, tmp_path):
         path.write_text(code.replace('../_base_', base))
         cfg = read_config(str(path))
         use_data_root(cfg, str(dataset))
-        settle(cfg)
+        apply_dataset(cfg)
         return cfg
 
     return read

@@ -12,7 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import RUNNERS
 
 from flower_mm.cli.training_flags import parse_training
-from flower_mm.config import read_config, settle
+from flower_mm.config import apply_dataset, read_config
 from flower_mm.engine.checkpoint_validation import check_states, check_stored
 from flower_mm.engine.resolved_run import with_command_line
 from flower_mm.errors import UserError
@@ -114,7 +114,7 @@ def checked(begun, dataset, tmp_path_factory) -> Callable[[dict], None]:
     args = parse_training(list(map(str, words)))
     cfg = read_config(args.config)
     cfg = with_command_line(cfg, args)
-    settle(cfg)
+    apply_dataset(cfg)
     cfg.experiment_name = folder.name
     cfg.visualizer.name = folder.name
     cfg.default_hooks = ConfigDict()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import ROOT, TINY, tool, train_tiny
 
-from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.inference.classifier import Classifier
 from flower_mm.inference.heat_map import heat_maps
 from flower_mm.inference.model import plain_weights
@@ -52,7 +52,7 @@ def wrapped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_the_model_gets_the_number_of_classes(wrapped, dataset):
     cfg = read_config(str(wrapped))
     use_data_root(cfg, str(dataset))
-    classes = settle(cfg)
+    classes = apply_dataset(cfg)
     key = 'num_classes' if cfg.model.type.startswith('Timm') else 'num_labels'
     assert cfg.model[key] == len(classes)
 

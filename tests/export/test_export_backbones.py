@@ -12,7 +12,7 @@ from torch import nn
 
 import flower_mm.engine  # noqa: F401  registers what configs name
 from flower_mm import Classifier
-from flower_mm.config import read_config, settle, use_data_root
+from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.errors import UserError
 from flower_mm.export import export_model
 from flower_mm.export.onnx_model import tensor_model
@@ -112,7 +112,7 @@ def test_a_model_that_cannot_be_exported_says_so():
 def test_a_config_is_exported(config: Path, dataset, tmp_path, monkeypatch):
     cfg = read_config(str(config))
     use_data_root(cfg, str(dataset))
-    classes = settle(cfg)
+    classes = apply_dataset(cfg)
     with DefaultScope.overwrite_default_scope('flower_mm'):
         model = MODELS.build(
             {'data_preprocessor': cfg.data_preprocessor, **cfg.model}

@@ -22,6 +22,7 @@ from flower_mm.checks.building import (
     build_model,
     quiet,
 )
+from flower_mm.checks.config_values import parts_of
 from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.config import LOADERS, ResolvedRun, bare_name, datasets, walk
 from flower_mm.engine.distributed import processes
@@ -180,16 +181,10 @@ class CheckContext:
 
     def parts(self, loader: str) -> Iterator[tuple[str, ConfigDict]]:
         """Yield each dataset of a data loader, wrappers before others."""
-        waiting = []
-        if self.cfg.get(loader):
-            waiting = [(f'{loader}.dataset', self.cfg[loader].dataset)]
-        while waiting:
-            place, part = waiting.pop()
-            yield place, part
-            if isinstance(part.get('dataset'), dict):
-                waiting.append((f'{place}.dataset', part.dataset))
-            for number, other in enumerate(part.get('datasets') or []):
-                waiting.append((f'{place}.datasets.{number}', other))
+        cfg = self.cfg.get(loader) or {}
+        for place, part in parts_of(cfg.get('dataset'), f'{loader}.dataset'):
+            if 'type' in part and '.pipeline.' not in place:
+                yield place, part
 
     def steps(self, loader: str) -> Iterator[tuple[str, str, ConfigDict]]:
         """Yield place, class name and config of each pipeline step."""

@@ -55,7 +55,7 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
     for name, hook in ctx.cfg.default_hooks.items():
         place, stock = f'default_hooks.{name}', name in MMENGINES_HOOKS
         if hook is None and name == 'runtime_info':
-            message = 'switched off, and it counts the epochs for all others'
+            message = 'switched off: all other hooks need its epoch count'
             yield Finding('HOOK004', place, message, 'leave it out')
         elif hook is None and not ctx.is_flower_run and not stock:
             message = "MMEngine's own Runner cannot switch it off"
@@ -113,7 +113,7 @@ def _monitor(ctx: CheckContext, part: NamedPart) -> Iterator[Finding]:
             )
         elif 'entropy' in name and part.cfg.get('rule') == 'greater':
             rule = f'{part.place}.rule'
-            message = f'the greatest {name} is the worst'
+            message = f'a greater {name} is worse'
             yield Finding(
                 'HOOK002', rule, message, set_options({rule: 'less'})
             )

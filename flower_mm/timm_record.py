@@ -83,7 +83,9 @@ def fill_in_auto(cfg: Config) -> None:
             preprocessor[key] = pixel_values(getattr(record, key))
     hook = (cfg.get('default_hooks') or {}).get('pretrained') or {}
     if hook.get('weights') == AUTO:
-        hook.weights = name
+        # timm's names differ from the table's: efficientnet_b0 of the table
+        # is timm's tf_efficientnet_b0.
+        hook.weights = f'timm/{name}'
     _fill_in_steps(cfg._cfg_dict, record, side)
 
 

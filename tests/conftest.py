@@ -16,6 +16,8 @@ from flower_mm.torch_import import let_threads_sleep
 # A busy machine makes no input wrong.
 hypothesis.settings.register_profile('patient', deadline=None)
 hypothesis.settings.load_profile('patient')
+# Tests download nothing, except from servers of their own.
+os.environ['HF_HUB_OFFLINE'] = '1'
 # Before torch is imported here; the tools that tests fork have it from here.
 let_threads_sleep()
 # A shell's background jobs ignore Ctrl-C and so would the tools that tests

@@ -116,7 +116,7 @@ def test_a_config_names_its_weights_and_states_no_classes(path):
     if name != 'demo':
         cfg = read_config(str(path))
         network = cfg.model.backbone.get('model_name')
-        expected = network if name == 'timm' else name
+        expected = f'timm/{network}' if name == 'timm' else name
         assert cfg.default_hooks.pretrained.weights == expected
         assert network or name in read_table()
 

@@ -58,6 +58,14 @@ def add_data_root(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_offline(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        '--offline',
+        action='store_true',
+        help='download no pretrained weights; HF_HUB_OFFLINE=1 does the same',
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--device',

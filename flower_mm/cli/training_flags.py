@@ -9,6 +9,7 @@ from flower_mm.cli.arguments import (
     add_data_root,
     add_device,
     add_launcher,
+    add_offline,
     config_options,
     count,
     positive,
@@ -45,6 +46,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         help='pretrained weights: a file, or a name that `weights --list` '
         "shows; by default the config's",
     )
+    add_offline(start)
     start.add_argument(
         '--from-scratch',
         action='store_true',

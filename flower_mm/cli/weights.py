@@ -2,12 +2,14 @@
 
 flower-mm weights --list
 flower-mm weights resnet50
+flower-mm weights timm/vit_small_patch16_dinov3.lvd1689m
 """
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flower_mm.cli.arguments import add_offline
 from flower_mm.commands import command
 from flower_mm.errors import UserError
 
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        'names', nargs='*', metavar='NAME', help='such as resnet50'
+        'names',
+        nargs='*',
+        metavar='NAME',
+        help='a name in the list, such as resnet50, or timm/ and a name of '
+        "timm's pretrained weights",
     )
     parser.add_argument(
         '--list',
@@ -37,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='accept files whose full SHA-256 is not published, and record '
         'theirs',
     )
+    add_offline(parser)
     parser.add_argument(
         '--table',
         type=Path,
@@ -48,10 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from flower_mm.weights import pretrained_table
     from flower_mm.weights.download import fetch
+    from flower_mm.weights.hub_download import switch_off_downloads
 
+    if args.offline:
+        switch_off_downloads()
     folder = args.out or pretrained_table.folder()
     if args.list:
-        _show(folder, args.table)
+        _print_list(folder, args.table)
     elif not args.names:
         raise UserError(
             'NAME is missing: expected the name of pretrained weights, such '
@@ -78,7 +88,7 @@ def download_commands(name: str | None) -> list[str]:
     return [command('weights', entry.name)]
 
 
-def _show(folder: Path, path: Path | None) -> None:
+def _print_list(folder: Path, path: Path | None) -> None:
     from flower_mm.weights import file_hash, pretrained_table
 
     for entry in pretrained_table.read_table(path).values():

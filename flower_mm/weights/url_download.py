@@ -30,22 +30,23 @@ class _InterruptedError(Exception):
     """The transfer ended early; another attempt may continue it."""
 
 
-def download(home: UrlHome, part: Path) -> None:
-    """Bring `part` to its full length.
+def download(home: UrlHome, part: Path) -> str:
+    """Bring `part` to its full length; return the hash to expect.
 
     Only where a hash will be compared is an earlier `part` continued.
     """
     most = int((home.megabytes or LARGEST) * TOLERANCE * 1e6)
     if not home.sha256:
         part.unlink(missing_ok=True)
-    for pause in (*PAUSES, None):
+    reason = ''
+    for pause in (*PAUSES, 0):
         try:
             _transfer(home.url, part, most)
-            return
+            return home.sha256
         except _InterruptedError as error:
-            if pause is None:
-                raise HomeError(str(error)) from error
+            reason = str(error)
             time.sleep(pause)
+    raise HomeError(reason)
 
 
 def _transfer(url: str, part: Path, most: int) -> None:

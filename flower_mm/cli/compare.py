@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=seed,
         default=[0],
         metavar='SEED',
-        help='random seeds, with each of which each config is trained; by '
+        help='random seeds; each config is trained with each of them; by '
         'default 0',
     )
     parser.add_argument(

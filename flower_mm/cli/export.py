@@ -3,10 +3,10 @@
 flower-mm export work_dirs/resnet50_flower/best.pth --to onnx --int8
 
 onnx: best.onnx takes photos of any size as RGB bytes and returns
-probabilities; best_tensor.onnx takes the input of the network itself;
-predict_onnx.py shows how to use the first without flower_mm.
-torchscript: best.torchscript.pt, with its classes in meta.json.
-safetensors: best.safetensors, which flower_mm reads as it reads best.pth.
+probabilities, best_tensor.onnx takes preprocessed photos, and predict_onnx.py
+shows how to use best.onnx without flower_mm.
+torchscript: best.torchscript.pt takes preprocessed photos.
+safetensors: best.safetensors replaces best.pth in all commands.
 """
 
 import argparse
@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--int8',
         action='store_true',
-        help='with --to onnx: write best_int8.onnx too, a quarter of the '
-        'size, calibrated on photos of train',
+        help='with --to onnx: write best_int8.onnx too, with a quarter of '
+        'the size, calibrated on training photos',
     )
     parser.add_argument(
         '--out',
         metavar='FOLDER',
-        help="folder for the files; by default the checkpoint's",
+        help='folder for the files; by default that of the checkpoint',
     )
     add_data_root(parser, 'the one of the training')
     add_imports(parser)

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import NoReturn
 
@@ -15,9 +16,10 @@ from flower_mm.cli.parser import Parser
 from flower_mm.cli.run_command import run
 from flower_mm.commands import PROGRAM, command
 
-# Each is a module beside this one, which is imported when it is called.
+# In the order of use. Each is a module beside this one, which is imported
+# when the command is called.
 COMMANDS = {
-    'demo': 'draw the photos of the demo',
+    'demo': 'draw photos of flowers to try the other commands on',
     'prepare': 'make a dataset from a folder or an archive of photos',
     'weights': 'download pretrained weights',
     'check': 'check a training before it starts',
@@ -30,12 +32,24 @@ COMMANDS = {
     'share': 'make a folder of a model for other people',
     'serve': 'classify photos on a web page of this machine',
 }
-EXAMPLES = f"""
-your own photos, one folder per class:
+EXAMPLES = f"""\
+Options of a command: {PROGRAM} COMMAND --help
+
+Train on your own photos, in one folder per class:
   {PROGRAM} prepare my_photos.zip --out data/mine
   {PROGRAM} weights resnet50
   {PROGRAM} train resnet50 --data data/mine
+  {PROGRAM} predict work_dirs/resnet50_flower/best.pth new_photo.jpg
+
+Without photos:
+  {PROGRAM} demo
 """
+ARGUMENTS = {
+    None: '{0}',
+    '?': '[{0}]',
+    '*': '[{0} ...]',
+    '+': '{0} [{0} ...]',
+}
 
 
 def main() -> None:
@@ -72,6 +86,7 @@ def _whole_parser(filled: bool = False) -> Parser:
     """Return the parser of all commands, with their arguments if `filled`."""
     parser = Parser(
         prog=PROGRAM,
+        usage='%(prog)s COMMAND [options]',
         description='Fine-tune image classifiers on your photos.',
         epilog=_as_typed(EXAMPLES),
     )
@@ -81,7 +96,9 @@ def _whole_parser(filled: bool = False) -> Parser:
         choices=SHELLS,
         help='print the script that completes commands in a shell',
     )
-    commands = parser.add_subparsers(title='commands', metavar='COMMAND')
+    commands = parser.add_subparsers(
+        title='commands', metavar='COMMAND', prog=PROGRAM
+    )
     for name, text in COMMANDS.items():
         command_parser = commands.add_parser(name, help=text)
         if filled:
@@ -97,11 +114,29 @@ def _print_completion(args: argparse.Namespace) -> None:
 def _fill(parser: Parser, name: str) -> ModuleType:
     """Give a parser the arguments of a command; return the module."""
     module = importlib.import_module(f'flower_mm.cli.{name}')
-    parser.description = _as_typed(inspect.getdoc(module))
+    # Examples, which are lines of their own, are indented.
+    text = re.sub(rf'(?m)^{PROGRAM} ', f'  {PROGRAM} ', inspect.getdoc(module))
+    parser.description = _as_typed(text)
     module.add_arguments(parser)
+    # All options would make a usage line as long as their help.
+    parser.usage = ' '.join(['%(prog)s', *_required(parser), '[options]'])
     return module
+
+
+def _required(parser: Parser) -> Iterator[str]:
+    """The arguments and options of a usage line that have to be given."""
+    for action in parser._actions:
+        if not action.option_strings:
+            yield ARGUMENTS[action.nargs].format(action.metavar)
+        elif action.required:
+            yield f'{action.option_strings[0]} {{{",".join(action.choices)}}}'
 
 
 def _as_typed(text: str) -> str:
     """Give the examples in a text the form of the command that is running."""
-    return re.sub(rf'{PROGRAM} (\w+)', lambda match: command(match[1]), text)
+    return re.sub(
+        rf'^  {PROGRAM} (\w+)',
+        lambda match: f'  {command(match[1])}',
+        text,
+        flags=re.MULTILINE,
+    )

@@ -16,14 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'runs',
         nargs='+',
         metavar='WORK_DIR',
-        help='folder of a training; report.html, report.json and '
-        'predictions.csv are written into it',
+        help='folder of a training: report.html, report.json and '
+        'predictions.csv are written into it. Several folders: they are '
+        'compared with the first one',
     )
     parser.add_argument(
         '--out',
         metavar='HTML',
-        help='page of a comparison; by default comparison.html in the first '
-        'folder',
+        help='page of a comparison; by default comparison.html beside the '
+        'first folder',
     )
     add_data_root(parser, 'the one of the training')
     parser.add_argument(
@@ -48,9 +49,8 @@ def run(args: argparse.Namespace) -> None:
         page = write_comparison(args.runs, args.out, *options)
     elif args.out:
         raise UserError(
-            '--out names the page of a comparison, and there is one '
-            'WORK_DIR.\nIts report is written into the folder: leave --out '
-            'out.'
+            '--out needs several WORK_DIRs to compare, got one.\n'
+            'Omit --out: the report is written into the folder'
         )
     else:
         page = write_report(args.runs[0], *options)

@@ -4,7 +4,7 @@ flower-mm serve work_dirs/resnet50_flower/best.pth
 
 Only this machine can open the page. Programs send photos by POST:
 
-curl -F photo=@rose.jpg http://127.0.0.1:8000/predict
+  curl -F photo=@rose.jpg http://127.0.0.1:8000/predict
 """
 
 import argparse
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=port,
         default=8000,
         metavar='N',
-        help='by default %(default)s; 0 for any free port',
+        help='port of the page; by default %(default)s; 0: any free port',
     )
     add_device(parser)
     parser.add_argument(

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         metavar='FILE',
-        help='.csv: one line per photo; .pkl: as MMPretrain writes it; .json '
-        'with --out-item metrics',
+        help='file of the predictions: .csv with one line per photo, or .pkl '
+        'as in MMPretrain; with --out-item metrics a .json file',
     )
     parser.add_argument(
         '--out-item',
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='draw the predictions into copies of the photos',
     )
     parser.add_argument(
-        '--show', action='store_true', help='show these in a window'
+        '--show', action='store_true', help='show the drawings in a window'
     )
     parser.add_argument(
         '--interval',
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=2,
         metavar='SECONDS',
-        help='time that a window stays; by default %(default)s',
+        help='how long --show shows each photo; by default %(default)s',
     )
     parser.add_argument(
         '--no-pin-memory',

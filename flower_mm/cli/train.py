@@ -18,8 +18,8 @@ from flower_mm.torch_import import importing_torch
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training_flags(parser)
     parser.add_argument(
-        '--no-doctor',
         '--no-check',
+        '--no-doctor',
         action='store_true',
         help='skip the checks before the first iteration',
     )
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int | None:
 
     cfg = read_training_config(args)
     require_dataset_of(cfg, args)
-    if args.no_doctor:
+    if args.no_check:
         run = resolve_training(cfg, args, all_ranks=True)
     else:
         announce('checking the training')

@@ -114,31 +114,31 @@ def test_without_best_there_are_still_figures(bare, plain_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'errors', ['split', 'device', 'best', 'photos', 'no predictions']
+    'missing', ['split', 'device', 'best', 'photos', 'no predictions']
 )
 def test_a_failed_report_leaves_the_files_as_they_were(
-    bare, tmp_path, wrong, root
+    bare, tmp_path, missing, root
 ):
     note(bare, data_root=str(root))
     write_report(bare)
     options = []
-    if wrong == 'split':
+    if missing == 'split':
         options = ['--split', 'test']
-    elif wrong == 'device':
+    elif missing == 'device':
         options = ['--device', 'cuda:99']
-    elif wrong == 'best':
+    elif missing == 'best':
         whole = (bare / 'best.pth').read_bytes()
         (bare / 'best.pth').write_bytes(whole[: len(whole) // 2])
     else:
         shutil.rmtree(root)
-    if wrong == 'no predictions':
+    if missing == 'no predictions':
         (bare / 'predictions.csv').unlink()
     names = [bare / 'report.html', bare / 'report.json']
     before = [path.read_bytes() for path in names]
     done = forked.start(tmp_path / 'log', 'report', bare, *options)
     assert done.wait() == 2
     assert 'Traceback' not in done.text
-    if wrong in ('photos', 'no predictions'):
+    if missing in ('photos', 'no predictions'):
         assert str(root) in done.text
         assert '--data-root' in done.text
     assert [path.read_bytes() for path in names] == before

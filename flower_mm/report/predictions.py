@@ -13,8 +13,7 @@ from flower_mm.csv_files import read_rows, write_row
 from flower_mm.errors import UserError, printable
 from flower_mm.files import replacing
 
-# In the folder of a fold: predictions of its held-out photos.
-# For readers; the columns of scores follow.
+# The columns before those of the scores, for readers of the file.
 COLUMNS = ['photo', 'class', 'predicted', 'correct', 'confidence']
 # A file name may be any bytes, which are kept.
 TEXT = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}

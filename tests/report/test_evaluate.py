@@ -31,7 +31,7 @@ def test_predictions_are_made_once(bare, capsys):
     assert 'predicting' not in capsys.readouterr().err
     again = figures(bare)
     for made in (first, again):
-        del made['written']
+        del made['created']
     assert first == again
 
 

@@ -1,4 +1,4 @@
-"""The argument parser of a command, and what an unknown flag stands for."""
+"""The argument parser of a command, which corrects unknown flags."""
 
 import argparse
 import difflib

@@ -66,8 +66,8 @@ class Photos:
             return Photos(self.op, self.pixels(), height, width)
         if backend == 'pillow' and interpolation in PILLOW:
             mode = PILLOW[interpolation]
-            found = _as_pillow(self.op, self.pixels(), height, width, mode)
-            return Photos(self.op, found)
+            pixels = _as_pillow(self.op, self.pixels(), height, width, mode)
+            return Photos(self.op, pixels)
         return None
 
     def crop(self, height: int, width: int) -> None:

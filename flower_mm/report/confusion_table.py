@@ -1,7 +1,6 @@
 """The confusion matrix of the page: which classes, and photos of each cell."""
 
-import itertools
-from collections.abc import Iterator
+from collections import Counter
 from math import sqrt
 
 import numpy as np
@@ -40,26 +39,19 @@ def photos_of_cells(
     correct = predictions.correct
     order = np.argsort(np.where(correct, confidence, -confidence))
     order = order[np.argsort(correct[order], kind='stable')]
-    waiting: dict[tuple[int, int], list[int]] = {}
+    counts = Counter()
+    candidates = []
     for i in order.tolist():
         cell = int(labels[i]), int(predicted[i])
-        if chosen.issuperset(cell):
-            waiting.setdefault(cell, []).append(i)
+        limit = PHOTOS_PER_CORRECT if correct[i] else PHOTOS_PER_ERROR
+        if chosen.issuperset(cell) and counts[cell] < limit:
+            candidates.append((counts[cell], cell, i))
+            counts[cell] += 1
+    candidates.sort(key=lambda candidate: candidate[0])
     cells: dict[tuple[int, int], list[int]] = {}
-    for cell, i in itertools.islice(_turns(waiting), MAX_PHOTOS):
+    for _, cell, i in candidates[:MAX_PHOTOS]:
         cells.setdefault(cell, []).append(i)
     return cells
-
-
-def _turns(
-    waiting: dict[tuple[int, int], list[int]],
-) -> Iterator[tuple[tuple[int, int], int]]:
-    for turn in range(max(PHOTOS_PER_ERROR, PHOTOS_PER_CORRECT)):
-        for cell, photos in waiting.items():
-            is_correct = cell[0] == cell[1]
-            limit = PHOTOS_PER_CORRECT if is_correct else PHOTOS_PER_ERROR
-            if turn < min(len(photos), limit):
-                yield cell, photos[turn]
 
 
 def rows_of_cells(

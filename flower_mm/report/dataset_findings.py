@@ -1,4 +1,4 @@
-"""What the prepare command found in the photos of a dataset."""
+"""Findings of the prepare command about the photos of a dataset."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from flower_mm.report.run_folder import checked
 
 
 def read_dataset_findings(root: Path) -> dict:
-    """What the prepare command found in the photos."""
+    """The findings in dataset.json, or why they are missing."""
     if not root.is_dir():
         error = f'The dataset folder {root} is missing.'
         return {'prepared': False, 'error': error}

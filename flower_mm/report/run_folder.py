@@ -60,12 +60,12 @@ class Run:
     @property
     def data_root(self) -> Path | None:
         """The dataset; a relative path starts where training was started."""
-        noted = self.record['data_root']
-        if not noted:
+        root = self.record['data_root']
+        if not root:
             return None
-        path = Path(self.record['started_in'] or '', noted)
+        path = Path(self.record['started_in'] or '', root)
         try:
-            return path if path.is_dir() else Path(noted)
+            return path if path.is_dir() else Path(root)
         except OSError:  # the name is too long for a file system
             return None
 
@@ -232,8 +232,8 @@ def _require_depth(value: object, where: str, depth: int = 0) -> None:
 def checked(value: object, name: str) -> object:
     """The value if it is of this JSON type and finite, else None."""
     try:
-        found = validated(value, {'type': name})
+        value = validated(value, {'type': name})
     except ValueError:
         return None
-    is_number = isinstance(found, (int, float))
-    return None if is_number and not abs(found) <= MAX_NUMBER else found
+    is_number = isinstance(value, (int, float))
+    return None if is_number and not abs(value) <= MAX_NUMBER else value

@@ -1,5 +1,6 @@
 """Settings of a config as text, and how two configs differ."""
 
+MAX_DEPTH = 8  # of nested settings
 MAX_TEXT = 400  # characters of one setting
 MAX_ITEMS = 200  # of a list; matching takes their square
 # Settings that differ between any two runs, and variables of our configs
@@ -20,7 +21,7 @@ def changed_settings(settings: list[dict]) -> list[dict]:
 
 def code(value: object, depth: int = 0) -> str:
     """A setting as in a config; a dict with a type is shown as a call."""
-    if depth > 8:
+    if depth > MAX_DEPTH:
         return '…'
     if isinstance(value, dict):
         rest = dict(value)
@@ -70,22 +71,15 @@ def _own_items(items: list, lists: list[list]) -> list[str]:
     ]
 
 
-def _flat(config: dict) -> dict[str, object]:
+def _flat(config: dict, prefix: str = '', depth: int = 0) -> dict[str, object]:
     """Each setting by its dotted key; None counts as not set."""
-    found = {}
-    todo = [
-        (key, value, 0)
-        for key, value in config.items()
-        if key not in OF_EACH_RUN
-    ][::-1]
-    while todo:  # no recursion: a file may nest deeper than Python allows
-        key, value, depth = todo.pop()
-        if isinstance(value, dict) and value and depth < 8:
-            todo += [
-                (f'{key}.{name}', part, depth + 1)
-                for name, part in value.items()
-                if name not in FILLED_IN
-            ][::-1]
-        elif value is not None:
-            found[key] = value
-    return found
+    settings = {}
+    for name, value in config.items():
+        if value is None or name in (FILLED_IN if depth else OF_EACH_RUN):
+            continue
+        key = f'{prefix}{name}'
+        if isinstance(value, dict) and value and depth < MAX_DEPTH:
+            settings |= _flat(value, f'{key}.', depth + 1)
+        else:
+            settings[key] = value
+    return settings

@@ -1,7 +1,6 @@
 """tools/report.py on real runs, small ones."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from flower_mm.report.predictions import (
     write_predictions,
 )
 from flower_mm.report.report_files import write_comparison, write_report
-from flower_mm.weights.best_checkpoint import write_best
-from flower_mm.weights.read_checkpoint import read_checkpoint
 
 VAL = 21  # photos of the dataset's val split
 
@@ -131,14 +128,6 @@ def test_nothing_in_a_strangers_folder_is_run(bare, tmp_path):
     tool('report', '.', cwd=bare)
     assert (bare / 'report.html').is_file()
     assert not mark.exists()
-
-
-def test_a_hostile_best_is_refused(bare):
-    found = read_checkpoint(bare / 'best.pth')
-    found['meta']['cfg']['model']['type'] = 'os.system'
-    write_best(bare / 'best.pth', found['state_dict'], found['meta'])
-    with pytest.raises(UserError, match='is refused'):
-        write_report(bare)
 
 
 def test_the_test_split_is_measured_on_demand(bare, photos, tmp_path, capsys):
@@ -256,32 +245,3 @@ def refuses_what_is_not_of_these_folds(folder: Path, tmp_path: Path) -> None:
     path.write_text(text, 'utf-8')
     assert (folder / 'report.html').read_bytes() == before
     write_report(folder)
-
-
-def test_an_interrupted_run_has_a_report(config, dataset, tmp_path):
-    """As far as it came: it is stopped in its second epoch."""
-    folder, log = tmp_path / 'run', tmp_path / 'log'
-    going = forked.start(
-        log,
-        'train',
-        *(config, '--data-root', dataset, '--work-dir', folder),
-        *('--cfg-options', 'train_cfg.max_epochs=500'),
-    )
-    while going.process.is_alive() and 'epoch 1/' not in going.text:
-        going.process.join(0.05)
-    os.kill(going.process.pid, 2)
-    assert going.wait() == 130
-    write_report(folder)
-    assert codes(folder) == ['interrupted']
-    assert figures(folder)['metrics']['photos'] == VAL
-
-
-def test_a_training_without_validation_says_why_it_has_no_report(
-    config, dataset, tmp_path
-):
-    folder, log = tmp_path / 'run', tmp_path / 'log'
-    options = (config, '--data-root', dataset, '--work-dir', folder)
-    going = forked.finish(log, 'train', *options, '--no-validate', report=True)
-    assert f'report.py {folder}' in going.text
-    assert not (folder / 'report.html').exists()
-    assert 'had no validation' in text_of(write_report(folder))

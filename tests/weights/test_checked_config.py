@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from helpers import ROOT
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS, TRANSFORMS
 
 from flower_mm.config import read_config
@@ -56,7 +57,8 @@ def test_every_config_of_ours_predicts(path, tmp_path):
     own = config.test_dataloader.dataset.pipeline
     names = [part.type for part in found.test_dataloader.dataset.pipeline]
     assert names == [part.type for part in own]
-    one, other = (MODELS.build(c.model) for c in (config, found))
+    with DefaultScope.overwrite_default_scope('flower_mm'):
+        one, other = (MODELS.build(c.model) for c in (config, found))
     assert parts_of(one) == parts_of(other)
 
 

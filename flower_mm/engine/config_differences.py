@@ -23,6 +23,7 @@ WITHOUT_INFLUENCE = (
     'drop_rate',
     'frozen_stages',
     'init_cfg',
+    'lora_rank',
     'loss',
     'norm_eval',
     'num_classes',

@@ -7,6 +7,7 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor
 
 from flower_mm.errors import UserError
+from flower_mm.models.low_rank import accept_plain, add_low_rank_updates
 from flower_mm.registry import MODELS
 from flower_mm.timm_record import record_of
 
@@ -31,6 +32,9 @@ class TimmBackbone(BaseBackbone):
             block of a ViT.
         with_cp: Recompute activations in the backward pass to save memory
             (gradient checkpointing).
+        lora_rank: Freeze the network and train updates of this rank of its
+            attention and MLP weights (LoRA); 0 trains the weights themselves.
+            best.pth has the sum of both.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class TimmBackbone(BaseBackbone):
         drop_path_rate: float | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
+        lora_rank: int = 0,
     ) -> None:
         super().__init__()
         import timm
@@ -62,6 +67,8 @@ class TimmBackbone(BaseBackbone):
             raise UserError(
                 f'{model_name} of timm does not support {settings}: {error}'
             ) from error
+        if lora_rank:
+            add_low_rank_updates(self.timm_model, lora_rank)
         self.frozen_stages = frozen_stages
         self._freeze()
 
@@ -145,8 +152,6 @@ class TimmBackbone(BaseBackbone):
         if isinstance(classifier, str):
             classifier = (classifier,)
         dropped = tuple(f'{name}.' for name in classifier)
-        return {
-            PREFIX + key: tensor
-            for key, tensor in state.items()
-            if not key.startswith(dropped)
-        }
+        state = {k: v for k, v in state.items() if not k.startswith(dropped)}
+        accept_plain(network, state)
+        return {PREFIX + key: tensor for key, tensor in state.items()}

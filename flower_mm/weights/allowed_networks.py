@@ -39,6 +39,7 @@ TIMM_BACKBONE: dict[str, Check] = {
     'drop_path_rate': optional(number(0, 1)),
     'frozen_stages': integer(-1, 1000),
     'img_size': optional(_side),
+    'lora_rank': integer(0, 1024),
     'with_cp': is_flag,
 }
 HUGGING_FACE: dict[str, Check] = {

@@ -25,6 +25,7 @@ from flower_mm.environment import versions
 from flower_mm.errors import UserError, message_of
 from flower_mm.files import replacing, write_whole
 from flower_mm.layout import RunDir
+from flower_mm.models.low_rank import merge_low_rank_updates
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
 from flower_mm.weights.best_checkpoint import TOP1, write_best
@@ -225,6 +226,10 @@ class AtomicCheckpointHook(Hook):
             # What EMA does not average comes from the model.
             average = next(averages(runner))
             weights = weights | dict(average.module.state_dict())
+        config = config_as_data(runner.cfg)
+        # The sum of weights and LoRA's updates is a plain network.
+        weights = merge_low_rank_updates(weights)
+        (config['model'].get('backbone') or {}).pop('lora_rank', None)
         data = runner.cfg.val_dataloader.dataset
         classes = list(runner.val_dataloader.dataset.metainfo['classes'])
         write_best(
@@ -234,7 +239,7 @@ class AtomicCheckpointHook(Hook):
                 'classes': classes,
                 # Where MMPretrain's inferencer looks for them.
                 'dataset_meta': {'classes': classes},
-                'cfg': config_as_data(runner.cfg),
+                'cfg': config,
                 'preprocessing': {
                     'pipeline': data.pipeline,
                     'data_preprocessor': runner.cfg.data_preprocessor,

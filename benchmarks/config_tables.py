@@ -149,7 +149,7 @@ def at_length() -> list[dict]:
 
 def _reported() -> dict[str, dict]:
     """What each report published, with its own data and weights."""
-    with (FLOWER / 'reports' / 'theirs.csv').open(encoding='utf-8') as file:
+    with (FLOWER / 'reports' / 'published.csv').open(encoding='utf-8') as file:
         return {row['config']: row for row in csv.DictReader(file)}
 
 

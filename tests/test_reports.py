@@ -202,7 +202,7 @@ def test_report_c_freezes_clips_and_has_two_layers(path):
 
 
 def test_the_reports_figures_stand_in_the_headers():
-    with (FOLDER / 'theirs.csv').open(encoding='utf-8') as file:
+    with (FOLDER / 'published.csv').open(encoding='utf-8') as file:
         theirs = {row['config']: row['top1'] for row in csv.DictReader(file)}
     assert theirs.keys() <= {path.stem for path in REPORTS}
     for path in REPORTS:

@@ -1,11 +1,11 @@
-"""What every flower config shares: photos, schedule, what a run leaves."""
+"""What every flower config shares: photos, schedule, hooks and records."""
 
 default_scope = 'flower_mm'
 custom_imports = dict(imports=['flower_mm.engine'])
 runner_type = 'FlowerRunner'
 
 # --- photos -----------------------------------------------------------------
-# Numbers of classes are nowhere: classes.txt decides.
+# The number of classes comes from classes.txt.
 data_root = 'data/flower_dataset'
 data_preprocessor = dict(
     mean=[123.675, 116.28, 103.53],  # ImageNet's, RGB
@@ -19,11 +19,11 @@ train_pipeline = [
     dict(type='QuickJitter', brightness=0.2, contrast=0.2, saturation=0.2),
     dict(type='PackInputs'),
 ]
-# Go before PackInputs, as dict(type='AutoAugment', policies='imagenet').
+# Inserted before PackInputs: dict(type='AutoAugment', policies='imagenet').
 more_augments = []
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    # ImageNet's 256 would cut off an eighth of the short side, and petals.
+    # ImageNet's 256 would cut off an eighth of the short side.
     dict(type='ResizeEdge', scale=232, edge='short'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
@@ -37,8 +37,8 @@ train_dataloader = dict(
         data_root=data_root,
         split='train',
         pipeline=train_pipeline,
-        # A photo that breaks while training stops the run; 'skip' counts it
-        # and takes another of its class.
+        # An unreadable photo stops the run; 'skip' counts it and loads another
+        # one of its class.
         broken='stop',
     ),
 )
@@ -54,7 +54,7 @@ val_dataloader = dict(
         test_mode=True,
     ),
 )
-# Where the dataset has no test split, testing reads val.
+# Without a test split, testing uses val.
 test_dataloader = dict(
     batch_size=64,
     num_workers=2,
@@ -81,14 +81,14 @@ optim_wrapper = dict(
     type='OptimWrapper',
     constructor='MergedGroupsConstructor',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
-    # Weight decay pulls scales and shifts to zero for nothing.
+    # Weight decay of scales and shifts does not regularise.
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
-# bfloat16 where this machine computes faster in it, which is tried once;
-# 'float32' for never.
+# bfloat16 where a probe shows that this machine computes faster in it;
+# 'float32' switches that off.
 precision = 'auto'
-# Neither names the last epoch: MMEngine fills in train_cfg.max_epochs, so
-# that a shorter run keeps a whole schedule.
+# MMEngine ends both at train_cfg.max_epochs, so that a shorter run has a
+# complete schedule as well.
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -103,10 +103,10 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-# The rates are for this many photos a step, over all processes.
+# The learning rate is for this batch size, summed over all processes.
 auto_scale_lr = dict(base_batch_size=32)
 
-# --- what a run does and leaves ---------------------------------------------
+# --- hooks and records ------------------------------------------------------
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
@@ -116,24 +116,24 @@ default_hooks = dict(
     broken_photos=dict(type='BrokenPhotosHook'),
     # Batch-norm statistics of the processes are averaged before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
-    # Averaged over some hundred steps; best.pth has it where it is better.
+    # The average of about 100 steps; best.pth has it where it is better.
     ema=dict(
         type='EMAHook',
         ema_type='ExponentialMovingAverage',
         momentum=0.01,
         update_buffers=True,
     ),
-    # Two, so that one is left when a disk spoils the other.
+    # Two, in case that one is damaged.
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
-    # Stops at a loss that is NaN or Inf; --retry-nan goes back instead.
+    # Stop at a loss that is NaN or Inf; --retry-nan resumes instead.
     finite=dict(type='FiniteLossHook'),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),
     report=dict(type='ReportHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )
-# Loss and accuracy over the last ten batches: the last one of an epoch may
-# hold three photos.
+# Loss and accuracy over the last ten batches, because the last batch of an
+# epoch may be small.
 log_processor = dict(
     by_epoch=True,
     window_size=10,

@@ -1,15 +1,14 @@
 """What the configs of the reference reports share.
 
-Plain training, as all of them did: one set of weights, no average, full
-precision, the best epoch on val. What a report leaves unsaid stands in its
-config.
+Plain training, as in all reports: without averaged weights, in float32, with
+the best epoch on val. The config of a report names what the report omits.
 """
 
 _base_ = './flower.py'
 
 precision = 'float32'
 
-# ImageNet's own, which crops more than ours.
+# That of ImageNet, which crops more than ours.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='ResizeEdge', scale=256, edge='short'),

@@ -1,4 +1,4 @@
-"""ConvNeXt tiny. No figures: its ImageNet weights were not at hand.
+"""ConvNeXt tiny. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/convnext_tiny_flower.py
 """
@@ -13,10 +13,10 @@ model = dict(
         loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),
         cal_acc=True,
     ),
-    # ImageNet's Mixup and CutMix make up for long schedules, not short ones.
+    # Mixup and CutMix pay in ImageNet's long schedules, not in short ones.
     train_cfg=dict(_delete_=True),
 )
-# A usual rate for layer norm; not measured here, for want of weights.
+# The usual learning rate for layer norm; not measured here.
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='convnext_tiny')

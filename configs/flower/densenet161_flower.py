@@ -1,4 +1,4 @@
-"""DenseNet-161. No figures: its ImageNet weights were not at hand.
+"""DenseNet-161. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/densenet161_flower.py
 """

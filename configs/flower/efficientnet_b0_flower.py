@@ -1,4 +1,4 @@
-"""EfficientNet-B0. No figures: its ImageNet weights were not at hand.
+"""EfficientNet-B0. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/efficientnet_b0_flower.py
 """

@@ -2,8 +2,8 @@
 
 python tools/train.py configs/flower/mobilenet_v2_flower.py
 
-95.77 % of 567 held-out flower photos, the best of 5 epochs, one seed; 474 s
-on two cores of an AMD EPYC.
+Validation accuracy 95.77 % (567 flower photos, best of 5 epochs, one seed)
+after 474 s on two cores of an AMD EPYC.
 """
 
 _base_ = [
@@ -17,12 +17,13 @@ model = dict(
         cal_acc=True,
     ),
 )
-# For the time they take: on val ten came to 95.41 %, twenty to 97.00.
+# A compromise with time: validation accuracy was 95.41 % after ten epochs and
+# 97.00 % after twenty.
 train_cfg = dict(max_epochs=5)
 default_hooks = dict(
-    # Begin where a linear probe ends, which one epoch alone does not come to.
+    # One epoch from a random head is worse than a linear probe.
     head_first=dict(type='HeadFirstHook'),
-    # An average came to no more, and takes a validation of its own.
+    # The average was no better, and it is validated separately.
     ema=None,
     pretrained=dict(type='PretrainedHook', weights='mobilenet_v2'),
 )

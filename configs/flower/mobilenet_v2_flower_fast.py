@@ -1,9 +1,9 @@
-"""MobileNetV2 in a hurry.
+"""MobileNetV2, four epochs.
 
 python tools/train.py configs/flower/mobilenet_v2_flower_fast.py
 
-95.71 % of 567 held-out flower photos, the best of 4 epochs, the mean of three
-seeds (94.89 to 96.12); 188 s on two cores of an AMD EPYC.
+Validation accuracy 95.71 % (567 flower photos, best of 4 epochs, mean of three
+seeds, 94.89 to 96.12) after 188 s on two cores of an AMD EPYC.
 """
 
 _base_ = [
@@ -12,7 +12,7 @@ _base_ = [
 ]
 
 model = dict(
-    # Of seven: all before the maps of 14 x 14 have 96 channels.
+    # The first four of seven stages: until maps of 14 x 14 get 96 channels.
     backbone=dict(frozen_stages=4),
     head=dict(
         loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),

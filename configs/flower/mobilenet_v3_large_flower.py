@@ -1,4 +1,4 @@
-"""MobileNetV3 large. No figures: its ImageNet weights were not at hand.
+"""MobileNetV3 large. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/mobilenet_v3_large_flower.py
 """

@@ -1,4 +1,4 @@
-"""MobileNetV3 small. No figures: its ImageNet weights were not at hand.
+"""MobileNetV3 small. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/mobilenet_v3_small_flower.py
 """

@@ -1,4 +1,4 @@
-"""ResNet-101. No figures: its ImageNet weights were not at hand.
+"""ResNet-101. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/resnet101_flower.py
 """

@@ -1,4 +1,4 @@
-"""ResNet-152. No figures: its ImageNet weights were not at hand.
+"""ResNet-152. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/resnet152_flower.py
 """

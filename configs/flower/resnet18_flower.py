@@ -1,4 +1,4 @@
-"""ResNet-18. No figures: its ImageNet weights were not at hand.
+"""ResNet-18. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/resnet18_flower.py
 """

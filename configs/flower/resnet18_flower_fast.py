@@ -1,4 +1,4 @@
-"""ResNet-18 in a hurry. No figures: its ImageNet weights were not at hand.
+"""ResNet-18, four epochs. Not measured: its weights were not available.
 
 python tools/train.py configs/flower/resnet18_flower_fast.py
 """
@@ -9,7 +9,7 @@ _base_ = [
 ]
 
 model = dict(
-    # Of four.
+    # The stem and the first two of four stages.
     backbone=dict(frozen_stages=2),
     head=dict(
         loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1),

@@ -1,4 +1,4 @@
-"""ResNet-34. No figures: its ImageNet weights were not at hand.
+"""ResNet-34. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/resnet34_flower.py
 """

@@ -1,4 +1,4 @@
-"""ResNet-50. No figures: its ImageNet weights were not at hand.
+"""ResNet-50. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/resnet50_flower.py
 """

@@ -1,4 +1,4 @@
-"""ResNeXt-50 32x4d. No figures: its ImageNet weights were not at hand.
+"""ResNeXt-50 32x4d. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/resnext50_flower.py
 """

@@ -1,4 +1,4 @@
-"""Any network of timm, by default ConvNeXt V2 tiny.
+"""Any network of timm, by default MobileNetV4 small.
 
 flower-mm train timm --backbone vit_small_patch16_dinov3.lvd1689m --data DATA
 
@@ -17,7 +17,7 @@ model = dict(
     type='ImageClassifier',
     backbone=dict(
         type='TimmBackbone',
-        model_name='convnextv2_tiny.fcmae_ft_in22k_in1k',
+        model_name='mobilenetv4_conv_small.e2400_r224_in1k',
         img_size='auto',
     ),
     head=dict(

@@ -1,4 +1,4 @@
-"""TinyViT 21M. No figures: its ImageNet weights were not at hand.
+"""TinyViT 21M. Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/tinyvit_21m_flower.py
 """
@@ -14,8 +14,7 @@ model = dict(
         cal_acc=True,
     ),
 )
-# A usual rate for attention and layer norm; not measured here, for want of
-# weights.
+# The usual learning rate for attention and layer norm; not measured here.
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4),
     paramwise_cfg=dict(

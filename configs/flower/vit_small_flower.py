@@ -1,4 +1,4 @@
-"""ViT small (DeiT). No figures: its ImageNet weights were not at hand.
+"""ViT small (DeiT). Not measured: its ImageNet weights were not available.
 
 python tools/train.py configs/flower/vit_small_flower.py
 """
@@ -8,8 +8,8 @@ _base_ = [
     '../_base_/flower.py',
 ]
 
-# DeiT small. Not MMPretrain's DeiT3: its blocks apply their first norm twice
-# and the second never, so that no pretrained file computes right in it.
+# MMPretrain's DeiT3 applies the first norm of each block twice and the second
+# one never, so that pretrained weights compute wrongly in it.
 model = dict(
     backbone=dict(arch='deit-small', drop_rate=0.0, drop_path_rate=0.1),
     head=dict(
@@ -18,8 +18,7 @@ model = dict(
         cal_acc=True,
     ),
 )
-# A usual rate for attention and layer norm; not measured here, for want of
-# weights.
+# The usual learning rate for attention and layer norm; not measured here.
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4),
     paramwise_cfg=dict(

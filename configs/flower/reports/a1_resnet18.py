@@ -1,11 +1,11 @@
-"""Report A1: ResNet-18, Adam, all five augmentations. Theirs: 78.95 %.
+"""Report A1: ResNet-18, Adam, all five augmentations. Published: 78.95 %.
 
 python tools/train.py configs/flower/reports/a1_resnet18.py
 
-The report does not say the rate (here Adam's usual one), how strong the
-augmentations are, or when its schedule gives an epoch up (here PyTorch's
-defaults: a tenth of the rate after more than ten epochs without a better
-accuracy, and so never in ten).
+The report omits the learning rate (here Adam's default), the strength of the
+augmentations, and the patience of its schedule (here PyTorch's default: a
+tenth of the learning rate after more than ten epochs without improvement,
+which ten epochs never reach).
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""Report A2: report A1's recipe with ResNet-34. Theirs: 79.30 %.
+"""Report A2: report A1's recipe with ResNet-34. Published: 79.30 %.
 
 python tools/train.py configs/flower/reports/a2_resnet34.py
 """

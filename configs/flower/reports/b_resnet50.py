@@ -1,9 +1,9 @@
-"""Report B: ResNet-50, Adam, a step schedule. Theirs: 80.53 %.
+"""Report B: ResNet-50, Adam, a step schedule. Published: 80.53 %.
 
 python tools/train.py configs/flower/reports/b_resnet50.py
 
-The report does not say after how many epochs the rate falls (here seven, as
-in PyTorch's tutorial), nor its batch (here 32).
+The report omits after how many epochs the learning rate falls (here seven, as
+in PyTorch's tutorial) and the batch size (here 32).
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""Report C, table 2: the centre crop alone. Theirs: 76.2 %.
+"""Report C, table 2: the centre crop alone. Published: 76.2 %.
 
 python tools/train.py configs/flower/reports/c_crop.py
 """

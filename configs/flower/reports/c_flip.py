@@ -1,4 +1,4 @@
-"""Report C, table 2: the centre crop and the flip. Theirs: 79.1 %.
+"""Report C, table 2: the centre crop and the flip. Published: 79.1 %.
 
 python tools/train.py configs/flower/reports/c_flip.py
 """

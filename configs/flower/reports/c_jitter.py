@@ -1,4 +1,4 @@
-"""Report C, table 2: crop, flip, jitter, rotation. Theirs: 80.3 %.
+"""Report C, table 2: crop, flip, jitter, rotation. Published: 80.3 %.
 
 python tools/train.py configs/flower/reports/c_jitter.py
 """

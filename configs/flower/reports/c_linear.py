@@ -1,9 +1,9 @@
-"""Report C, table 3: the warm-up alone. Theirs: 80.12 % at best.
+"""Report C, table 3: the warm-up alone. Published: 80.12 % at best.
 
 python tools/train.py configs/flower/reports/c_linear.py
 
-The report does not say how long the rate rises (here one epoch) nor whether it
-falls again (here it stays).
+The report omits how long the learning rate rises (here one epoch) and whether
+it falls again (here it stays constant).
 """
 
 _base_ = './c_resnet101.py'

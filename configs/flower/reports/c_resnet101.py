@@ -1,11 +1,11 @@
-"""Report C: ResNet-101 with a two-layer head. Theirs: 81.93 %.
+"""Report C: ResNet-101 with a two-layer head. Published: 81.93 %.
 
 python tools/train.py configs/flower/reports/c_resnet101.py
 
-The report does not say which layers are frozen (here the stem and the first
-two of four stages), how long it warms up (here one epoch), where it clips
-(here at a norm of 1), nor how often it erases (here PyTorch's defaults). Its
-five augmentations come after the centre crop that its table 2 begins with.
+The report omits which layers are frozen (here the stem and the first two of
+four stages), the length of the warm-up (here one epoch), the clipping norm
+(here 1) and the probability of erasing (here PyTorch's defaults). Its five
+augmentations follow the centre crop that its table 2 begins with.
 """
 
 _base_ = [
@@ -45,7 +45,7 @@ train_pipeline = [
         min_area_ratio=0.02,
         max_area_ratio=0.33,
         mode='const',
-        fill_color=(104, 116, 124),  # the mean, in OpenCV's order
+        fill_color=(104, 116, 124),  # the mean as BGR
     ),
     dict(type='PackInputs'),
 ]

@@ -1,4 +1,4 @@
-"""Report C's text also names ResNet-152: its recipe with that.
+"""Report C with ResNet-152, which its text names as well.
 
 python tools/train.py configs/flower/reports/c_resnet152.py
 """

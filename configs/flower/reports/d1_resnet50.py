@@ -1,10 +1,10 @@
-"""Report D1: ResNet-50 by MMPretrain, SGD. Theirs: 95.98 %.
+"""Report D1: ResNet-50 by MMPretrain, SGD. Published: 95.98 %.
 
 python tools/train.py configs/flower/reports/d1_resnet50.py
 
-As it was logged: ImageNet's milestones are kept, and twenty epochs come to
-none of them. The report names no augmentations: here those of MMPretrain's
-own config, a random resized crop and a flip.
+As logged: it keeps ImageNet's milestones, which twenty epochs never reach.
+The report omits augmentations: here those of MMPretrain's own config, a random
+resized crop and a flip.
 """
 
 _base_ = [

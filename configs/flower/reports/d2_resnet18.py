@@ -1,10 +1,10 @@
-"""Report D2: ResNet-18 in plain PyTorch, SGD. Theirs: 92.81 %.
+"""Report D2: ResNet-18 in plain PyTorch, SGD. Published: 92.81 %.
 
 python tools/train.py configs/flower/reports/d2_resnet18.py
 
-The report does not say the momentum (here 0.9), by how much the rate falls
-(here to a tenth), the number of epochs (here 25, with that schedule PyTorch's
-tutorial), the batch (here 32), nor how strong the augmentations are.
+The report omits the momentum (here 0.9), the factor of the learning rate (here
+a tenth), the number of epochs (here 25, as in PyTorch's tutorial), the batch
+size (here 32) and the strength of the augmentations.
 """
 
 _base_ = [

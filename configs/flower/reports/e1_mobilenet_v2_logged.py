@@ -1,9 +1,9 @@
-"""Report E1 as its log shows it: ImageNet's rate. Theirs: 59.62 %.
+"""Report E1 as its log shows it: ImageNet's learning rate. Published: 59.62 %.
 
 python tools/train.py configs/flower/reports/e1_mobilenet_v2_logged.py
 
-The rate that was meant did not reach the optimizer, so that MMPretrain's own
-config decided.
+The intended learning rate did not reach the optimizer, so that MMPretrain's
+own config decided.
 """
 
 _base_ = './e1_mobilenet_v2_meant.py'

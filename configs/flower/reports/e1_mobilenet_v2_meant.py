@@ -1,10 +1,10 @@
-"""Report E1: MobileNetV2 by MMPretrain, as it was meant.
+"""Report E1: MobileNetV2 by MMPretrain, with the intended settings.
 
 python tools/train.py configs/flower/reports/e1_mobilenet_v2_meant.py
 
-The rate falls as in MMPretrain's own config, by 2 % an epoch. The report names
-no augmentations: here that config's, a random resized crop and a flip, but
-for OpenCV's resizing in place of Pillow's.
+The learning rate falls as in MMPretrain's own config, by 2 % an epoch. The
+report omits augmentations: here that config's, a random resized crop and a
+flip, with OpenCV's resizing in place of Pillow's.
 """
 
 _base_ = [

@@ -1,10 +1,10 @@
-"""Report E2: ResNet-18 in plain PyTorch, Adam. Theirs: over 77 %.
+"""Report E2: ResNet-18 in plain PyTorch, Adam. Published: over 77 %.
 
 python tools/train.py configs/flower/reports/e2_resnet18.py
 
-The report does not say how many epochs it took (here 10), the batch (here
-32), whether the rate falls (here it stays), nor which five augmentations and
-how strong (here report C's).
+The report omits the number of epochs (here 10), the batch size (here 32),
+whether the learning rate falls (here it stays constant), and which five
+augmentations it used (here report C's).
 """
 
 _base_ = [

@@ -29,9 +29,10 @@ def settled(dataset, tmp_path):
     """Read a config of the page as if it was in configs/flower."""
 
     def read(code: str):
-        base = (ROOT / 'configs' / '_base_').as_posix()
+        folder = (ROOT / 'configs' / 'flower').as_posix()
+        code = code.replace("'../_base_", f"'{folder}/../_base_")
         path = tmp_path / 'example.py'
-        path.write_text(code.replace('../_base_', base))
+        path.write_text(code.replace("'./timm", f"'{folder}/timm"))
         cfg = read_config(str(path))
         use_data_root(cfg, str(dataset))
         apply_dataset(cfg)
@@ -40,8 +41,9 @@ def settled(dataset, tmp_path):
     return read
 
 
-def test_the_backbone_computes_a_loss_for_the_classes(settled):
-    cfg = settled(example('repvgg'))
+@pytest.mark.parametrize('name', ['repvgg', 'convnextv2'])
+def test_the_backbone_computes_a_loss_for_the_classes(name, settled):
+    cfg = settled(example(name))
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     photos = torch.rand(2, 3, 64, 64)

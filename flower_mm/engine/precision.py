@@ -6,7 +6,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 
 from flower_mm.engine.distributed import join_group
 from flower_mm.errors import UserError
-from flower_mm.models.bfloat16 import PAYS, speed_up
+from flower_mm.models.bfloat16 import MIN_SPEED_UP, speed_up
 
 
 def choose_precision(
@@ -39,9 +39,9 @@ def choose_precision(
 def _pays(cfg: Config, device: str, all_ranks: bool) -> bool:
     """Whether bfloat16 is faster; the same answer on all ranks."""
     if not all_ranks:
-        return speed_up(device) >= PAYS
+        return speed_up(device) >= MIN_SPEED_UP
     join_group(cfg)
-    pays = [is_main_process() and speed_up(device) >= PAYS]
+    pays = [is_main_process() and speed_up(device) >= MIN_SPEED_UP]
     broadcast_object_list(pays, 0)
     return pays[0]
 

@@ -18,7 +18,7 @@ from flower_mm.environment import kind_of_device
 from flower_mm.errors import UserError, is_out_of_memory, printable
 from flower_mm.inference.limited_build import LimitedBuild
 from flower_mm.inference.registered_names import registered_names_only
-from flower_mm.models.bfloat16 import PAYS, speed_up
+from flower_mm.models.bfloat16 import MIN_SPEED_UP, speed_up
 from flower_mm.models.float32_head import classify_in_float32
 from flower_mm.models.memory_format import use_channels_last
 from flower_mm.registry import MODELS, TRANSFORMS
@@ -183,7 +183,7 @@ def _in_bfloat16(cfg: Config, kind: str) -> bool:
     """As it was validated, unless this machine's choice would be another."""
     if not (cfg.get('test_cfg') or {}).get('fp16'):
         return False
-    return cfg.get('precision') != 'auto' or speed_up(kind) >= PAYS
+    return cfg.get('precision') != 'auto' or speed_up(kind) >= MIN_SPEED_UP
 
 
 def _build_model(cfg: Config) -> nn.Module:

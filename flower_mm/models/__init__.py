@@ -1,1 +1,1 @@
-"""Extensions of MMPretrain's models: memory format and precision."""
+"""What MMPretrain lacks: networks of timm, memory format, precision."""

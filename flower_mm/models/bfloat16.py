@@ -1,6 +1,6 @@
 """Measure whether this machine computes faster in bfloat16.
 
-The result is kept in the user's cache folder.
+The result is cached in the user's cache folder.
 """
 
 import json
@@ -16,54 +16,54 @@ from flower_mm.environment import device_name
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
 
-# The least speed-up that is used; the probe may be wrong by less than this.
-PAYS = 1.2
-TIMES = 5
+# bfloat16 is used from this speed-up on; the error of the probe is smaller.
+MIN_SPEED_UP = 1.2
+ROUNDS = 5
 
 
 def speed_up(device: str) -> float:
-    """How many times as fast convolutions train in bfloat16.
+    """Return how many times faster convolutions train in bfloat16.
 
-    Measuring takes a second, so that the result is kept for the machine.
+    Measuring takes a second, so the result is cached for the machine.
     """
-    # One thread is measured: the number of threads is not part of the key.
+    # The probe uses one thread, so the key is independent of their number.
     name, _, _ = device_name(device).partition(',')
     key = f'{name}, torch {torch.__version__}'
     if limit := os.environ.get('ONEDNN_MAX_CPU_ISA'):
         key += f', {limit}'
-    kept = _kept()
-    factor = kept.get(key)
+    cache = _read_cache()
+    factor = cache.get(key)
     if type(factor) is not float or not math.isfinite(factor):
-        factor = kept[key] = round(_probe(device), 2)
+        factor = cache[key] = round(_probe(device), 2)
         try:
-            _file().parent.mkdir(parents=True, exist_ok=True)
-            write_whole(_file(), json.dumps(kept, indent=2).encode())
+            _cache_file().parent.mkdir(parents=True, exist_ok=True)
+            write_whole(_cache_file(), json.dumps(cache, indent=2).encode())
         except (OSError, UserError):
             pass  # the next run measures again
     return factor
 
 
-def _file() -> Path:
+def _cache_file() -> Path:
     home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(home) / 'flower_mm' / 'bfloat16.json'
 
 
-def _kept() -> dict:
+def _read_cache() -> dict:
     try:
-        kept = json.loads(_file().read_text('utf-8'))
+        cache = json.loads(_cache_file().read_text('utf-8'))
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return cache if isinstance(cache, dict) else {}
 
 
 def _probe(device: str) -> float:
-    """Time a piece of a residual network in both precisions, in turns."""
+    """Time a small network in both precisions, alternately."""
     if device == 'cuda':
         if not torch.cuda.is_bf16_supported(including_emulation=False):
             return 0.0
         photos, clock = 256, time.perf_counter
     elif device == 'cpu':
-        # Processor time of one thread, which other work does not change.
+        # The processor time of one thread, independent of other processes.
         photos, clock = 8, time.thread_time
     else:
         return 0.0
@@ -73,26 +73,26 @@ def _probe(device: str) -> float:
         # By default the random state of every GPU is saved and restored.
         gpus = [torch.cuda.current_device()] if device == 'cuda' else []
         with torch.random.fork_rng(devices=gpus):
-            net = _net().to(device, memory_format=torch.channels_last)
+            network = _network().to(device, memory_format=torch.channels_last)
             batch = torch.randn(photos, 64, 28, 28, device=device)
             batch = batch.to(memory_format=torch.channels_last)
         seconds = {True: [], False: []}
-        for _ in range(TIMES + 1):
+        for _ in range(ROUNDS + 1):
             for bfloat16, taken in seconds.items():
                 start = clock()
                 with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-                    loss = net(batch).float().square().mean()
+                    loss = network(batch).float().square().mean()
                 loss.backward()
                 if device == 'cuda':
                     torch.cuda.synchronize()
                 taken.append(clock() - start)
     finally:
         torch.set_num_threads(threads)
-    # The fastest of each: the first ones allocate memory, choose kernels.
+    # The fastest rounds: the first ones allocate memory and choose kernels.
     return min(seconds[False]) / min(seconds[True])
 
 
-def _net() -> nn.Module:
+def _network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(64, 64, 3, padding=1),
         nn.BatchNorm2d(64),

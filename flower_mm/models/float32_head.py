@@ -1,8 +1,8 @@
 """The classification head in float32, whatever precision the backbone has.
 
-bfloat16 has 8 significant bits: logits between 8 and 16 come in steps of
-1/16, every probability above 0.998 is 1.0, and torch's autocast on a CPU
-leaves softmax and log_softmax in it.
+bfloat16 has 8 significant bits: logits between 8 and 16 are multiples of 1/16,
+every probability above 0.998 is 1.0, and torch's autocast on a CPU computes
+softmax and log_softmax in bfloat16.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ LOW_PRECISION = (torch.bfloat16, torch.float16)
 
 
 def classify_in_float32(model: nn.Module) -> None:
-    """Exempt the head from autocast, and so probabilities and losses.
+    """Exempt the head, and so probabilities and losses, from autocast.
 
-    Without autocast the model computes what it computed before.
+    Without autocast the model is unchanged.
     """
     classifier = unwrapped(model)
     head = getattr(classifier, 'head', None)
@@ -28,7 +28,7 @@ def classify_in_float32(model: nn.Module) -> None:
         # TimmClassifier and HuggingFaceClassifier.
         network.register_forward_hook(_return_float32)
     if head is None or next(head.parameters(), None) is None:
-        # The network's own last layer, as in VGG, gives the logits.
+        # The last layer of the network itself returns the logits, as in VGG.
         layers = [m for m in classifier.modules() if type(m) is nn.Linear]
         for layer in layers[-1:]:
             layer.forward = _Float32Forward(layer)

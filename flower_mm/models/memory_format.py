@@ -10,11 +10,11 @@ from torch import nn
 from flower_mm.models.structure import backbone_of, unwrapped
 
 with warnings.catch_warnings():
-    # Of mmcv-lite, about an operator that no classifier of MMPretrain uses.
+    # mmcv-lite warns of an operator that MMPretrain's classifiers do not use.
     warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
     from mmpretrain.models import VGG, AlexNet
 
-# The nightly test of all families trains classes of these in channels_last.
+# A nightly test trains the classes of these packages in channels_last.
 TESTED = ('flower_mm', 'mmcv', 'mmengine', 'mmpretrain', 'timm', 'torch')
 UNSAFE = {'group_norm', 'view'}
 
@@ -26,10 +26,10 @@ def use_channels_last(model: nn.Module) -> nn.Module:
     computes in channels_last as soon as its input has that format.
 
     On two CPU cores in float32, MobileNetV2 trains twice as fast with it (21.5
-    instead of 10.3 photos a second), ResNet-18 a sixth faster.
+    instead of 10.3 images per second), ResNet-18 a sixth faster.
     """
     network = unwrapped(model)
-    # Heads and necks get pooled features, which are contiguous either way.
+    # Heads and necks get pooled features, which are always contiguous.
     backbone = backbone_of(network)
     if any(map(_corrupts_memory, network.modules())) or any(
         map(_needs_contiguous, backbone.modules())

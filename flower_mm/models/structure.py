@@ -1,18 +1,18 @@
-"""The parts of a model, whatever wraps it."""
+"""The parts of a model inside its wrappers."""
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside distributed training and test-time augmentation."""
+    """Return the model inside distributed and test-time wrappers."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
 
 
 def backbone_of(model: nn.Module) -> nn.Module:
-    """The network that computes features of the photos.
+    """Return the network that computes features of the photos.
 
     TimmClassifier and HuggingFaceClassifier call it `model`.
     """

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
+from flower_mm.commands import python
 from flower_mm.console import hide_library_warnings, plain_streams
 from flower_mm.errors import UserError, is_out_of_memory, message_of
 from flower_mm.exit_codes import (
@@ -22,6 +23,8 @@ from flower_mm.torch_import import importing_torch, let_threads_sleep
 from flower_mm.user_modules import import_modules
 
 Command = Callable[[argparse.Namespace], int | None]
+# Two distributions of the module cv2; the first needs libGL.
+OPENCV = ('opencv-python', 'opencv-python-headless')
 
 
 def run(
@@ -83,6 +86,15 @@ def _explain(error: Exception) -> tuple[str, int]:
             f'out of memory ({type(error).__name__}).\n'
             'Close other programs, or raise the limit of this shell: '
             'ulimit -v',
+            YOURS,
+        )
+    if isinstance(error, ImportError) and error.name == 'cv2':
+        pip = f'{python()} -m pip'
+        return (
+            f'cannot import OpenCV: {error}\n'
+            'Install the build that needs no window system:\n'
+            f'{pip} uninstall --yes {" ".join(OPENCV)} && '
+            f'{pip} install {OPENCV[1]}',
             YOURS,
         )
     if isinstance(error, OSError):

@@ -18,6 +18,7 @@ CODES = {
     'its own': (3, 3),
     'user': (UserError('wrong'), YOURS),
     'machine': (PermissionError(13, 'denied'), YOURS),
+    'libraries of the system': (ImportError('no libGL', name='cv2'), YOURS),
     'ours': (ValueError('wrong'), OURS),
     'Ctrl-C': (KeyboardInterrupt(), 130),
 }
@@ -59,3 +60,18 @@ def test_garbage_collection_resumes_after_the_import():
     with pytest.raises(ImportError), importing_torch():
         import there_is_no_such_module  # noqa: F401
     assert gc.isenabled()
+
+
+def test_exit_collects_what_the_import_of_torch_created():
+    code = (
+        'import atexit, gc\n'
+        'from flower_mm.torch_import import importing_torch\n'
+        'atexit.register(lambda: print(gc.get_freeze_count()))\n'
+        'with importing_torch():\n'
+        '    import json\n'
+        'assert gc.get_freeze_count() > 0\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True
+    )
+    assert done.stdout == '0\n'

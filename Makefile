@@ -70,7 +70,8 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate --upgrade
+	--generate-hashes --no-header --no-annotate --upgrade \
+	--override requirements-override.in
 lock: .venv/installed-dev
 	$(UV) setup.cfg requirements.in --output-file requirements.lock
 	$(UV) setup.cfg requirements.in --extra dev --constraints requirements.lock --output-file requirements-dev.lock

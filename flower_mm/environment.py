@@ -10,7 +10,11 @@ from mmengine.device import get_device
 
 from flower_mm.errors import UserError
 
-PACKAGES = ('flower_mm', 'mmpretrain', 'mmengine', 'mmcv-lite', 'torchvision')
+PACKAGES = (
+    *('flower_mm', 'mmpretrain', 'mmengine', 'mmcv-lite', 'torchvision'),
+    # The fork of OpenMMLab's packages, with the same import names.
+    *('onedl-mmpretrain', 'onedl-mmengine', 'onedl-mmcv'),
+)
 
 
 def versions() -> dict[str, str]:

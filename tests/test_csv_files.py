@@ -20,7 +20,7 @@ from flower_mm.report.predictions import (
     read_predictions,
     write_predictions,
 )
-from flower_mm.sweep.table import write
+from flower_mm.sweep.results_table import write
 
 EVIL = "=cmd|'/C calc'!A1"
 NAMES = [

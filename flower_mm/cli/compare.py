@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=['auto'],
         metavar='DEVICE',
-        help=f'{AS_TRAIN}; runs at the same time use several in turn',
+        help=f'{AS_TRAIN}; several are used in turn',
     )
     add_data_root(parser, "each config's data_root")
     parser.add_argument('--from-scratch', action='store_true', help=AS_TRAIN)
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int | None:
     with importing_torch():
-        from flower_mm.sweep.run import compare
+        from flower_mm.sweep.compare import compare
 
     args.configs = list(map(config_path, args.configs))
     args.cfg_options = config_options(args.cfg_options_words)

@@ -1,1 +1,1 @@
-"""Several configs with several seeds, trained and compared."""
+"""Train several configs with several seeds and compare them."""

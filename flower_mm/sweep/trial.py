@@ -1,4 +1,4 @@
-"""One training of a comparison: a config with a seed, in its own folder."""
+"""A training of a comparison: a config with a seed, in its own folder."""
 
 import json
 import time
@@ -11,64 +11,64 @@ from flower_mm.files import replacing
 from flower_mm.layout import RunDir
 from flower_mm.lock import is_taken
 
-NOTE = 'trial.json'  # when it ran, and where in the log each time begins
+SESSIONS = 'trial.json'  # when the training ran, and its place in the log
 LOG = 'train.log'
-# How a line begins that warns, and the lines that go on with it.
+# The first words of a warning, and of the lines that follow it.
 WARNINGS = ('warn  ', 'note: ')
-FIX = '      '
+CONTINUED = '      '
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A training that is to come about, or has.
+    """A training and its results.
 
-    The folder's name has a digest of all that decides what comes out, so
-    that another training never finds its results there.
+    The name of the folder has a digest of everything that determines the
+    result, so that a changed config gets a new folder.
     """
 
     config: Path
     seed: int
-    epochs: int  # that the progress bar counts
+    epochs: int  # for the progress bar
     folder: Path
-    text: str  # of the config, as it was planned
-    flags: tuple[str, ...]  # of tools/train.py
+    text: str  # of the config when the comparison was started
+    flags: tuple[str, ...]  # of `train`
 
     @property
     def name(self) -> str:
         return f'{self.config.stem}, seed {self.seed}'
 
     @property
-    def planned(self) -> Path:
-        """The config that is trained from, whatever becomes of the other."""
+    def config_copy(self) -> Path:
+        """The config of the training, which later edits leave alone."""
         return self.folder.parent / self.config.name
 
     @property
     def log(self) -> Path:
         return self.folder / LOG
 
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         finished = self.record().get('status') == 'finished'
         return finished and bool(self._sessions())
 
-    def busy(self) -> bool:
-        """Whether a training goes on there that nobody waits for any more."""
+    def is_busy(self) -> bool:
+        """Return whether a training of another comparison runs there."""
         return is_taken(self.folder)
 
     def record(self) -> dict:
-        """What the run has written of itself up to now."""
+        """Return run.json as far as it is written."""
         return _read(self.folder / RunDir.RECORD)
 
     def epochs_done(self) -> int:
         return self.record().get('result', {}).get('epochs') or 0
 
     @contextmanager
-    def begun(self, at_once: int) -> Iterator[None]:
-        """Note that it runs from now on, unless starting it fails.
+    def begin(self, at_once: int) -> Iterator[None]:
+        """Record the start, unless the block raises.
 
-        As one of `at_once`, who take the cores from each other.
+        `at_once` is the number of trainings that share the cores.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.planned, 'w') as file:
+        with replacing(self.config_copy, 'w') as file:
             file.write(self.text)
         sessions = self._sessions()
         size = self.log.stat().st_size if self.log.is_file() else 0
@@ -85,56 +85,55 @@ class Trial:
         self._write([*before, {**last, 'ended': time.time()}])
 
     def seconds(self) -> float:
-        """From command to end, of all times that it ran."""
-        return sum(one['ended'] - one['begun'] for one in self._sessions())
+        """Return the time of all sessions, including imports."""
+        return sum(s['ended'] - s['begun'] for s in self._sessions())
 
     def at_once(self) -> int:
-        """How many ran at a time, the most of all times that it ran."""
-        return max(one.get('at_once', 1) for one in self._sessions())
+        """Return the largest number of simultaneous trainings."""
+        return max(s.get('at_once', 1) for s in self._sessions())
 
     def started(self) -> float:
         return self._sessions()[0]['begun']
 
-    def said(self) -> list[str]:
-        """The lines of the last time that it ran."""
+    def output(self) -> list[str]:
+        """Return the lines that the last session printed."""
         with self.log.open('rb') as file:
             file.seek(self._sessions()[-1]['log'])
             text = file.read().decode(errors='replace')
         return [line for line in text.splitlines() if line.strip()]
 
     def warnings(self) -> list[str]:
-        """What the training warned about, with the fixes.
-
-        Random initial weights, or an accuracy below a baseline, say.
-        """
-        found, is_open = [], False
-        for line in self.said():
-            is_open = is_open and line.startswith(FIX)
+        """Return the warnings of the training, with their fixes."""
+        warnings, is_open = [], False
+        for line in self.output():
             if line.startswith(WARNINGS):
+                warnings.append(line)
                 is_open = True
-            if is_open:
-                found.append(line)
-        return found
+            elif is_open and line.startswith(CONTINUED):
+                warnings[-1] += f'\n{line}'
+            else:
+                is_open = False
+        return warnings
 
     def _sessions(self) -> list[dict]:
-        """Each with an end: where nobody saw it, when the run last wrote."""
-        found = _read(self.folder / NOTE).get('sessions', [])
-        for one in found:
-            if one['ended'] is None:
+        """Return the sessions; a killed one ended at its last record."""
+        sessions = _read(self.folder / SESSIONS).get('sessions', [])
+        for session in sessions:
+            if session['ended'] is None:
                 record = self.folder / RunDir.RECORD
-                wrote = record.stat().st_mtime if record.is_file() else 0.0
-                one['ended'] = max(one['begun'], wrote)
-        return found
+                written = record.stat().st_mtime if record.is_file() else 0.0
+                session['ended'] = max(session['begun'], written)
+        return sessions
 
     def _write(self, sessions: list[dict]) -> None:
-        with replacing(self.folder / NOTE, 'w') as file:
+        with replacing(self.folder / SESSIONS, 'w') as file:
             json.dump({'sessions': sessions}, file)
 
 
 def _read(path: Path) -> dict:
-    """Empty where there is none that is whole."""
+    """Return a JSON object, empty if the file is missing or incomplete."""
     try:
-        found = json.loads(path.read_text('utf-8'))
+        content = json.loads(path.read_text('utf-8'))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

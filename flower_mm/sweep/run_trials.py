@@ -1,4 +1,4 @@
-"""Running trainings, several at a time, until none is left."""
+"""Run trainings, several at a time."""
 
 import os
 import signal
@@ -15,18 +15,18 @@ from flower_mm.cores import cores
 from flower_mm.exit_codes import Terminated
 from flower_mm.sweep.trial import Trial
 
-LOOK_EVERY = 0.5  # seconds
-PATIENCE = 60  # seconds, for one that was told to stop
+POLL_SECONDS = 0.5
+STOP_SECONDS = 60  # for a training to end by itself
 
 
 @dataclass
 class Running:
     trial: Trial
     process: subprocess.Popen
-    counted: int  # epochs that the progress bar has
+    counted: int = 0  # epochs in the progress bar
 
-    def news(self) -> int:
-        """Epochs since it was asked last."""
+    def new_epochs(self) -> int:
+        """Return the epochs since the last call."""
         done = max(self.counted, self.trial.epochs_done())
         new, self.counted = done - self.counted, done
         return new
@@ -37,92 +37,92 @@ def run_all(
     done: Container[Trial],
     jobs: int,
     devices: list[str],
-    ended: Callable[[Trial, int], None],
+    on_end: Callable[[Trial, int], None],
 ) -> None:
-    """Train what is not done yet; tell `ended` of each exit code."""
+    """Run the trainings that are not done; pass each exit code to `on_end`."""
     waiting = deque(trial for trial in trials if trial not in done)
     running: dict[int, Running] = {}
-    left: set[Trial] = set()
+    abandoned: set[Trial] = set()  # run by a killed comparison
     total = sum(trial.epochs for trial in trials)
     before = total - sum(trial.epochs for trial in waiting)
     at_once = max(1, min(jobs, len(waiting)))
     with (
         console.progress(total, 'epochs', start=before) as advance,
-        _told_to_stop() as told,
+        _stop_signals() as signals,
     ):
         try:
-            while (waiting or running) and not told:
-                busy = [trial for trial in waiting if trial.busy()]
-                _tell(busy, left)
-                for trial in [one for one in left if one not in busy]:
-                    left.remove(trial)
-                    if trial.done():
+            while (waiting or running) and not signals:
+                busy = [trial for trial in waiting if trial.is_busy()]
+                _announce(busy, abandoned)
+                for trial in abandoned.difference(busy):
+                    abandoned.remove(trial)
+                    if trial.is_done():
                         waiting.remove(trial)
-                        ended(trial, 0)
+                        on_end(trial, 0)
                         advance(trial.epochs)
-                # One that is left of an earlier comparison takes a place, too.
+                # Abandoned trainings count as jobs.
                 free = sorted(set(range(jobs)) - running.keys())
                 for slot in free[: max(0, jobs - len(running) - len(busy))]:
                     if trial := _next(waiting, busy):
                         device = devices[slot % len(devices)]
                         running[slot] = _start(trial, device, at_once)
-                time.sleep(LOOK_EVERY)
-                for slot, one in list(running.items()):
-                    code = one.process.poll()
-                    new = one.news()
+                time.sleep(POLL_SECONDS)
+                for slot, run in list(running.items()):
+                    code = run.process.poll()
+                    new = run.new_epochs()
                     if code is not None:
                         del running[slot]
-                        one.trial.end()
-                        ended(one.trial, code)
-                        # A failed one leaves none to wait for, either.
-                        new += one.trial.epochs - one.counted
+                        run.trial.end()
+                        on_end(run.trial, code)
+                        # The epochs that a failed training did not reach.
+                        new += run.trial.epochs - run.counted
                     if new:
                         advance(new)
         finally:
             _stop(list(running.values()))
-    if told:
-        raise KeyboardInterrupt if told[0] == signal.SIGINT else Terminated
+    if signals:
+        raise KeyboardInterrupt if signals[0] == signal.SIGINT else Terminated
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[list[int]]:
-    """A list that gets each signal to stop.
+def _stop_signals() -> Iterator[list[int]]:
+    """Yield a list that collects the signals to stop.
 
-    So that none comes between the start of a training and its place in the
-    list of those that are to be stopped. Trainings have sessions of their
-    own, where the terminal's Ctrl-C and its end do not reach them.
+    An exception could come between the start of a training and its entry in
+    the list of running ones. Trainings have sessions of their own, which the
+    terminal's Ctrl-C and its end do not reach.
     """
-    told: list[int] = []
+    received: list[int] = []
     names = ('SIGINT', 'SIGTERM', 'SIGHUP')
     numbers = [
         getattr(signal, name) for name in names if hasattr(signal, name)
     ]
     before = {
-        number: signal.signal(number, lambda got, _: told.append(got))
+        number: signal.signal(number, lambda got, _: received.append(got))
         for number in numbers
-        if signal.getsignal(number) != signal.SIG_IGN  # as nohup asks for
+        if signal.getsignal(number) != signal.SIG_IGN  # set by nohup
     }
     try:
-        yield told
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _tell(busy: list[Trial], left: set[Trial]) -> None:
-    """Say of each training that is left from before that it is waited for."""
+def _announce(busy: list[Trial], abandoned: set[Trial]) -> None:
+    """Print the trainings that a killed comparison left running."""
     for trial in busy:
-        if trial not in left:
+        if trial not in abandoned:
             print(
-                f'{trial.name}: an earlier training goes on there, waiting '
-                'for its end',
+                f'{trial.name}: waiting for a training of an earlier '
+                'comparison',
                 flush=True,
             )
-    left.update(busy)
+    abandoned.update(busy)
 
 
 def _next(waiting: deque[Trial], busy: list[Trial]) -> Trial | None:
-    """The first whose folder nobody else writes to."""
+    """Remove and return the first that is not busy."""
     for trial in waiting:
         if trial not in busy:
             waiting.remove(trial)
@@ -133,15 +133,15 @@ def _next(waiting: deque[Trial], busy: list[Trial]) -> Trial | None:
 def _start(trial: Trial, device: str, at_once: int) -> Running:
     environment = dict(os.environ)
     if at_once > 1:
-        # Each would take all cores, and wait for the others.
+        # By default each training uses all cores.
         threads = max(1, cores() // at_once)
         environment.setdefault('OMP_NUM_THREADS', str(threads))
-    with trial.begun(at_once), trial.log.open('a', encoding='utf-8') as log:
+    with trial.begin(at_once), trial.log.open('a', encoding='utf-8') as log:
         process = subprocess.Popen(
             [
                 # -P: no module in the current folder hides another.
                 *(sys.executable, '-P', '-m', 'flower_mm', 'train'),
-                *(trial.planned, *trial.flags),
+                *(trial.config_copy, *trial.flags),
                 '--resume',
                 *('--device', device, '--work-dir', trial.folder),
             ],
@@ -151,20 +151,20 @@ def _start(trial: Trial, device: str, at_once: int) -> Running:
             env=environment,
             start_new_session=True,
         )
-    return Running(trial, process, counted=0)
+    return Running(trial, process)
 
 
 def _stop(running: list[Running]) -> None:
-    """Each keeps its whole epochs, as after Ctrl-C."""
+    """Stop the trainings as Ctrl-C does: they save a checkpoint."""
     if running:
-        print('\nstopping: each training keeps its whole epochs', flush=True)
-    for one in running:
-        one.process.terminate()
-    until = time.monotonic() + PATIENCE
-    for one in running:
+        print('\nstopping: each training saves a checkpoint', flush=True)
+    for run in running:
+        run.process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for run in running:
         try:
-            one.process.wait(max(0, until - time.monotonic()))
+            run.process.wait(max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            one.process.kill()
-            one.process.wait()
-        one.trial.end()
+            run.process.kill()
+            run.process.wait()
+        run.trial.end()

@@ -1,4 +1,4 @@
-"""`tools/compare.py` as its user runs it."""
+"""`compare` as users call it."""
 
 import csv
 import json
@@ -21,7 +21,8 @@ from flower_mm.cli.training_flags import parse_training
 from flower_mm.config import read_config
 from flower_mm.errors import UserError
 from flower_mm.lock import is_taken
-from flower_mm.sweep import plan
+from flower_mm.sweep import plan_trials
+from flower_mm.sweep.trial import Trial
 
 BROKEN = """
 _base_ = [{base!r}]
@@ -31,7 +32,7 @@ optim_wrapper = dict(optimizer=dict(type='NoSuchOptimizer'))
 
 @pytest.fixture(scope='module')
 def configs(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two that train, and one that cannot."""
+    """Two valid configs and a broken one."""
     folder = tmp_path_factory.mktemp('configs')
     for name, rate in (('slow', 1e-5), ('usual', 3e-3)):
         (folder / f'{name}.py').write_text(
@@ -85,9 +86,9 @@ def children_of(process: int) -> list[int]:
     return [int(number) for number in path.read_text().split()]
 
 
-def wait_for(what: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 120
-    while not what():
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
 
@@ -140,13 +141,13 @@ def test_rows_and_table_and_one_failed_run(start, tmp_path):
     before = {path: record_of(path) for path in runs_of(out)}
     again = start('slow usual', '--seeds', '0', '1')
     assert again.wait() == 0
-    assert '4 of 4 runs are done; kept' in again.text
+    assert '4 of 4 runs are already done' in again.text
     assert 'epochs: 8 of 8' in again.text
     assert {path: record_of(path) for path in runs_of(out)} == before
     assert len(rows(out)) == 4
 
 
-def test_a_row_is_what_train_reaches(finish, configs, dataset, tmp_path):
+def test_row_equals_a_training_alone(finish, configs, dataset, tmp_path):
     finish('usual', '--seeds', '3')
     (row,) = rows(tmp_path / 'out')
     run = train_tiny(
@@ -157,18 +158,18 @@ def test_a_row_is_what_train_reaches(finish, configs, dataset, tmp_path):
     assert int(row['best_epoch']) == result['best_epoch']
 
 
-def test_another_length_is_another_training(finish, tmp_path):
-    """And the first is there when it is asked for again."""
+def test_other_epochs_are_another_training(finish, tmp_path):
+    """The first one is kept."""
     out = tmp_path / 'out'
     for epochs in ('1', '2', '1'):
         said = finish('usual', '--epochs', epochs)
         (row,) = rows(out)
         assert row['epochs'] == epochs
-    assert '1 of 1 runs are done; kept' in said
+    assert '1 of 1 runs are already done' in said
     assert len(runs_of(out)) == 2
 
 
-def test_what_changes_nothing_is_the_same_training(finish, dataset, tmp_path):
+def test_irrelevant_changes_keep_the_training(finish, dataset, tmp_path):
     finish('usual')
     other = tmp_path / 'elsewhere'
     other.symlink_to(dataset)
@@ -176,19 +177,19 @@ def test_what_changes_nothing_is_the_same_training(finish, dataset, tmp_path):
         'usual', '--data-root', other,
         '--cfg-options', 'val_dataloader.num_workers=1',
     )  # fmt: skip
-    assert '1 of 1 runs are done; kept' in said
+    assert '1 of 1 runs are already done' in said
 
 
-def test_a_run_whose_note_is_gone_runs_again(finish, tmp_path):
+def test_run_without_sessions_runs_again(finish, tmp_path):
     finish('usual', '--epochs', '1')
     (run,) = runs_of(tmp_path / 'out')
     (run / 'trial.json').unlink()
-    assert 'are done; kept' not in finish('usual', '--epochs', '1')
+    assert 'already done' not in finish('usual', '--epochs', '1')
     assert len(rows(tmp_path / 'out')) == 1
 
 
-def test_a_stopped_comparison_goes_on(start, finish, tmp_path):
-    """Into the same figures, and with the seconds of both times."""
+def test_stopped_comparison_resumes(start, finish, tmp_path):
+    """With the same results, and the seconds of both sessions."""
     out = tmp_path / 'out'
     stopped = start('usual', '--epochs', '12')
     wait_for_epoch(out, 2)
@@ -197,7 +198,7 @@ def test_a_stopped_comparison_goes_on(start, finish, tmp_path):
     (run,) = runs_of(out)
     assert record_of(run)['status'] == 'interrupted'
     then = json.loads((run / 'trial.json').read_text())['sessions']
-    time.sleep(2)  # which count for nothing
+    time.sleep(2)  # which must not count
 
     finish('usual', '--epochs', '12')
     assert record_of(run)['resumed_at_epoch'] >= 2
@@ -216,8 +217,8 @@ def test_a_stopped_comparison_goes_on(start, finish, tmp_path):
         assert row[key] == expected[key]
 
 
-def test_a_killed_comparison_goes_on(start, finish, tmp_path):
-    """Its training lives on, and is waited for instead of disturbed."""
+def test_killed_comparison_resumes(start, finish, tmp_path):
+    """It waits for the training that goes on."""
     out = tmp_path / 'out'
     killed = start('usual', '--epochs', '40')
     wait_for_epoch(out, 1)
@@ -225,10 +226,10 @@ def test_a_killed_comparison_goes_on(start, finish, tmp_path):
     killed.wait()
     (run,) = runs_of(out)
     said = finish('usual slow', '--epochs', '40')
-    assert 'an earlier training goes on there' in said
+    assert 'waiting for a training' in said
     first, second = rows(out)
     assert first['epochs'] == '40'
-    # It was not begun once more at its end, nor did another run beside it.
+    # It ran once and alone.
     assert record_of(run)['resumed_at_epoch'] is None
     (session,) = json.loads((run / 'trial.json').read_text())['sessions']
     ended = session['begun'] + float(first['seconds'])
@@ -236,9 +237,7 @@ def test_a_killed_comparison_goes_on(start, finish, tmp_path):
     assert 'epochs: 80 of 80' in said
 
 
-def test_what_was_killed_before_it_began_is_not_done(
-    start, finish, configs, tmp_path
-):
+def test_killed_before_the_training(start, finish, configs, tmp_path):
     out = tmp_path / 'out'
     finish('usual', '--epochs', '1')
     first = start('usual', '--epochs', '2')
@@ -246,7 +245,7 @@ def test_what_was_killed_before_it_began_is_not_done(
     os.kill(first.process.pid, signal.SIGTERM)
     assert first.wait() == 143
     said = finish('usual', '--epochs', '2')
-    assert 'are done; kept' not in said
+    assert 'already done' not in said
     (row,) = rows(out)
     assert row['epochs'] == '2'
 
@@ -283,7 +282,7 @@ def test_two_comparisons_do_not_share_a_folder(
     first.wait()
 
 
-def test_an_error_of_its_own_leaves_no_training_behind(start, tmp_path):
+def test_error_stops_the_trainings(start, tmp_path):
     (tmp_path / 'out' / 'compare.csv').mkdir(parents=True)
     run = start('broken usual', '--jobs', '2', '--epochs', '100')
     assert run.wait() == 2, run.text
@@ -292,16 +291,16 @@ def test_an_error_of_its_own_leaves_no_training_behind(start, tmp_path):
     assert not any(map(is_taken, runs))
 
 
-def test_a_training_that_does_not_end_is_killed(start, tmp_path):
+def test_hanging_training_is_killed(start, tmp_path):
     script = tmp_path / 'first.py'
     script.write_text(
-        'import flower_mm.sweep.work\nflower_mm.sweep.work.PATIENCE = 1\n'
+        'from flower_mm.sweep import run_trials\nrun_trials.STOP_SECONDS = 1\n'
     )
     run = start('usual', '--epochs', '100', first=str(script))
     wait_for_epoch(tmp_path / 'out', 1)
     (folder,) = runs_of(tmp_path / 'out')
     (training,) = children_of(run.process.pid)
-    os.kill(training, signal.SIGSTOP)  # it hears nothing
+    os.kill(training, signal.SIGSTOP)  # it handles no signals
     os.kill(run.process.pid, signal.SIGTERM)
     assert run.wait() == 143, run.text
     assert not is_taken(folder)
@@ -315,9 +314,7 @@ print(compare([Path({config!r})], Path({out!r}), *flags))
 """
 
 
-def test_a_benchmark_that_is_stopped_leaves_no_training(
-    configs, dataset, tmp_path
-):
+def test_stopped_benchmark_stops_the_trainings(configs, dataset, tmp_path):
     out = tmp_path / 'out'
     code = BENCHMARK.format(
         data=str(dataset), config=str(configs / 'usual.py'), out=str(out)
@@ -337,11 +334,9 @@ def test_a_benchmark_that_is_stopped_leaves_no_training(
 
 
 @pytest.mark.parametrize(
-    ('number', 'told'), [(signal.SIGKILL, 'fewer --jobs'), (40, 'signal 40')]
+    ('number', 'words'), [(signal.SIGKILL, 'fewer --jobs'), (40, 'signal 40')]
 )
-def test_a_training_that_is_killed_ends_no_other(
-    number, told, start, tmp_path
-):
+def test_killed_training_leaves_the_others(number, words, start, tmp_path):
     run = start('usual slow', '--epochs', '10')
     wait_for_epoch(tmp_path / 'out', 1)
     (training,) = children_of(run.process.pid)
@@ -349,18 +344,18 @@ def test_a_training_that_is_killed_ends_no_other(
     assert run.wait() == 1, run.text
     first, second = rows(tmp_path / 'out')
     assert first['error'].startswith('killed by')
-    assert told in first['error']
+    assert words in first['error']
     assert second['status'] == 'finished'
 
 
-def test_without_a_record_there_is_no_row(start, tmp_path):
+def test_training_without_run_json(start, tmp_path):
     run = start('usual', '--cfg-options', 'default_hooks.record=None')
     assert run.wait() == 1
     (row,) = rows(tmp_path / 'out')
-    assert 'default_hooks.record writes it' in row['error']
+    assert 'default_hooks.record' in row['error']
 
 
-def test_debug_is_for_the_trainings_too(start, tmp_path):
+def test_debug_reaches_the_trainings(start, tmp_path):
     assert start('broken', '--debug').wait() == 2
     (run,) = runs_of(tmp_path / 'out')
     assert 'Traceback' in (run / 'train.log').read_text()
@@ -368,10 +363,10 @@ def test_debug_is_for_the_trainings_too(start, tmp_path):
     assert 'NoSuchOptimizer' in row['error']
 
 
-def test_a_short_run_leaves_out_what_would_come_later(
+def test_schedulers_after_the_last_epoch_are_dropped(
     finish, configs, config, tmp_path
 ):
-    """As report C's cosine, which begins behind one epoch of warm-up."""
+    """Such as a cosine schedule after an epoch of warm-up."""
     (configs / 'late.py').write_text(
         f'_base_ = [{str(config)!r}]\n'
         "param_scheduler = [dict(type='LinearLR', by_epoch=False, begin=3),\n"
@@ -402,13 +397,13 @@ def test_flags_reach_the_trainings(finish, tmp_path):
     assert resolved.optim_wrapper.optimizer.lr == 1e-4
 
 
-def test_a_fitted_head_has_few_trained_parameters(finish, tmp_path):
+def test_head_only(finish, tmp_path):
     finish('usual', '--head-only')
     (row,) = rows(tmp_path / 'out')
     assert (row['epochs'], row['trained_parameters']) == ('0', str(33 * 3))
 
 
-def test_a_config_is_what_it_was_when_the_comparison_began(
+def test_edits_of_a_config_during_a_comparison(
     start, finish, configs, tmp_path
 ):
     before = (configs / 'usual.py').read_text()
@@ -425,22 +420,20 @@ def test_a_config_is_what_it_was_when_the_comparison_began(
     assert rates == {0.003}
 
     said = finish('edited', '--seeds', '0', '1', '--epochs', '2')
-    assert 'are done' not in said  # it is another one now
-    assert 'as they are of other runs: 2 of its rows' in said
+    assert 'already done' not in said  # it is another config now
+    assert '2 rows of ' in said
 
 
-def test_the_same_weights_under_another_name_are_the_same_run(
-    finish, plain_run, tmp_path
-):
+def test_renamed_weights_are_the_same_training(finish, plain_run, tmp_path):
     for name in ('one.pth', 'two.pth'):
         shutil.copy(plain_run / 'best.pth', tmp_path / name)
         (tmp_path / f'{name[:3]}_link').symlink_to(tmp_path)
         said = finish(
             'usual', '--weights', tmp_path / name, '--epochs', '1',
-            # The same folder, by another name.
+            # The same folder under another name.
             *('--out', tmp_path / f'{name[:3]}_link' / 'out'),
         )  # fmt: skip
-    assert '1 of 1 runs are done; kept' in said
+    assert '1 of 1 runs are already done' in said
     assert 'of other runs' not in said
 
 
@@ -450,9 +443,7 @@ def test_all_start_from_the_weights(finish, plain_run, tmp_path):
         assert '30 of 30 backbone tensors' in (run / 'train.log').read_text()
 
 
-def test_a_config_may_name_what_it_loads(
-    finish, configs, config, plain_run, tmp_path
-):
+def test_load_from_of_a_config(finish, configs, config, plain_run, tmp_path):
     weights = plain_run / 'best.pth'
     (configs / 'loaded.py').write_text(
         f'_base_ = [{str(config)!r}]\nload_from = {str(weights)!r}\n'
@@ -464,8 +455,8 @@ def test_a_config_may_name_what_it_loads(
     assert f'from {weights}' in said
 
 
-def test_a_config_may_hold_an_infinity(finish, configs, config, tmp_path):
-    """Which Python writes as a name that it does not know."""
+def test_infinity_in_a_config(finish, configs, config, tmp_path):
+    """repr() writes it as the undefined name inf."""
     (configs / 'infinite.py').write_text(
         f'_base_ = [{str(config)!r}]\n'
         'optim_wrapper = dict('
@@ -477,9 +468,7 @@ def test_a_config_may_hold_an_infinity(finish, configs, config, tmp_path):
     assert clip == {'max_norm': 1.0, 'norm_type': float('inf')}
 
 
-def test_other_weights_under_the_same_name_are_another_run(
-    finish, plain_run, tmp_path
-):
+def test_changed_weights_are_another_training(finish, plain_run, tmp_path):
     weights = tmp_path / 'start.pth'
     for name, count in (('best', 1), ('best', 1), ('epoch_1', 2)):
         shutil.copy(plain_run / f'{name}.pth', weights)
@@ -487,9 +476,7 @@ def test_other_weights_under_the_same_name_are_another_run(
         assert len(runs_of(tmp_path / 'out')) == count
 
 
-def test_configs_of_different_photos_are_not_compared(
-    configs, photos, dataset, tmp_path
-):
+def test_different_datasets_are_refused(configs, photos, dataset, tmp_path):
     other = tmp_path / 'other'
     tool('prepare_dataset', photos, '--out', other, '--val', '0.4')
     for name, folder in (('here', dataset), ('there', other)):
@@ -507,61 +494,58 @@ def test_configs_of_different_photos_are_not_compared(
         configs / 'there.py', '--out', tmp_path / 'out', '--device', 'cpu',
     )  # fmt: skip
     assert run.wait() == 2
-    assert 'for one dataset, --data-root FOLDER' in run.text
+    assert 'different datasets' in run.text
     assert not (tmp_path / 'out').exists()
 
 
-def test_without_validation_there_are_weights_and_no_place(
-    finish, configs, config, tmp_path
-):
+def test_config_without_validation(finish, configs, config, tmp_path):
     (configs / 'blind.py').write_text(
         f'_base_ = [{str(config)!r}]\n'
         'val_cfg = val_dataloader = val_evaluator = None\n'
     )
     said = finish('blind')
-    assert 'No accuracy was measured: blind, seed 0' in said
+    assert 'Accuracy not measured: blind, seed 0' in said
     (run,) = runs_of(tmp_path / 'out')
     assert list(run.glob('epoch_*.pth'))
 
 
 @pytest.mark.parametrize(
-    ('names', 'args', 'said'),
+    ('names', 'args', 'words'),
     [
-        ('usual usual', [], '2 times the config usual'),
-        ('usual', ['--seeds', '1', '1'], '2 times the seed 1'),
+        ('usual usual', [], 'got usual 2 times'),
+        ('usual', ['--seeds', '1', '1'], 'got 1 2 times'),
         ('usual none', [], 'there is no config'),
-        ('usual', ['--weights', 'w.pth'], 'there are no weights w.pth'),
+        ('usual', ['--weights', 'w.pth'], 'are missing: w.pth'),
         ('usual', ['--weights', 'w', '--from-scratch'], 'either'),
         ('usual', ['--cfg-options', 'word'], "got 'word'"),
         ('usual', ['--cfg-options', 'train_cfg.max_iters=9'], 'iterations'),
         ('usual', ['--cfg-options', 'runner_type=Runner'], 'FlowerRunner'),
         ('usual', ['--device', 'cpu', 'cuda:77'], 'no device cuda:77'),
-        ('usual', ['--head-only', '--epochs', '2'], 'without --epochs'),
+        ('usual', ['--head-only', '--epochs', '2'], '--epochs has no effect'),
         ('usual', ['--out', __file__], 'is a file; name a folder: --out'),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_trained(
-    names, args, said, start, tmp_path
-):
+def test_invalid_arguments(names, args, words, start, tmp_path):
     run = start(names, *args)
     assert run.wait() == 2
-    assert said in run.text
+    assert words in run.text
     assert not (tmp_path / 'out').exists()
 
 
 def test_devices_of_two_kinds_are_refused(monkeypatch):
-    """A GPU, as this machine may have none, is only said to be there."""
-    monkeypatch.setattr(plan, 'use_device', lambda device, launcher: device)
+    """With a fake GPU."""
+    monkeypatch.setattr(
+        plan_trials, 'use_device', lambda device, launcher: device
+    )
     args = Namespace(configs=['usual.py'], seeds=[0], device=['cpu', 'cuda'])
     with pytest.raises(UserError, match='cpu and cuda differ'):
-        plan.plan(args, parse_training)
+        plan_trials.plan_trials(args, parse_training)
 
 
 def test_another_kind_of_device_is_another_training(
     monkeypatch, configs, dataset, tmp_path
 ):
-    """What a CPU trained is not told as a GPU's, nor resumed there."""
-    for module in ('sweep.plan', 'engine.resolved_run'):
+    for module in ('sweep.plan_trials', 'engine.resolved_run'):
         monkeypatch.setattr(
             f'flower_mm.{module}.use_device', lambda device, *_, **__: device
         )
@@ -574,14 +558,14 @@ def test_another_kind_of_device_is_another_training(
 
 def planned(
     config: Path, dataset: Path, out: Path, device: str = 'cpu'
-) -> plan.Trial:
+) -> Trial:
     args = Namespace(
         configs=[str(config)], seeds=[0], out=out, device=[device],
         epochs=None, weights=None, data_root=str(dataset), from_scratch=False,
         head_only=False, amp=False, retry_nan=None, cfg_options=None,
         debug=False,
     )  # fmt: skip
-    (trial,) = plan.plan(args, parse_training)
+    (trial,) = plan_trials.plan_trials(args, parse_training)
     return trial
 
 
@@ -596,7 +580,7 @@ def planned(
         ("'1'", '1'),
     ],
 )
-def test_another_value_of_any_kind_is_another_training(
+def test_changed_values_are_another_training(
     one, other, config, dataset, tmp_path
 ):
     folders = []
@@ -610,7 +594,7 @@ def test_another_value_of_any_kind_is_another_training(
     assert folders[0] == folders[2] != folders[1]
 
 
-def test_keys_may_be_of_several_kinds(config, dataset, tmp_path):
+def test_keys_of_several_types(config, dataset, tmp_path):
     (tmp_path / 'mixed.py').write_text(
         f'_base_ = [{str(config)!r}]\n'
         "names = {0: 'daisy', 'other': 'rose'}\n"
@@ -630,12 +614,12 @@ def test_keys_may_be_of_several_kinds(config, dataset, tmp_path):
         'pathlib.Path',
     ],
 )
-def test_what_no_config_file_can_hold_is_named(
+def test_value_that_a_config_file_cannot_hold(
     value, config, dataset, tmp_path
 ):
     (tmp_path / 'here.py').write_text(
         f'pathlib = __import__("pathlib")\n_base_ = [{str(config)!r}]\n'
         f"here = {value}\nthere = float('nan')\n"
     )
-    with pytest.raises(UserError, match=r'here\.py cannot .*: here holds'):
+    with pytest.raises(UserError, match=r'here\.py cannot .* in here\.'):
         planned(tmp_path / 'here.py', dataset, tmp_path)

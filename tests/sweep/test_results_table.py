@@ -1,6 +1,6 @@
-"""The table of a comparison, from rows that somebody made up."""
+"""The table of a comparison, from made-up rows."""
 
-from flower_mm.sweep.table import lines, markdown, place
+from flower_mm.sweep.results_table import config_results, markdown, rank
 
 
 def rows(config: str, *accuracies: float, **others: object) -> list[dict]:
@@ -24,26 +24,26 @@ def rows(config: str, *accuracies: float, **others: object) -> list[dict]:
     ]
 
 
-def places(*groups: list[dict]) -> dict[str, str]:
-    found = lines([one for group in groups for one in group])
-    return {line.config: place(line, found) for line in found}
+def ranks(*groups: list[dict]) -> dict[str, str]:
+    results = config_results([row for group in groups for row in group])
+    return {result.config: rank(result, results) for result in results}
 
 
-def test_the_best_mean_comes_first():
-    found = lines(rows('wide', 95, 70) + rows('narrow', 90, 91))
-    assert [line.config for line in found] == ['narrow', 'wide']
+def test_best_mean_comes_first():
+    results = config_results(rows('wide', 95, 70) + rows('narrow', 90, 91))
+    assert [result.config for result in results] == ['narrow', 'wide']
 
 
-def test_who_is_behind_with_every_run_has_a_later_place():
-    assert places(rows('a', 90, 92), rows('b', 80, 82), rows('c', 70, 79)) == {
+def test_separate_ranges_have_separate_ranks():
+    assert ranks(rows('a', 90, 92), rows('b', 80, 82), rows('c', 70, 79)) == {
         'a': '1',
         'b': '2',
         'c': '3',
     }
 
 
-def test_ranges_that_overlap_leave_the_places_open():
-    assert places(
+def test_overlapping_ranges_leave_the_ranks_open():
+    assert ranks(
         rows('a', 90, 94),
         rows('b', 85, 91),
         rows('c', 80, 86),
@@ -61,58 +61,57 @@ def cells_of(text: str, config: str) -> list[str]:
     return found
 
 
-def test_who_overlaps_is_named():
-    """Also where two do not who have a place in common."""
+def test_overlaps():
+    """Configs with a common rank may have separate ranges."""
     text = markdown(
         rows('a', 90, 94)
         + rows('b', 85, 91)
         + rows('c', 80, 86)
         + rows('d', 60, 61)
-        + rows('e', 88)  # of which nothing is known yet
+        + rows('e', 88)  # a single run
     )
     found = {config: cells_of(text, config)[3] for config in 'abcde'}
     assert found == {'a': 'b', 'b': 'a, c', 'c': 'b', 'd': '', 'e': ''}
-    assert 'ranges that overlap leave it open' in ' '.join(text.split())
+    assert 'ranges that overlap' in ' '.join(text.split())
 
 
 def test_ranges_that_touch_overlap():
     groups = rows('a', 90, 92), rows('b', 88, 90)
-    assert places(*groups) == {'a': '1 to 2', 'b': '1 to 2'}
+    assert ranks(*groups) == {'a': '1 to 2', 'b': '1 to 2'}
     text = markdown([one for group in groups for one in group])
     assert (cells_of(text, 'a')[3], cells_of(text, 'b')[3]) == ('b', 'a')
 
 
-def test_equal_ranges_share_their_places():
-    assert places(rows('a', 90, 91), rows('b', 90, 91)) == {
+def test_equal_ranges_share_their_ranks():
+    assert ranks(rows('a', 90, 91), rows('b', 90, 91)) == {
         'a': '1 to 2',
         'b': '1 to 2',
     }
 
 
-def test_one_run_has_no_place():
-    found = places(rows('a', 90, 91), rows('b', 80), rows('c', 70, 71))
+def test_single_run_has_no_rank():
+    found = ranks(rows('a', 90, 91), rows('b', 80), rows('c', 70, 71))
     assert found == {'a': '1 to 2', 'b': '', 'c': '2 to 3'}
-    assert places(rows('a', 90), rows('b', 80)) == {'a': '', 'b': ''}
+    assert ranks(rows('a', 90), rows('b', 80)) == {'a': '', 'b': ''}
 
 
-def test_an_open_place_is_explained():
-    text = ' '.join(markdown([*rows('a', 90, 91), *rows('b', 80)]).split())
-    assert 'leave open that of others' in text
-    assert 'of each run the best epoch' in text
-    assert 'of one run' not in markdown(rows('a', 90, 91))
+def test_single_runs_are_explained():
+    text = markdown([*rows('a', 90, 91), *rows('b', 80)])
+    assert '--seeds' in text
+    assert '--seeds' not in markdown(rows('a', 90, 91))
 
 
-def test_mean_and_range_and_what_they_cost():
+def test_mean_range_and_cost():
     assert cells_of(markdown(rows('a', 90, 92, 91.5)), 'a') == [
         '1', 'a', '91.17 (90.00 to 92.00)', '', '90.17 (89.00 to 91.00)', '3',
         '3', '11 (10 to 12)', '2,230,277', '6,405',
     ]  # fmt: skip
 
 
-def test_seconds_that_others_took_a_part_of_are_told():
-    assert 'at a time' not in markdown(rows('a', 90))
+def test_number_of_simultaneous_trainings():
+    assert 'at the same time' not in markdown(rows('a', 90))
     text = markdown(rows('a', 90) + rows('b', 80, at_once=2))
-    assert 'Up to 2 ran at a time' in text
+    assert 'Up to 2 trainings ran at the same time' in text
 
 
 def test_a_failed_run_is_named_and_not_counted():
@@ -125,7 +124,7 @@ def test_a_failed_run_is_named_and_not_counted():
     assert 'out/a/seed_0/train.log' in text
 
 
-def test_a_run_without_validation_has_no_place():
+def test_run_without_validation():
     found = rows('a', 0.0, best_top1=None)
-    assert lines(found) == []
-    assert markdown(found).startswith('There are no accuracies to compare.')
+    assert config_results(found) == []
+    assert markdown(found).startswith('No accuracies to compare.')

@@ -1,4 +1,4 @@
-"""Which trainings a comparison consists of."""
+"""List the trainings of a comparison."""
 
 import argparse
 import ast
@@ -23,25 +23,24 @@ from flower_mm.sweep.trial import Trial
 from flower_mm.user_modules import folder_of_modules
 from flower_mm.weights.file_hash import sha256_of
 
-# Flags of train.py that are passed on as they stand.
+# Flags of `train` that are passed on.
 SWITCHES = ('from_scratch', 'head_only', 'amp')
-
 
 ParseTraining = Callable[[list[str]], argparse.Namespace]
 
 
-def plan(
+def plan_trials(
     args: argparse.Namespace, parse_training: ParseTraining
 ) -> list[Trial]:
-    """Every config with every seed; seeds in turn, so that early rows tell.
+    """Return each config with each seed, all configs of a seed in turn.
 
-    All configs are read before the first training begins, and as they are
-    then each of their trainings has them.
+    All configs are read before the first training begins, so that later edits
+    have no effect.
     """
-    device = _refuse(args)
+    device = _check_arguments(args)
     flags, debug = _flags(args), ['--debug'] if args.debug else []
     as_read = {config: _read(config, args) for config in args.configs}
-    texts = {config: _text(cfg, config) for config, cfg in as_read.items()}
+    texts = {config: _as_file(cfg, config) for config, cfg in as_read.items()}
     configs = {}
     for config, cfg in as_read.items():
         words = [config, *flags, '--device', args.device[0]]
@@ -63,31 +62,32 @@ def plan(
     ]
 
 
-def _refuse(args: argparse.Namespace) -> str:
-    """Stop at what cannot be compared; return the kind of device."""
-    names = Counter(Path(config).stem for config in args.configs)
-    for what, counted in (('config', names), ('seed', Counter(args.seeds))):
-        for name, number in counted.items():
-            if number > 1:
-                raise UserError(
-                    f'{number} times the {what} {name}: a run is told by the '
-                    "name of its config's file and its seed, so each once"
-                )
+def _check_arguments(args: argparse.Namespace) -> str:
+    """Refuse an invalid comparison; return the kind of device."""
+    names = [Path(config).stem for config in args.configs]
+    for kind, values in (('config name', names), ('seed', args.seeds)):
+        value, number = Counter(values).most_common(1)[0]
+        if number > 1:
+            raise UserError(
+                f'duplicate {kind}: expected each once, got {value} {number} '
+                'times'
+            )
     kinds = {use_device(device, launcher='none') for device in args.device}
     if len(kinds) > 1:
         raise UserError(
-            f'{" and ".join(args.device)} differ in speed and precision: '
-            'devices of one kind'
+            f'different kinds of devices: {" and ".join(args.device)} differ '
+            'in speed and precision.\nName devices of one kind'
         )
     if args.head_only and args.epochs:
         raise UserError(
-            '--head-only fits the last layer in one pass: without --epochs'
+            '--epochs has no effect with --head-only, which fits the last '
+            'layer in one pass.\nOmit one of them'
         )
     return kinds.pop()
 
 
 def _flags(args: argparse.Namespace) -> list[str]:
-    """What train.py gets besides a config."""
+    """Return the arguments of `train` besides the config."""
     flags = ['--no-report']
     flags += [f'--{s.replace("_", "-")}' for s in SWITCHES if getattr(args, s)]
     for flag in ('data_root', 'weights', 'retry_nan'):
@@ -102,18 +102,18 @@ def _read(config: str, args: argparse.Namespace) -> Config:
         options['train_cfg.max_epochs'] = args.epochs
     cfg = read_config(config, options)
     if args.epochs and isinstance(cfg.get('param_scheduler'), list):
-        # What a shorter run never comes to, and MMEngine refuses.
+        # MMEngine refuses schedulers that begin after the last epoch.
         cfg.param_scheduler = [
-            one
-            for one in cfg.param_scheduler
-            if not one.get('by_epoch', True)
-            or one.get('begin', 0) < args.epochs
+            scheduler
+            for scheduler in cfg.param_scheduler
+            if not scheduler.get('by_epoch', True)
+            or scheduler.get('begin', 0) < args.epochs
         ]
     return cfg
 
 
-class _Spelled(ast.NodeTransformer):
-    """Infinities and NaN as Python can read them, which repr() does not."""
+class _FloatNames(ast.NodeTransformer):
+    """Replace inf and nan, as repr() writes them, by valid Python."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id not in ('inf', 'nan'):
@@ -121,39 +121,38 @@ class _Spelled(ast.NodeTransformer):
         return ast.parse(f'float({node.id!r})', mode='eval').body
 
 
-def _text(cfg: Config, config: str) -> str:
-    """The config as a file that reads as the same config."""
-    whole = cfg.to_dict()
-    if not _survives(whole):
-        lost = [key for key in whole if not _survives({key: whole[key]})]
+def _as_file(cfg: Config, config: str) -> str:
+    """Return the text of a config file that is read as the same config."""
+    content = cfg.to_dict()
+    if not _is_readable(content):
+        keys = [k for k in content if not _is_readable({k: content[k]})]
         raise UserError(
-            f'{config} cannot be compared: {", ".join(lost)} holds what does '
-            'not survive being written into a config file. Text, numbers, '
-            'lists and dictionaries do, and of a path its text: str(…)'
+            f'{config} cannot be copied into a file: expected text, numbers, '
+            f'lists and dictionaries, got other values in {", ".join(keys)}.\n'
+            'Write a path as text: str(…)'
         )
     folder = folder_of_modules(cfg)
-    # It is trained from another folder.
+    # The copy is in another folder than the modules.
     path = (
         f'import sys\n\nsys.path.append({str(folder)!r})\n' if folder else ''
     )
-    return path + _written(cfg)
+    return path + _python(cfg)
 
 
-def _survives(part: dict) -> bool:
+def _is_readable(part: dict) -> bool:
     cfg = Config(part)
     object.__setattr__(cfg, '_format_python_code', False)
     try:
-        read = Config.fromstring(_written(cfg), '.py')
-    # It may be written as any text, and is run as that.
-    except Exception:
+        read = Config.fromstring(_python(cfg), '.py')
+    except Exception:  # the text of a value is executed as Python
         return False
     return _decisive(read.to_dict()) == _decisive(part)
 
 
-def _written(cfg: Config) -> str:
+def _python(cfg: Config) -> str:
     text = cfg.pretty_text
     names = {'inf', 'nan'} & set(re.findall(r'\w+', text))
-    return ast.unparse(_Spelled().visit(ast.parse(text))) if names else text
+    return ast.unparse(_FloatNames().visit(ast.parse(text))) if names else text
 
 
 def _with_flags(cfg: Config, config: str, args: argparse.Namespace) -> Config:
@@ -161,8 +160,8 @@ def _with_flags(cfg: Config, config: str, args: argparse.Namespace) -> Config:
     require_epochs(cfg)
     if cfg.get('runner_type') != 'FlowerRunner':
         raise UserError(
-            f"{config} is for MMEngine's own Runner, which writes no "
-            "run.json: runner_type = 'FlowerRunner'"
+            f"invalid runner_type in {config}: expected 'FlowerRunner', which "
+            f'writes run.json, got {cfg.get("runner_type")!r}'
         )
     cfg = with_command_line(cfg, args)
     hook = cfg.default_hooks.get('pretrained')
@@ -170,8 +169,9 @@ def _with_flags(cfg: Config, config: str, args: argparse.Namespace) -> Config:
         weights = find_weights(hook.weights)
         if not weights.is_file():
             raise UserError(
-                f'{config}: there are no weights {weights}: --weights FILE, '
-                f'or a name that {command("weights", "--list")} shows'
+                f'the weights of {config} are missing: {weights}.\n'
+                f'Name a file or one of {command("weights", "--list")}: '
+                '--weights NAME'
             )
     return cfg
 
@@ -182,37 +182,36 @@ def _require_same_photos(configs: dict[str, Config]) -> None:
     for config, other in others:
         if lists_sha256(data_root(other)) != photos:
             raise UserError(
-                f'{first} is about the photos in {data_root(cfg)}, {config} '
-                f'about those in {data_root(other)}: for one dataset, '
-                '--data-root FOLDER'
+                f'different datasets: {data_root(cfg)} in {first}, '
+                f'{data_root(other)} in {config}.\n'
+                'Name one for all: --data FOLDER'
             )
 
 
 def _weights(cfg: Config) -> list[Path]:
-    """The files that training starts from."""
+    """Return the files that the training starts from."""
     hook, load_from = cfg.default_hooks.get('pretrained'), cfg.get('load_from')
-    found = [find_weights(hook.weights)] if hook else []
+    paths = [find_weights(hook.weights)] if hook else []
     if load_from:
-        found.append(Path(load_from))
-    return [path for path in found if path.is_file()]
+        paths.append(Path(load_from))
+    return [path for path in paths if path.is_file()]
 
 
 def _digest(cfg: Config, device: str) -> str:
-    """Eight digits that tell trainings apart, but for their seed."""
+    """Return eight digits that identify a training except for its seed."""
     photos = lists_sha256(data_root(cfg))
-    # By their bytes: not another file under the same name, but the same one
-    # under another.
+    # By content, independent of the name.
     weights = [sha256_of(path) for path in _weights(cfg)]
-    whole = cfg.to_dict()
-    whole['load_from'] = None
-    if hook := whole['default_hooks'].get('pretrained'):
+    content = cfg.to_dict()
+    content['load_from'] = None
+    if hook := content['default_hooks'].get('pretrained'):
         hook['weights'] = None
-    text = json.dumps([_decisive(whole), photos, weights, device])
+    text = json.dumps([_decisive(content), photos, weights, device])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _decisive(part: object) -> object:
-    """A piece of config without what changes nothing."""
+    """Return a part of a config without keys that leave results unchanged."""
     if isinstance(part, dict):
         return {
             str(key): _decisive(value)
@@ -224,7 +223,7 @@ def _decisive(part: object) -> object:
     if isinstance(part, (list, tuple)):
         return [_decisive(value) for value in part]
     if isinstance(part, (set, frozenset)):
-        return sorted(map(repr, part))  # in the same order each time
+        return sorted(map(repr, part))  # in a fixed order
     if isinstance(part, (str, int, type(None))):
         return part
     return repr(part)

@@ -1,4 +1,4 @@
-"""FlowerDataset and its transforms: what the data loaders run."""
+"""FlowerDataset and its transforms, which the data loaders run."""
 
 from flower_mm.datasets.flower_dataset import FlowerDataset
 from flower_mm.datasets.transforms import GrowingCrop

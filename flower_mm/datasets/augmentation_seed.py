@@ -1,10 +1,9 @@
-"""Random draws as a function of (seed, epoch, photo).
+"""Random augmentation parameters as a function of (seed, epoch, index).
 
-Augmentations draw from three generators: Python's, numpy's and torch's. Each
-photo gets all three seeded for itself and gives them back as they were, so
-that neither the number of workers nor who asked before changes a photo, and
-the model's own draws (dropout, mixup) do not depend on where photos are
-loaded.
+Augmentations use the generators of Python, numpy and torch. All three are
+seeded for each photo and restored afterwards. So neither the number of workers
+nor the order of photos changes an augmentation, and the random numbers of the
+model (dropout, mixup) are independent of the loading of photos.
 """
 
 import random
@@ -16,18 +15,18 @@ import torch
 
 
 def seed_generators(*key: int) -> None:
-    """Seed Python's, numpy's and torch's CPU generator from `key`."""
+    """Seed the generators of Python and numpy and torch's on the CPU."""
     words = np.random.SeedSequence(key).generate_state(3, np.uint64)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]) & 0xFFFFFFFF)
-    # Not torch.manual_seed: in a worker that would queue a CUDA call for
-    # each photo, for a device that is never opened there.
+    # torch.manual_seed would queue a CUDA call for each photo in a worker,
+    # which never opens the device.
     torch.default_generator.manual_seed(int(words[2]))
 
 
 @contextmanager
 def drawing(*key: int) -> Iterator[None]:
-    """Draw from generators seeded by `key`; leave the outer ones alone."""
+    """Seed the generators by `key`, and restore them at the end."""
     python, numpy = random.getstate(), np.random.get_state()
     tensor = torch.default_generator.get_state()
     seed_generators(*key)

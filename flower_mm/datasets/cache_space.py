@@ -1,4 +1,4 @@
-"""Room on the disk for decoded photos: a bound, and who goes first."""
+"""Limit the disk space of decoded photos; delete the oldest first."""
 
 import os
 import shutil
@@ -7,48 +7,51 @@ from contextlib import suppress
 from pathlib import Path
 
 MOST_BYTES = 20e9  # of all files of a dataset
-LEFT_FREE = 2e9  # bytes that stay free on the disk
+FREE_BYTES = 2e9  # that stay free on the disk
 
 
 class CannotHoldError(Exception):
-    """There would be no room, or photos are of another kind."""
+    """The disk has too little space, or the photos have another type."""
 
 
-def make_room(
-    folder: Path, written: int, whole: float, used: set[Path]
+def make_space(
+    folder: Path, written: int, size: float, used: set[Path]
 ) -> None:
-    """Delete what was not used for longest, or raise CannotHoldError.
+    """Delete the least recently used files, or raise CannotHoldError.
 
     Args:
-        folder: Of decoded files.
-        written: Bytes of the new one that are there already.
-        whole: What it will have.
-        used: Files that this process reads; they stay.
+        folder: The folder of decoded files.
+        written: The bytes of the new file that are written already.
+        size: The expected bytes of the complete file.
+        used: The files that this process reads; they stay.
     """
-    idle, held = _idle(folder, used)
-    over = whole + held - MOST_BYTES
-    disk = whole - written + LEFT_FREE - shutil.disk_usage(folder).free
+    idle, held = _idle_files(folder, used)
+    over = size + held - MOST_BYTES
+    disk = size - written + FREE_BYTES - shutil.disk_usage(folder).free
     missing = max(over, disk)
     if missing > sum(idle.values()):
-        missing -= sum(idle.values())  # not enough, so all of them stay
+        missing -= sum(idle.values())  # too few bytes, so all of them stay
     else:
-        for path, size in idle.items():
+        for path, idle_size in idle.items():
             if missing > 0 and delete(path):
-                missing -= size
+                missing -= idle_size
     if missing <= 0:
         return
-    why = (
-        f'the files there may have {_size(MOST_BYTES)} in all: '
-        f'{_size(missing)} too much'
+    limit = (
+        f'the limit of {_text(MOST_BYTES)} for all files is exceeded by '
         if over > disk
-        else f'{_size(LEFT_FREE)} of the disk stay free: {_size(missing)} '
-        'are missing'
+        else f'the disk lacks, with {_text(FREE_BYTES)} left free, '
     )
-    raise CannotHoldError(f'the file would have {_size(whole)}, and {why}')
+    raise CannotHoldError(
+        f'the decoded photos take {_text(size)}: {limit}{_text(missing)}'
+    )
 
 
 def delete(path: Path) -> bool:
-    """False where it is not ours; Windows keeps what a run has mapped."""
+    """Return whether the file could be deleted.
+
+    Another user's cannot, nor on Windows one that a run has mapped.
+    """
     try:
         path.unlink()
     except OSError:
@@ -57,25 +60,25 @@ def delete(path: Path) -> bool:
 
 
 def touch(path: Path) -> None:
-    """Note that it is used; many disks are mounted not to."""
-    with suppress(OSError):  # it is another user's
+    """Set the access time, which many disks do not do by themselves."""
+    with suppress(OSError):  # another user's file
         written = path.stat().st_mtime_ns
         os.utime(path, ns=(time.time_ns(), written))
 
 
-def _idle(folder: Path, used: set[Path]) -> tuple[dict[Path, int], int]:
-    """Files that may go with their bytes, and the bytes of all.
+def _idle_files(folder: Path, used: set[Path]) -> tuple[dict[Path, int], int]:
+    """Return the sizes of files to delete, and the total of all files.
 
-    Those come first that were not used for longest.
+    The least recently used files come first.
     """
-    found = {path: path.stat() for path in folder.glob('*.photos')}
+    files = {path: path.stat() for path in folder.glob('*.photos')}
     idle = sorted(
-        found.keys() - used,
-        key=lambda path: max(found[path].st_atime_ns, found[path].st_mtime_ns),
+        files.keys() - used,
+        key=lambda path: max(files[path].st_atime_ns, files[path].st_mtime_ns),
     )
-    held = sum(stat.st_size for stat in found.values())
-    return {path: found[path].st_size for path in idle}, held
+    held = sum(stat.st_size for stat in files.values())
+    return {path: files[path].st_size for path in idle}, held
 
 
-def _size(count: float) -> str:
+def _text(count: float) -> str:
     return f'{count / 1e9:.1f} GB' if count > 5e8 else f'{count / 1e6:.1f} MB'

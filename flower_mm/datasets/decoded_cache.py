@@ -1,13 +1,13 @@
-"""A split's photos decoded and shrunk once, in one file that runs share.
+"""The photos of a split, decoded and reduced once, in a file for all runs.
 
-The file holds the pixels of one photo behind the other, then a table of where
-each begins and how large it is, then a check sum of each, then where the table
-begins. It is mapped, so that all workers of all runs share its pages.
+The file has the pixels of all photos, a table of their offsets and sizes, a
+checksum of each, and the offset of the table. It is memory-mapped, so that all
+workers of all runs share its pages.
 
-A photo whose check sum is wrong is decoded from its own file.
+A photo with a wrong checksum is decoded from its own file.
 
-A file goes when its photos have changed, or when another one needs its room
-and no other was unused for so long.
+A file is deleted when its photos have changed, or as the least recently used
+one when the space is needed.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from flower_mm import console
 from flower_mm.datasets.cache_space import (
     CannotHoldError,
     delete,
-    make_room,
+    make_space,
     touch,
 )
 from flower_mm.errors import UserError
@@ -37,14 +37,14 @@ from flower_mm.layout import DatasetDir
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import one_at_a_time_in
 
-VERSION = 2  # of the file; another one is written anew
-COLUMNS = 3  # of the table: first byte, height, width
+VERSION = 2  # of the file format; others are written again
+COLUMNS = 3  # of the table: offset, height, width
 
 Load = Callable[[int], np.ndarray | None]
 
 
 class DecodedPhotos:
-    """The pixels of each photo, read from the file."""
+    """The pixels of the photos in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,13 +57,13 @@ class DecodedPhotos:
         self._sums = numbers[count * COLUMNS :]
         if rest or not _fits(self.table, len(self.pixels)):
             raise ValueError(f'{path} is damaged')
-        self._noted = False
+        self._has_warned = False
         _in_use.add(self)
 
     def __reduce__(self) -> tuple:
-        """A worker that is started anew maps the file, too.
+        """Map the file again in a spawned worker.
 
-        It decodes the photos where another run has deleted the file since.
+        If another run has deleted the file, the worker decodes the photos.
         """
         return _open, (self.path, len(self))
 
@@ -71,65 +71,66 @@ class DecodedPhotos:
         return len(self.table)
 
     def __getitem__(self, idx: int) -> np.ndarray | None:
-        """A copy of a photo as BGR; None where the file does not have it.
+        """Return a copy of a photo as BGR, or None.
 
-        That is one that could not be decoded, or whose bytes have changed.
+        None stands for a photo that could not be decoded, or with a wrong
+        checksum.
         """
         begin, height, width = self.table[idx].tolist()
         if not height:
             return None
         size = height * width * 3
-        # Checked after copying: another process may be writing there.
+        # Checked after copying, since another process may change the file.
         pixels = np.array(self.pixels[begin : begin + size])
         pixels = pixels.reshape(height, width, 3)
-        if _check_sum(idx, pixels) != self._sums[idx]:
-            self._note()
+        if _checksum(idx, pixels) != self._sums[idx]:
+            self._warn()
             return None
         return pixels
 
     def damaged(self) -> list[int]:
-        """Photos whose bytes have changed."""
+        """Return the indices of photos with a wrong checksum."""
         return [
             idx
             for idx in np.flatnonzero(self.table[:, 1]).tolist()
             if self[idx] is None
         ]
 
-    def _note(self) -> None:
-        """Once in each process."""
-        if not self._noted:
-            self._noted = True
+    def _warn(self) -> None:
+        """Print a warning, once in each process."""
+        if not self._has_warned:
+            self._has_warned = True
             print(
-                f'note: {self.path} is damaged; photos whose check sum is '
-                'wrong are decoded from their own files. To write it anew, '
-                'delete it and start again',
+                f'warning: {self.path} is damaged. Photos with a wrong '
+                'checksum are decoded from their own files.\n'
+                'Delete it to write it again',
                 flush=True,
             )
 
 
-def _check_sum(idx: int, photo: np.ndarray) -> int:
-    """Of its number, its size and its pixels."""
+def _checksum(idx: int, photo: np.ndarray) -> int:
+    """Return the checksum of index, size and pixels."""
     start = zlib.crc32(f'{idx} {photo.shape}'.encode())
     return zlib.crc32(photo.data, start)
 
 
-# A run that opens two files shall not delete one for the other.
+# A run that opens two files must not delete one for the other.
 _in_use: WeakSet[DecodedPhotos] = WeakSet()
 
 
 def require_side(side: object) -> int:
-    """The shorter side in pixels, 0 for none; all else is refused."""
+    """Return a valid shorter side in pixels, 0 for off."""
     if side in (None, 0):
         return 0
     if not isinstance(side, int) or isinstance(side, bool) or side < 0:
         raise UserError(
-            "a dataset's `decode_once` is a whole number of pixels, such as "
-            f'320, or 0 to decode photos each time, not {side!r}'
+            'invalid decode_once of a dataset: expected a number of pixels '
+            f'such as 320, or 0 for off, got {side!r}'
         )
     return side
 
 
-def decoded(
+def open_cache(
     folder: Path,
     split: str,
     photos: list[str],
@@ -137,66 +138,67 @@ def decoded(
     load: Load,
     how: str = '',
 ) -> DecodedPhotos | None:
-    """Open the file of these photos; write it first where there is none.
+    """Open the file of these photos, and write it first if necessary.
 
     Args:
-        folder: The dataset's, in which `decoded/` lies.
-        photos: Their paths. One that changes makes another file.
-        side: The shorter side that larger photos are shrunk to.
-        load: Decodes a photo, by its number.
-        how: It does so. Another way makes another file.
+        folder: The folder of the dataset.
+        split: The name of the split.
+        photos: The paths of the photos; a changed photo needs a new file.
+        side: The shorter side to which larger photos are reduced.
+        load: Decodes the photo of an index.
+        how: How `load` decodes; another way needs a new file.
 
     Returns:
-        None where it would be too large for the disk, or cannot hold these
-        photos; they are then decoded each time, as ever.
+        None if the disk has too little space, or the file cannot hold these
+        photos. They are then decoded in each epoch.
     """
     names, state = _key(folder, photos, how)
-    # The split may lie deeper; its path is in all names.
-    mine = f'{Path(split).name}-{side}-{names}-'
-    path = folder / DatasetDir.DECODED / f'{mine}{state}.photos'
-    # Files there are deleted, whoever made the dataset.
-    refuse_links_out(path.parent, folder, '--data-root')
-    found = _open(path, len(photos))
-    if found:
-        return found
+    # The split may have a longer path, which is in all names.
+    prefix = f'{Path(split).name}-{side}-{names}-'
+    path = folder / DatasetDir.DECODED / f'{prefix}{state}.photos'
+    # Files are deleted there, and the dataset may come from a stranger.
+    refuse_links_out(path.parent, folder, '--data')
+    cache = _open(path, len(photos))
+    if cache:
+        return cache
     work = f'decoding {split}'
     try:
         with one_at_a_time_in(path.parent, work):
-            found = _open(path, len(photos))
-            if not found:
+            cache = _open(path, len(photos))
+            if not cache:
                 sweep(path.parent)
-                # Damaged, or of photos that have changed since.
+                # Damaged ones, and those of photos that have changed.
                 for old in path.parent.iterdir():
-                    if old.name.startswith(mine):
+                    if old.name.startswith(prefix):
                         delete(old)
                 _write(path, len(photos), side, load, work)
-                found = DecodedPhotos(path)
+                cache = DecodedPhotos(path)
     except (OSError, CannotHoldError) as error:
         print(
-            f'{path.parent} cannot be used, photos are decoded each time: '
-            f'{error}.\nNot to try it again: decode_once=0 in the dataset '
-            f'of {split}',
+            f'warning: photos are decoded in each epoch, since '
+            f'{path.parent} cannot hold them: {error}.\n'
+            f'To turn this off, set decode_once=0 in the dataset of {split}',
             flush=True,
         )
         return None
-    return found
+    return cache
 
 
 def _open(path: Path, count: int) -> DecodedPhotos | None:
-    """None where there is no whole file of so many photos."""
+    """Return the photos of a valid file with this number of them."""
     with suppress(OSError, ValueError, IndexError):
-        found = DecodedPhotos(path)
-        if len(found) == count:
+        cache = DecodedPhotos(path)
+        if len(cache) == count:
             touch(path)
-            return found
+            return cache
     return None
 
 
 def _fits(table: np.ndarray, end: int) -> bool:
-    """Whether the photos lie one behind the other and fill the file."""
+    """Return whether the photos are contiguous and fill the file."""
     if np.any(table < 0) or np.any(table > end):
         return False
-    # As floats, exact up to 9 PB: products of damaged rows do not wrap.
+    # Floats are exact up to 9 PB, and products of damaged rows stay positive.
     first, height, width = table.T.astype(float)
     sizes = height * width * 3
     ends = np.cumsum(sizes)
@@ -208,7 +210,10 @@ def _fits(table: np.ndarray, end: int) -> bool:
 
 
 def _key(folder: Path, photos: list[str], how: str) -> tuple[str, str]:
-    """Of the names, and of sizes and dates: to read all takes as long."""
+    """Return digests of the names, and of the sizes and dates.
+
+    Reading the contents would take as long as decoding.
+    """
     names = hashlib.sha256(how.encode())
     state = hashlib.sha256(f'{VERSION}'.encode())
     root = str(folder.absolute())  # the dataset may be moved
@@ -223,30 +228,30 @@ def _key(folder: Path, photos: list[str], how: str) -> tuple[str, str]:
     return names.hexdigest()[:16], state.hexdigest()[:16]
 
 
-def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
+def _write(path: Path, count: int, side: int, load: Load, task: str) -> None:
     table = np.zeros((count, COLUMNS), np.int64)
     sums = np.zeros(count, np.int64)
     begin = 0
     with replacing(path) as file:
         shrunk = _in_threads(lambda idx: shrink(load(idx), side), count)
-        for idx, photo in enumerate(console.track(shrunk, count, what)):
+        for idx, photo in enumerate(console.track(shrunk, count, task)):
             if photo is None:
                 continue
             if photo.dtype != np.uint8 or photo.shape[2:] != (3,):
                 raise CannotHoldError(
-                    'it holds photos of three colours of 8 bits'
+                    'expected photos of three colours with 8 bits'
                 )
             photo = np.ascontiguousarray(photo)
             table[idx] = begin, *photo.shape[:2]
-            sums[idx] = _check_sum(idx, photo)
+            sums[idx] = _checksum(idx, photo)
             file.write(photo.data)
             begin += photo.size
             if idx % 256 == 255 or idx == count - 1:
-                # The others are taken for as large as those so far.
-                whole = begin * count / (idx + 1)
+                # Assuming that the others have the same mean size.
+                size = begin * count / (idx + 1)
                 used = {photos.path for photos in _in_use}
-                make_room(path.parent, begin, whole, used)
-        # The table is mapped as numbers of eight bytes.
+                make_space(path.parent, begin, size, used)
+        # Aligned, since the table is mapped as numbers of eight bytes.
         file.write(bytes(-begin % 8))
         begin += -begin % 8
         file.write(table.tobytes())
@@ -255,7 +260,7 @@ def _write(path: Path, count: int, side: int, load: Load, what: str) -> None:
 
 
 def shrink(photo: np.ndarray | None, side: int) -> np.ndarray | None:
-    """At most `side` on the shorter side; smaller ones stay as they are."""
+    """Reduce a photo whose shorter side is larger than `side`."""
     if photo is None:
         return None
     height, width = photo.shape[:2]
@@ -269,10 +274,10 @@ def shrink(photo: np.ndarray | None, side: int) -> np.ndarray | None:
 def _in_threads(
     work: Callable[[int], np.ndarray | None], count: int
 ) -> Iterator[np.ndarray | None]:
-    """In order. Decoding and shrinking let other threads run meanwhile."""
+    """Yield the results in order; decoding releases the GIL."""
     numbers = iter(range(count))
     with ThreadPoolExecutor() as pool:
-        # Few are under way: what waits for its turn takes memory.
+        # A few at a time, since waiting photos take memory.
         waiting = deque(pool.submit(work, idx) for idx in islice(numbers, 64))
         while waiting:
             yield waiting.popleft().result()

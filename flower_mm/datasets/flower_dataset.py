@@ -1,4 +1,4 @@
-"""The dataset that training, validation and test read."""
+"""The dataset of training, validation and test."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -18,7 +18,7 @@ from flower_mm.commands import command
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.decoded_cache import (
     DecodedPhotos,
-    decoded,
+    open_cache,
     require_side,
     shrink,
 )
@@ -28,8 +28,8 @@ from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.registry import DATASETS
 
-# That many photos may break in a split of any size; in a larger one a tenth.
-# With more of them it is the disk that broke.
+# A split of any size may have this number of broken photos, a larger one a
+# tenth. With more the disk is probably broken.
 FEW = 3
 
 
@@ -39,27 +39,26 @@ class BrokenPhotoError(UserError):
 
 @DATASETS.register_module()
 class FlowerDataset(BaseDataset):
-    """A folder that `tools/prepare_dataset.py` made, one split of it.
+    """A split of a folder that `flower-mm prepare` wrote.
 
-    The classes are those of classes.txt, in its order. The annotation file
-    is checked whole when the dataset is built. A photo's augmentation is a
-    function of (seed, epoch, index) alone.
+    The classes are those of classes.txt, in its order. The annotation file is
+    validated when the dataset is built. The augmentation of a photo is a
+    function of (seed, epoch, index).
 
     Args:
-        data_root: The folder with classes.txt, train.txt, train/ and so on.
-        split: Which split: it names both `split`.txt and the folder.
-        ann_file: Another annotation file than `split`.txt, relative to
+        data_root: The folder with classes.txt, train.txt and train/.
+        split: The name of the split, of its list and of its folder.
+        ann_file: A list other than that of the split, relative to
             `data_root`.
-        broken: What to do about a photo that can no longer be loaded: 'stop',
-            or, while training, 'skip' it: another photo of its class stands
-            in for it, and `skipped` has it.
-        decode_once: Keep the photos decoded in a file beside the dataset,
-            shrunk to this shorter side where they are larger; 0 decodes
-            them each time. Photos that are not larger give the same pixels
-            bit for bit. Larger ones are averaged over areas first, and
-            differ then from bilinear resizing alone: those four times as
-            large, with grain of 8 grey levels, by 3.9 of 255 in the mean.
-        kwargs: What MMPretrain's BaseDataset takes, `pipeline` above all.
+        broken: The action for a photo that cannot be loaded: 'stop', or in
+            training 'skip', which takes another photo of its class.
+        decode_once: Keep the decoded photos in a file in the dataset, larger
+            ones reduced to this shorter side; 0 decodes them in each epoch.
+            Photos that are not reduced have bit-identical pixels. Reducing
+            averages areas, which differs from bilinear resizing alone: by 3.9
+            of 255 in the mean for photos four times as large with a grain of
+            8 grey levels.
+        kwargs: The arguments of MMPretrain's BaseDataset, such as `pipeline`.
     """
 
     def __init__(
@@ -73,12 +72,13 @@ class FlowerDataset(BaseDataset):
     ) -> None:
         if broken not in ('stop', 'skip'):
             raise UserError(
-                f"a dataset's `broken` is 'stop' or 'skip', not {broken!r}"
+                "invalid broken of a dataset: expected 'stop' or 'skip', got "
+                f'{broken!r}'
             )
         self.split = split
         self.decode_once = require_side(decode_once)
         self.skips = broken == 'skip' and not kwargs.get('test_mode')
-        # Shared memory: workers that outlive an epoch see the next one.
+        # In shared memory, so that persistent workers see a new epoch.
         self._now = torch.zeros(3, dtype=torch.int64)
         self._now.share_memory_()
         super().__init__(
@@ -90,7 +90,7 @@ class FlowerDataset(BaseDataset):
         )
         use_decoder(self)
         self.decoded = self._decode() if self.decode_once else None
-        # A byte a photo, 1 for those skipped; shared, for workers tell here.
+        # 1 for each skipped photo; in shared memory, since workers set it.
         self.skipped = torch.zeros(len(self), dtype=torch.uint8)
         self.skipped.share_memory_()
 
@@ -100,7 +100,7 @@ class FlowerDataset(BaseDataset):
             Path(self.ann_file),
             folder,
             list(self.CLASSES),
-            # A run that skipped a photo can be resumed without it.
+            # A run that skipped a photo can be resumed after its deletion.
             may_lack=self.skips,
             root=Path(self.data_root),
         )
@@ -111,7 +111,7 @@ class FlowerDataset(BaseDataset):
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
         super().get_subset_(indices)
-        self.decoded = None  # its photos have other numbers
+        self.decoded = None  # the photos have other indices
 
     def get_subset(self, indices: Sequence[int] | int) -> 'FlowerDataset':
         subset = super().get_subset(indices)
@@ -119,11 +119,11 @@ class FlowerDataset(BaseDataset):
         return subset
 
     def set_epoch(self, seed: int, epoch: int, epochs: int = 0) -> None:
-        """Say which run and epoch, of how many, the next draws belong to."""
+        """Set the key of the random augmentation parameters."""
         self._now[0], self._now[1], self._now[2] = seed, epoch, epochs
 
     def skipped_photos(self) -> list[str]:
-        """Name the photos that were skipped so far, as `--check` does."""
+        """Return the names of the skipped photos, as `--check` prints them."""
         folder = Path(self.img_prefix)
         paths = (
             Path(self.get_data_info(idx)['img_path'])
@@ -135,18 +135,17 @@ class FlowerDataset(BaseDataset):
         ]
 
     def require_few_skipped(self, last: str = '') -> None:
-        """Stop where so many photos were skipped that more must be wrong."""
+        """Raise UserError if more than a tenth of the photos were skipped."""
         count = int(self.skipped.sum())
         if count > max(FEW, len(self) // 10):
             raise UserError(
-                f'{count} of the {len(self)} photos that {self.ann_file} '
-                f'lists could not be loaded, too many to skip.\n{last}'
-                + self._advice
+                f'too many to skip: {count} of the {len(self)} photos in '
+                f'{self.ann_file} are broken.\n{last}' + self._advice
             )
 
     @property
     def now(self) -> tuple[int, int, int]:
-        """Which seed, epoch, and number of epochs draws belong to."""
+        """The seed, the epoch and the number of epochs."""
         seed, epoch, epochs = self._now.tolist()
         return seed, epoch, epochs
 
@@ -158,7 +157,7 @@ class FlowerDataset(BaseDataset):
             return Compose(self.pipeline.transforms[1:])(photo)
 
     def load(self, idx: int) -> dict:
-        """Read this photo or, if it is to be skipped, another of its class."""
+        """Read this photo, or another of its class if it is skipped."""
         for candidate in self.candidates(idx):
             try:
                 return self._read(candidate)
@@ -169,18 +168,17 @@ class FlowerDataset(BaseDataset):
                         advice += '\nTo train without them: --skip-broken'
                     raise UserError(f'{error}\n{advice}') from error
                 self.skipped[candidate] = 1
-                self.require_few_skipped(f'The last: {error}\n')
+                self.require_few_skipped(f'The last one: {error}\n')
         raise UserError(
-            'no photo of the class '
-            f'{self.CLASSES[self._labels[idx]]} could be loaded.\n'
-            + self._advice
+            'all photos of the class '
+            f'{self.CLASSES[self._labels[idx]]} are broken.\n' + self._advice
         )
 
     def candidates(self, idx: int) -> Iterator[int]:
-        """This photo and, in an order that is drawn, others of its class."""
+        """Yield this photo, then others of its class in random order."""
         yield idx
         others = np.flatnonzero(self._labels == self._labels[idx])
-        # numpy is seeded for this photo in this epoch.
+        # numpy is seeded for this photo and epoch.
         yield from np.random.permutation(others[others != idx]).tolist()
 
     @cached_property
@@ -194,7 +192,7 @@ class FlowerDataset(BaseDataset):
             info = read_photo(self.pipeline.transforms[:1], info)
             if not self.decoded:
                 return info
-            # As the file would have it.
+            # The same pixels as in the file.
             pixels = shrink(info['img'], self.decode_once)
         info['img'] = pixels
         info['img_shape'] = info['ori_shape'] = pixels.shape[:2]
@@ -207,9 +205,9 @@ class FlowerDataset(BaseDataset):
             try:
                 return read_photo(steps, self.get_data_info(idx))['img']
             except UserError:
-                return None  # told when it is its turn
+                return None  # reported when it is loaded
 
-        return decoded(
+        return open_cache(
             Path(self.data_root),
             self.split,
             [self.get_data_info(idx)['img_path'] for idx in range(len(self))],
@@ -220,16 +218,16 @@ class FlowerDataset(BaseDataset):
 
     @property
     def _advice(self) -> str:
-        return 'See which photos are broken: ' + command(
+        return 'List the broken photos: ' + command(
             'prepare', '--check', self.data_root
         )
 
 
 def read_photo(steps: list, info: dict) -> dict:
-    """Do a pipeline's first step, the only one that sees the file.
+    """Run the first step of a pipeline, which reads the file.
 
-    What the others raise is not the photo's fault, nor is full memory, nor
-    that this step is none that loads, and asks for what is not there yet.
+    Its exceptions mean a broken photo, except for a lack of memory and for a
+    missing key, which means that the step does not read files.
     """
     path = info['img_path']
     try:
@@ -243,21 +241,21 @@ def read_photo(steps: list, info: dict) -> dict:
     except Exception as error:
         if isinstance(error, KeyError) and error.args[0] not in info:
             raise UserError(
-                f'the first step of the pipeline is {type(steps[0]).__name__},'
-                f" which asks for {error}: put dict(type='LoadImageFromFile') "
-                'before it'
+                'invalid first step of the pipeline: expected '
+                f'LoadImageFromFile, got {type(steps[0]).__name__}, which '
+                f'needs {error}'
             ) from error
         raise BrokenPhotoError(
             f'{path} could not be loaded: '
             f'{type(error).__name__}: {str(error)[:200]}'
         ) from error
     if photo is None:
-        raise BrokenPhotoError(f'{path} could not be loaded: it is empty')
+        raise BrokenPhotoError(f'{path} could not be loaded: empty file')
     return photo
 
 
 def flower_datasets(dataset: object) -> Iterator[FlowerDataset]:
-    """Look through wrappers such as ClassBalancedDataset."""
+    """Yield the datasets inside wrappers such as ClassBalancedDataset."""
     if isinstance(dataset, FlowerDataset):
         yield dataset
     for inner in getattr(

@@ -1,4 +1,4 @@
-"""The first step of a pipeline: a photo file to pixels, as inference does."""
+"""The first step of a pipeline, which decodes photos as inference does."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,9 @@ from flower_mm.errors import UserError
 
 
 class LoadPhoto(LoadImageFromFile):
-    """LoadImageFromFile of MMCV, with the decoder of all of flower_mm.
+    """LoadImageFromFile of MMCV with the decoder of flower_mm.
 
-    Configs name LoadImageFromFile; `use_decoder` puts this in its place.
+    Configs name LoadImageFromFile, which `use_decoder` replaces.
     """
 
     def transform(self, results: dict) -> dict | None:
@@ -28,7 +28,7 @@ class LoadPhoto(LoadImageFromFile):
         return results
 
     def decode(self, data: bytes, **kwargs) -> np.ndarray:
-        """What this step makes of the bytes of a file."""
+        """Return the pixels of the bytes of a file."""
         pixels = decode(data, self.color_type, self.imdecode_backend, **kwargs)
         return pixels.astype(np.float32) if self.to_float32 else pixels
 
@@ -42,7 +42,7 @@ class LoadPhoto(LoadImageFromFile):
 
 
 def as_load_photo(step: object) -> object:
-    """LoadPhoto for MMCV's LoadImageFromFile; other steps stay."""
+    """Convert MMCV's LoadImageFromFile to LoadPhoto; keep other steps."""
     if type(step) is not LoadImageFromFile:
         return step
     if step.imdecode_backend not in ('cv2', 'pillow', 'turbojpeg'):
@@ -56,7 +56,7 @@ def as_load_photo(step: object) -> object:
 
 
 def use_decoder(dataset: object) -> None:
-    """Replace LoadImageFromFile in a dataset, inside wrappers, too."""
+    """Replace LoadImageFromFile in a dataset and inside wrappers."""
     for inner in _inner_datasets(dataset):
         use_decoder(inner)
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', None)

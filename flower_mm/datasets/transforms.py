@@ -1,4 +1,4 @@
-"""What MMPretrain's transforms leave out."""
+"""Transforms that MMPretrain lacks."""
 
 import math
 
@@ -12,24 +12,25 @@ from flower_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class GrowingCrop(RandomResizedCrop):
-    """RandomResizedCrop whose size may grow while a run goes on.
+    """RandomResizedCrop whose size can grow during a run.
 
-    Early epochs learn nearly as much from small photos, in a fraction of the
-    time. A FlowerDataset says how far the run is; of another one all photos
-    have the first size.
+    Early epochs with small photos take a fraction of the time for nearly the
+    same accuracy. FlowerDataset passes the progress of the run; with another
+    dataset the first size stays.
 
-    Where the crop lies is drawn in shares of the photo, so that it is the
-    same part of one that was shrunk before; MMPretrain draws pixels.
+    The position of the crop is a random fraction of the photo, so that a
+    reduced photo gets the same part; MMPretrain takes random pixels.
 
     Args:
-        scales: Sides in pixels; each for as many epochs as the others.
-        kwargs: What RandomResizedCrop takes.
+        scales: Sides in pixels, for equal numbers of epochs.
+        kwargs: The arguments of RandomResizedCrop.
     """
 
     def __init__(self, scales: list[int], **kwargs) -> None:
         if not scales:
             raise UserError(
-                'GrowingCrop: `scales` needs a size, as [160, 224]'
+                'invalid scales of GrowingCrop: expected sides in pixels, '
+                'such as [160, 224], got []'
             )
         super().__init__(scale=scales[-1], **kwargs)
         self.scales = scales
@@ -40,35 +41,39 @@ class GrowingCrop(RandomResizedCrop):
         return super().transform(results)
 
     def rand_crop_params(self, img: np.ndarray) -> tuple[int, int, int, int]:
-        """Where the crop begins, down and to the right, and its size."""
+        """Return top, left, height and width of the crop."""
         height, width = img.shape[:2]
         low, high = map(math.log, self.aspect_ratio_range)
         for _ in range(self.max_attempts):
             area = np.random.uniform(*self.crop_ratio_range) * height * width
             aspect = math.exp(np.random.uniform(low, high))
-            down, right = np.random.random_sample(2)
-            tall, wide = math.sqrt(area / aspect), math.sqrt(area * aspect)
-            if tall <= height and wide <= width:
-                tall, wide = max(1, round(tall)), max(1, round(wide))
-                down = round(down * (height - tall))
-                return down, round(right * (width - wide)), tall, wide
-        # As MMPretrain has it: all that the ratio allows, from the middle.
-        tall = min(height, round(width / self.aspect_ratio_range[0]))
-        wide = min(width, round(height * self.aspect_ratio_range[1]))
-        return (height - tall) // 2, (width - wide) // 2, tall, wide
+            top, left = np.random.random_sample(2)
+            h, w = math.sqrt(area / aspect), math.sqrt(area * aspect)
+            if h <= height and w <= width:
+                h, w = max(1, round(h)), max(1, round(w))
+                return (
+                    round(top * (height - h)),
+                    round(left * (width - w)),
+                    h,
+                    w,
+                )
+        # The largest centre crop of a valid ratio, as in MMPretrain.
+        h = min(height, round(width / self.aspect_ratio_range[0]))
+        w = min(width, round(height * self.aspect_ratio_range[1]))
+        return (height - h) // 2, (width - w) // 2, h, w
 
 
 @TRANSFORMS.register_module()
 class QuickJitter(ColorJitter):
     """ColorJitter in a quarter of the time.
 
-    It takes half of what a photo costs otherwise. The draws are the same,
-    and so are the pixels but for rounding: brightness and contrast are a
-    table of the 256 values a pixel can have.
+    ColorJitter takes half of the time of loading a photo. The random
+    parameters are the same, and the pixels except for rounding: brightness
+    and contrast are a table of the 256 values of a pixel.
     """
 
     def transform(self, results: dict) -> dict:
-        # RandomFlip leaves a view, which each step below would copy.
+        # RandomFlip returns a view, which each step below would copy.
         img = np.ascontiguousarray(results['img'])
         order, brightness, contrast, saturation, hue = self._rand_params()
         for kind in order:
@@ -83,8 +88,8 @@ class QuickJitter(ColorJitter):
                 img = cv2.addWeighted(img, saturation, grey, 1 - saturation, 0)
             elif kind == 3 and hue is not None:
                 img = cv2.cvtColor(img, cv2.COLOR_BGR2HSV_FULL)
-                # Hues are a circle of 256. mmcv's own step takes only turns
-                # to the right with numpy 2.
+                # Hues are a circle of 256. With numpy 2, mmcv's own step
+                # accepts positive changes only.
                 img[..., 0] += np.uint8(int(hue * 255) % 256)
                 img = cv2.cvtColor(img, cv2.COLOR_HSV2BGR_FULL)
         results['img'] = img
@@ -92,6 +97,6 @@ class QuickJitter(ColorJitter):
 
 
 def _blended(img: np.ndarray, with_value: float, share: float) -> np.ndarray:
-    """A share of the photo, the rest of one value; above 1 away from it."""
+    """Mix a photo with one value; a share above 1 moves away from it."""
     values = np.arange(256) * share + with_value * (1 - share)
     return cv2.LUT(img, values.clip(0, 255).round().astype(np.uint8))

@@ -18,7 +18,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from flower_mm.datasets import cache_space
-from flower_mm.datasets.decoded_cache import DecodedPhotos, decoded
+from flower_mm.datasets.decoded_cache import DecodedPhotos, open_cache
 from flower_mm.datasets.flower_dataset import FlowerDataset
 from flower_mm.errors import UserError
 from flower_mm.lock import LOCK
@@ -117,7 +117,9 @@ def load(idx):
     time.sleep(0.1)
     return np.full((40, 40, 3), idx, np.uint8)
 
-found = decoded_cache.decoded(Path(sys.argv[1]), 'train', ['a'] * 20, 32, load)
+found = decoded_cache.open_cache(
+    Path(sys.argv[1]), 'train', ['a'] * 20, 32, load
+)
 assert [found[i].max() for i in range(20)] == list(range(20))
 """
 
@@ -210,7 +212,7 @@ def test_workers_decode_overwritten_pixels_anew(root, capfd):
 def test_a_photo_under_another_number_or_turned_is_damage(tmp_path):
     """Nothing is overwritten, and the table is sound."""
     photos = [np.full((10, 20, 3), i, np.uint8) for i in range(3)]
-    found = decoded(tmp_path, 'val', list('abc'), 10, photos.__getitem__)
+    found = open_cache(tmp_path, 'val', list('abc'), 10, photos.__getitem__)
     path = found.path
     content = bytearray(path.read_bytes())
     content[:600], content[600:1200] = content[600:1200], content[:600]
@@ -228,7 +230,7 @@ def test_a_photo_that_never_could_be_read_is_no_damage(tmp_path):
         raise AssertionError(idx)
 
     for load in (photos.__getitem__, again):
-        found = decoded(tmp_path, 'val', ['a', 'b', 'c'], 8, load)
+        found = open_cache(tmp_path, 'val', ['a', 'b', 'c'], 8, load)
         assert found[0] is found[2] is None
         assert np.array_equal(found[1], photos[1])
 
@@ -260,7 +262,7 @@ def test_without_room_photos_are_decoded_each_time(root, monkeypatch, capsys):
     monkeypatch.setattr(cache_space, 'MOST_BYTES', 1000)
     assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
     assert files(root) == []
-    assert 'decoded each time' in capsys.readouterr().out
+    assert 'decoded in each epoch' in capsys.readouterr().out
 
 
 def test_the_message_says_what_is_missing(root, monkeypatch, capsys):
@@ -271,17 +273,17 @@ def test_the_message_says_what_is_missing(root, monkeypatch, capsys):
     )
     flowers(root, 40)
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        f'{root}/decoded cannot be used, photos are decoded each time: the '
-        'file would have 0.2 MB, and 2.0 GB of the disk stay free: 1.0 MB '
-        'are missing.',
-        'Not to try it again: decode_once=0 in the dataset of train',
+        f'warning: photos are decoded in each epoch, since {root}/decoded '
+        'cannot hold them: the decoded photos take 0.2 MB: the disk lacks, '
+        'with 2.0 GB left free, 1.0 MB.',
+        'To turn this off, set decode_once=0 in the dataset of train',
     ]
 
 
 def keep(root: Path, name: str, load=None) -> DecodedPhotos | None:
     """A file of 3,000 bytes of pixels; `name` is in the list of photos."""
     photos = [np.zeros((10, 100, 3), np.uint8)]
-    return decoded(root, 'train', [name], 10, load or photos.__getitem__)
+    return open_cache(root, 'train', [name], 10, load or photos.__getitem__)
 
 
 def used(kept: DecodedPhotos, day: int) -> Path:
@@ -312,7 +314,7 @@ def test_what_this_run_reads_is_not_deleted(tmp_path, monkeypatch, capsys):
     others = [keep(tmp_path, 'a'), keep(tmp_path, 'b')]
     assert keep(tmp_path, 'c') is None
     assert all(kept.path.is_file() for kept in others)
-    assert 'in all: 0.0 MB too much' in capsys.readouterr().out
+    assert 'for all files is exceeded by 0.0 MB' in capsys.readouterr().out
 
 
 def test_nothing_is_deleted_in_vain(tmp_path, monkeypatch):
@@ -372,7 +374,7 @@ def test_a_worker_whose_file_another_run_deleted(root):
 
 @pytest.mark.parametrize('side', [-5, 'big', True, 0.5, [320]])
 def test_a_side_that_is_none_is_refused(root, side):
-    with pytest.raises(UserError, match='`decode_once` is a whole number'):
+    with pytest.raises(UserError, match='invalid decode_once'):
         flowers(root, side)
 
 
@@ -397,7 +399,7 @@ def test_training_refuses_such_a_side(config, dataset, tmp_path):
 def test_a_folder_that_cannot_be_written(root, capsys):
     (root / 'decoded').write_text('not a folder')
     assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
-    assert 'cannot be used' in capsys.readouterr().out
+    assert 'cannot hold them' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -408,7 +410,7 @@ def test_photos_of_another_kind_are_not_kept(root, capsys, load):
     kept, each_time = (
         flowers(root, side, pipeline=[load, PIPELINE[-1]]) for side in (40, 0)
     )
-    assert 'decoded each time' in capsys.readouterr().out
+    assert 'decoded in each epoch' in capsys.readouterr().out
     assert torch.equal(kept[0]['inputs'], each_time[0]['inputs'])
 
 
@@ -473,7 +475,7 @@ def test_photos_of_any_size_in_order(tmp_path):
         np.full((height, width, 3), i, np.uint8)
         for i, (height, width) in enumerate(sizes)
     ]
-    found = decoded(
+    found = open_cache(
         tmp_path, 'val', ['a', 'b', 'c', 'd'], 8, photos.__getitem__
     )
     assert [found[i].shape for i in range(4)] == [

@@ -16,6 +16,8 @@ from flower_mm.lock import is_taken, try_lock
 PART = '.part'
 # What tempfile makes of a name: eight characters between name and PART.
 TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part', re.DOTALL)
+# A record lock keeps out other processes only.
+_own_folders: set[str] = set()
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -96,13 +98,16 @@ def no_room(error: OSError, path: Path, needed: int = 0) -> str:
 def temporary_folder(path: Path) -> Path:
     """A new folder beside `path`, which is to be renamed to it.
 
-    `sweep` deletes it unless its maker holds the lock inside.
+    `sweep` in another process deletes it unless this one holds the lock
+    inside.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
-    return Path(
-        tempfile.mkdtemp(prefix=f'.{path.name}.', suffix=PART, dir=path.parent)
+    name = tempfile.mkdtemp(
+        prefix=f'.{path.name}.', suffix=PART, dir=path.parent
     )
+    _own_folders.add(name)
+    return Path(name)
 
 
 def sweep(folder: Path, name: str = '') -> None:
@@ -128,7 +133,7 @@ def sweep(folder: Path, name: str = '') -> None:
             if path.is_symlink():
                 path.unlink()
             elif path.is_dir():
-                if not is_taken(path):
+                if str(path) not in _own_folders and not is_taken(path):
                     shutil.rmtree(path)
             elif _is_abandoned(path, alone=not name):
                 path.unlink()

@@ -24,7 +24,7 @@ def escaped(text: str) -> str:
 
 def escape_controls(name: str) -> str:
     """Escape the characters of a name that cannot stand in a line of text."""
-    return ''.join(escaped(c) if _is_control(c) else c for c in name)
+    return ''.join(escaped(c) if is_control(c) else c for c in name)
 
 
 def shorten(text: str, most: int = 200) -> str:
@@ -37,7 +37,7 @@ def class_name_fault(name: str) -> str:
     if len(name) > MAX_CLASS_NAME:
         return f'longer than {MAX_CLASS_NAME} characters'
     for char in name:
-        if _is_control(char):
+        if is_control(char):
             return f'control character {escaped(char)}'
         if re.match(f'[{BIDI}]', char):
             return f'character {escaped(char)}, which changes text direction'
@@ -50,6 +50,6 @@ def shown_name(name: str) -> str:
     return text + '…' * (len(name) > 80)
 
 
-def _is_control(char: str) -> bool:
+def is_control(char: str) -> bool:
     """Return whether it is a control, a line separator or not UTF-8."""
     return unicodedata.category(char) in ('Cc', 'Cs', 'Zl', 'Zp')

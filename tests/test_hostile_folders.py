@@ -12,7 +12,7 @@ from hostile_folders import WORK_FOLDERS, outside, state
 
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep, temporary_folder
-from flower_mm.inference.photo_files import Found
+from flower_mm.inference.photo_files import PhotoFile
 from flower_mm.inference.sort_into_folders import Sorter
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import LOCK, is_taken, only_run_in
@@ -284,7 +284,7 @@ def test_what_is_left_of_sorting_goes(tmp_path):
     (rose / '.mine.abcd1234.part').write_text('kept')
     draw_photo(tmp_path / 'a.jpg', 0, 0)
     photo = str(tmp_path / 'a.jpg')
-    Sorter(tmp_path, ['rose']).copy(Found(photo, photo), 'rose')
+    Sorter(tmp_path, ['rose']).copy(PhotoFile(photo, photo), 'rose')
     assert sorted(path.name for path in rose.iterdir()) == [
         '.mine.abcd1234.part',
         'a.jpg',

@@ -18,7 +18,7 @@ from flower_mm.errors import UserError
 from flower_mm.export.onnx_model import INPUTS, PHOTOS
 from flower_mm.export.sample_photos import Sample, decoding_photos
 from flower_mm.export.source_model import Source
-from flower_mm.inference.photo_reader import PhotoReader, said
+from flower_mm.inference.photo_reader import PhotoReader, photo_error
 
 BATCH = 32
 SECONDS = 0.5  # of a speed measurement
@@ -172,7 +172,7 @@ class Verifier:
                 image = self._reader.read(data)
                 pixels.append(decode_rgb(data))
             except BadPhotoError as error:
-                raise UserError(said(str(name), error)) from error
+                raise UserError(photo_error(str(name), error)) from error
             prepared.append(self._source.trained.prepared(image))
         return Batch(pixels, prepared, self._source.normalised(prepared))
 
@@ -194,7 +194,7 @@ def _read(file: Path) -> bytes:
     try:
         return read_bytes(str(file))
     except BadPhotoError as error:
-        raise UserError(said(str(file), error)) from error
+        raise UserError(photo_error(str(file), error)) from error
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

@@ -1,1 +1,1 @@
-"""From best.pth and photos to classes, probabilities and heat maps."""
+"""Classify photos with a trained model."""

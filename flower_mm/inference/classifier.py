@@ -1,11 +1,11 @@
-"""What best.pth says of photos, from Python.
+"""Classify photos with best.pth, from Python.
 
 from flower_mm import Classifier
 
 classifier = Classifier('best.pth')
 print(classifier('photo.jpg').label)
 
-Importing this takes no time: torch comes in with the first Classifier.
+The import is quick: torch is imported by the first Classifier.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from flower_mm.inference.photo_reader import Photo
 
 BATCH = 64  # photos, as in our configs' test_dataloader
-# Threads that read photos while the model computes. One of 200 million
-# pixels takes more than a gigabyte while it is read.
+# Threads that read photos while the model computes. A photo of 200 million
+# pixels takes more than a gigabyte to read.
 READERS = min(4, os.cpu_count() or 1)
 NEEDED = (
-    'Predicting takes best.pth of a training, which holds classes and config '
-    'as well. From weights alone:\n'
-    'flower-mm train CONFIG --data-root DATASET --weights FILE'
+    'Expected best.pth of a training, with classes and config. To start a '
+    'training from weights:\n'
+    'flower-mm train CONFIG --data DATASET --weights FILE'
 )
-# A pipeline that draws does so from the process's generators.
+# Random transforms use the generators of the process.
 _DRAWING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model makes of one photo."""
+    """The class probabilities of a photo."""
 
-    photo: str  # its path; '' of one that has none
-    probabilities: dict[str, float]  # by class, in the order of training
+    photo: str  # its path, or ''
+    probabilities: dict[str, float]  # by class, in the order of the training
 
     @property
     def label(self) -> str:
@@ -58,32 +58,33 @@ class Prediction:
         return self.probabilities[self.label]
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """The likeliest classes, the first one first."""
+        """Return the most probable classes, the first one first."""
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
         return ranked[:count]
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A photo that could not be used, and why."""
+    """A photo that could not be classified, and the reason."""
 
     photo: str
     why: str
 
 
 class Classifier:
-    """A trained model, from its best.pth alone.
+    """A trained model, loaded from best.pth.
 
-    Several threads may use one at the same time.
+    Several threads can use it at the same time.
 
     Args:
-        source: best.pth, best.safetensors, or a folder that tools/share.py
-            made.
+        source: best.pth, best.safetensors, or a folder of `flower-mm share`
+            or of a training.
         device: auto, cpu, cuda, cuda:N or mps.
-        batch_size: Photos at a time.
-        amp: In bfloat16, also where validation was not.
+        batch_size: Photos in a batch.
+        amp: Compute in bfloat16, also if validation did not.
         imports: Modules of your own that register a backbone or a transform
-            of this model. They are imported; a file never decides that.
+            of this model. Only these are imported, never one that a file
+            names.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Classifier:
         from flower_mm.weights.checked_config import NoConfigError
 
         if batch_size < 1:
-            raise UserError(f'a batch of {batch_size} photos is none')
+            raise UserError(f'batch_size must be at least 1, got {batch_size}')
         self.file = _file_of(Path(source))
         import_modules(imports)
         try:
@@ -110,11 +111,11 @@ class Classifier:
         self.classes: list[str] = self.model.classes
         self.batch_size = batch_size
         if len(set(self.classes)) < len(self.classes):
-            raise UserError(f'{self.file} cannot predict: a class is twice')
+            raise UserError(f'invalid classes in {self.file}: duplicate names')
         try:
             self._reader = PhotoReader(self.model.first)
         except UserError as error:
-            raise UserError(f'{self.file} cannot predict: {error}') from None
+            raise UserError(f'{self.file}: {error}') from None
         self._computing = threading.Lock()
 
     @overload
@@ -126,38 +127,38 @@ class Classifier:
     def __call__(
         self, photos: Photo | Sequence[Photo]
     ) -> Prediction | list[Prediction]:
-        """Predict one photo, or several in a list or tuple.
+        """Classify one photo, or several in a list or tuple.
 
         A photo is a path, a PIL image, the bytes of a file, or an array
         (height, width, 3) of uint8 in the order red, green, blue; an array
-        of four dimensions is several. UserError names the first that cannot
-        be used.
+        with four dimensions holds several. UserError names the first photo
+        that cannot be read.
         """
         several = (
             isinstance(photos, list | tuple) or getattr(photos, 'ndim', 0) == 4
         )
-        found = []
+        predictions = []
         with closing(self.each(photos if several else [photos])) as results:
             for result in results:
                 if isinstance(result, Unread):
                     name = result.photo or (
-                        f'photo {len(found)}' if several else 'the photo'
+                        f'photo {len(predictions)}' if several else 'the photo'
                     )
                     raise UserError(printable(f'{name}: {result.why}', 500))
-                found.append(result)
-        return found if several else found[0]
+                predictions.append(result)
+        return predictions if several else predictions[0]
 
     def each(self, photos: Iterable[Photo]) -> Iterator[Prediction | Unread]:
-        """Predict photos in their order, passing over those that are bad.
+        """Classify photos in order; yield Unread for those that fail.
 
-        The next photos are read while the model looks at these.
+        The next photos are read while the model computes.
         """
-        # A text is no list of photos of one character.
+        # A string is one photo, although it is iterable.
         photos = iter([photos] if isinstance(photos, str | bytes) else photos)
         pool = ThreadPoolExecutor(READERS)
         batch, good = [], 0
         try:
-            # As many as the model has and as many again.
+            # One batch more than the model has.
             ahead = deque(
                 pool.submit(self._read, photo)
                 for photo in islice(photos, 2 * self.batch_size)
@@ -177,13 +178,13 @@ class Classifier:
             pool.shutdown(cancel_futures=True)
 
     def prepared(self, photo: Photo) -> dict:
-        """What the model is given of a photo; BadPhotoError if it is none."""
+        """Return the input of the model; raise BadPhotoError if unreadable."""
         pixels = self._reader.read(photo)
         with _DRAWING:
             return self.model.prepared(pixels)
 
     def _read(self, photo: Photo) -> tuple[str, dict | Unread]:
-        """A photo's name, and what the model is given of it."""
+        """Return the name of a photo and the input of the model."""
         from flower_mm.decoding import BadPhotoError
         from flower_mm.inference.photo_reader import name_of
 
@@ -202,29 +203,29 @@ class Classifier:
             if isinstance(item, Unread):
                 yield item
             else:
-                found = dict(zip(self.classes, next(scores), strict=True))
-                yield Prediction(name, found)
+                shares = dict(zip(self.classes, next(scores), strict=True))
+                yield Prediction(name, shares)
 
     def _scores(self, photos: list[dict]) -> np.ndarray:
-        # A model keeps notes between its layers, and uses all cores alone.
+        # Some models keep state between layers, and each uses all cores.
         with self._computing:
             scores = self.model.scores(photos)
         if (scores != scores).any():
             raise UserError(
-                f'{self.file} predicts NaN, so its training failed: use '
-                'another file'
+                f'{self.file} predicts NaN: its training failed.\n'
+                'Use another file'
             )
         return scores
 
 
 def _file_of(source: Path) -> Path:
-    """The file with the weights; of a folder, the one that it is about."""
+    """Return the file with the weights, also of a folder."""
     if not source.is_dir():
         return source
     for name in (RunDir.BEST_SAFETENSORS, RunDir.BEST):
         if (source / name).is_file():
             return source / name
     raise UserError(
-        f'{source} holds no best.pth and no best.safetensors; give the file '
-        'itself'
+        f'{source} has neither best.pth nor best.safetensors.\n'
+        'Name the file with the weights'
     )

@@ -1,11 +1,10 @@
-"""Where in a photo a model found what it said (Grad-CAM).
+"""Heat maps of the regions that support a class (HiResCAM).
 
-The last layer whose output is a map of the photo is asked, place by place,
-how much of a class's score comes from there: its channels times the score's
-gradient with respect to them. Grad-CAM averages the gradient over all places
-first; where the head averages the map, as all CNNs here do, it is the same at
-each and so is the heat. A ViT's class token weighs places differently, and
-the average would forget that (HiResCAM: Draelos and Carin, 2020).
+The heat of a region is the product of the features there and the gradient of
+the class score, in the last layer whose output is a spatial map. Grad-CAM
+averages the gradient over the map first. With global average pooling, as in
+all CNNs here, the two are equal. The class token of a ViT weighs regions
+differently, which the average would lose (Draelos and Carin, 2020).
 """
 
 import io
@@ -20,20 +19,20 @@ from torch.nn import functional
 from flower_mm.models.structure import backbone_of
 
 AT_A_TIME = 16  # photos whose gradients are in memory
-MOST_EXTRA = 8  # tokens that are no patch: class, distillation, registers
-# Colours that the colour-blind tell apart, brighter with more heat.
+MAX_EXTRA = 8  # tokens besides patches: class, distillation, registers
+# Distinct for colour-blind people, and brighter with more heat.
 COLOURS = 'inferno'
-MOST = 0.65  # of colour, so that the photo is seen below the hottest place
+MAX_OPACITY = 0.65  # of the colour, so that the photo stays visible
 QUALITY = 80  # of a JPEG
 
 
 def heat_maps(
     model: nn.Module, prepared: list[dict], targets: list[int]
 ) -> list[np.ndarray]:
-    """For each photo and class, (h, w) in 0..1 over what the model saw.
+    """Return a map (h, w) in 0..1 over the input for each photo and class.
 
-    All zero where nothing in the photo spoke for that class. ValueError where
-    the model cannot be asked.
+    It is zero if nothing in the photo supports the class. Raises ValueError if
+    the model has no spatial map.
     """
     layer, maps = None, []
     for start in range(0, len(prepared), AT_A_TIME):
@@ -41,23 +40,23 @@ def heat_maps(
         batch = torch.stack([photo['inputs'] for photo in prepared[part]])
         inputs = model.data_preprocessor({'inputs': batch})['inputs']
         if layer is None:
-            layer = last_map(model, inputs[:1])
+            layer = last_map_layer(model, inputs[:1])
         chosen = torch.tensor(targets[part], device=inputs.device)
         maps += heat_of(model, layer, inputs, chosen)
     return maps
 
 
-def last_map(model: nn.Module, inputs: Tensor) -> nn.Module:
-    """The last part of the backbone that the score sees all places of.
+def last_map_layer(model: nn.Module, inputs: Tensor) -> nn.Module:
+    """Return the last layer with a spatial map that the score depends on.
 
-    That is not always the last part: of what a ViT's last block puts out,
-    the head reads the class token alone.
+    It may be followed by others: of the output of a ViT's last block, the head
+    reads only the class token.
     """
     outputs = []
 
     def note(module: nn.Module, _, output: object) -> None:
         tensor = _tensor(output)
-        # A projection's output is no map: queries, keys and values in one.
+        # The output of a projection mixes queries, keys and values.
         if tensor is not None and not isinstance(module, nn.Linear):
             outputs.append((module, tensor))
 
@@ -77,24 +76,25 @@ def last_map(model: nn.Module, inputs: Tensor) -> nn.Module:
         )
         if gradient is not None and _as_map(gradient, shape).any():
             return module
-    raise ValueError(f'no part of {type(backbone).__name__} is a map')
+    raise ValueError(f'{type(backbone).__name__} has no spatial feature map')
 
 
 def heat_of(
     model: nn.Module, layer: nn.Module, inputs: Tensor, targets: Tensor
 ) -> list[np.ndarray]:
-    found = []
+    """Return the maps of a batch for these classes."""
+    outputs = []
     hook = layer.register_forward_hook(
-        lambda _module, _inputs, output: found.append(_tensor(output))
+        lambda _module, _inputs, output: outputs.append(_tensor(output))
     )
     try:
         scores = _scores(model, inputs)
     finally:
         hook.remove()
     score = scores.gather(1, targets[:, None]).sum()
-    (gradient,) = torch.autograd.grad(score, found[-1])
+    (gradient,) = torch.autograd.grad(score, outputs[-1])
     shape = inputs.shape[-2:]
-    heat = _as_map(found[-1].detach() * gradient, shape).float()
+    heat = _as_map(outputs[-1].detach() * gradient, shape).float()
     heat = heat.sum(1, keepdim=True).relu()
     top = heat.amax((2, 3), keepdim=True)
     heat = heat / torch.where(top > 0, top, 1)
@@ -103,33 +103,33 @@ def heat_of(
 
 
 def _scores(model: nn.Module, inputs: Tensor) -> Tensor:
-    """How much the model says for each class, against the average class.
+    """Return the score of each class minus the mean over the classes.
 
-    Softmax knows differences only: a score that rises for all says nothing.
+    The softmax depends on differences only.
     """
     with torch.enable_grad():
-        # Weights may be frozen; what follows from the photo has a gradient.
+        # Through the photo, since the weights may be frozen.
         logits = model(inputs.detach().requires_grad_(), mode='tensor')
         logits = getattr(logits, 'logits', logits)  # of transformers
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             name = type(getattr(model, 'head', model)).__name__
-            raise ValueError(f'{name} has no score for each class')
+            raise ValueError(f'{name} has no class scores')
         return logits - logits.mean(1, keepdim=True)
 
 
 def _tensor(output: object) -> Tensor | None:
-    """A module's output; of several stages' the last."""
+    """Return the output of a module, the last one of several stages."""
     while isinstance(output, (tuple, list)) and output:
         output = output[-1]
     return output if isinstance(output, Tensor) else None
 
 
 def _as_map(output: Tensor, shape: torch.Size) -> Tensor | None:
-    """As (photos, channels, h, w), if it has places at all.
+    """Reshape to (photos, channels, h, w), or None if it is not spatial.
 
     Networks of timm such as Swin have the channels last. Queries and keys of
-    attention, (photos, heads, tokens, channels), have no places of the photo.
-    Tokens of patches lie in one row, the class token before them.
+    attention, (photos, heads, tokens, channels), are not spatial. The tokens
+    of patches come in one row, after the class token.
     """
     if output.ndim == 4:
         for moved in (output, output.permute(0, 3, 1, 2)):
@@ -138,7 +138,7 @@ def _as_map(output: Tensor, shape: torch.Size) -> Tensor | None:
     if output.ndim != 3:
         return None
     photos, tokens, channels = output.shape
-    for extra in range(min(tokens - 1, MOST_EXTRA + 1)):
+    for extra in range(min(tokens - 1, MAX_EXTRA + 1)):
         height = round(math.sqrt((tokens - extra) * shape[0] / shape[1]))
         width = round(height * shape[1] / shape[0])
         if height > 1 and height * width == tokens - extra:
@@ -150,29 +150,29 @@ def _as_map(output: Tensor, shape: torch.Size) -> Tensor | None:
     return None
 
 
-def _has_shape(places: torch.Size, shape: torch.Size) -> bool:
-    """Whether the sides have the ratio of the photo's, to half a place."""
-    height, width = places
+def _has_shape(sides: torch.Size, shape: torch.Size) -> bool:
+    """Return whether the sides have the ratio of the photo, if rounded."""
+    height, width = sides
     error = abs(height * shape[1] - width * shape[0])
     return height * width > 1 and error <= max(shape)
 
 
 def overlay(seen: np.ndarray, heat: np.ndarray, side: int = 192) -> bytes:
-    """A JPEG of what the model saw, in grey, with the heat in colours.
+    """Return a JPEG of the input in grey with the heat in colours.
 
-    Grey, since flowers have the colours of any scale of heat.
+    Grey, since photos can have the colours of any colour map.
     """
-    from matplotlib import colormaps  # half a second that only pages pay
+    from matplotlib import colormaps  # takes half a second
 
     grey = np.asarray(Image.fromarray(seen).convert('L'), np.float32) / 255
     colour = colormaps[COLOURS](heat)[..., :3]
-    share = (MOST * heat)[..., None]
+    share = (MAX_OPACITY * heat)[..., None]
     mixed = (1 - share) * grey[..., None] + share * colour
     return thumbnail((255 * mixed).round().astype(np.uint8), side)
 
 
 def thumbnail(seen: np.ndarray, side: int = 192) -> bytes:
-    """A JPEG whose longer side is at most `side` pixels."""
+    """Return a JPEG whose longer side is at most `side` pixels."""
     image = Image.fromarray(seen)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()

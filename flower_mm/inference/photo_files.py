@@ -1,21 +1,23 @@
-"""What the PHOTOS of a command line name: files, folders, patterns, archives.
+"""List the photos of a command line: files, folders, patterns, archives.
 
-Nothing is decoded here. What is no photo, or not there, shows when it is its
-turn to be read.
+No photo is opened here: reading it later reports a missing or invalid file.
 """
 
 import codecs
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 from flower_mm.errors import UserError
+from flower_mm.files import temporary_folder
 from flower_mm.inference.classifier import Unread
+from flower_mm.lock import only_run_in
 from flower_mm.prepare.archive import unpack
 from flower_mm.prepare.class_folders import (
     is_clutter,
@@ -30,45 +32,48 @@ STDIN = '-'
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A photo; `name` is its path as it was asked for."""
-
-    name: str
-    file: str  # where its bytes are
+class PhotoFile:
+    name: str  # the path that the user gave, or below it
+    file: str  # where the bytes are
 
 
-def find(names: list[str], stack: ExitStack) -> Iterator[Found | Unread]:
-    """Each photo once, those of a folder in the order of their names.
+def list_photos(
+    names: list[str], stack: ExitStack
+) -> Iterator[PhotoFile | Unread]:
+    """Yield each photo once, those of a folder in the order of their names.
 
-    Archives are unpacked into folders that go when `stack` is closed.
+    Archives are unpacked into folders that are deleted with `stack`.
     """
-    seen = set()
+    listed = set()
     for name in names:
-        for one in _named(name, stack):
-            if isinstance(one, Unread):
-                yield one
-            elif one.name not in seen:
-                seen.add(one.name)
-                yield one
+        for photo in _expand(name, stack):
+            if isinstance(photo, Unread):
+                yield photo
+            elif photo.name not in listed:
+                listed.add(photo.name)
+                yield photo
 
 
-def _named(name: str, stack: ExitStack) -> Iterator[Found | Unread]:
+def _expand(name: str, stack: ExitStack) -> Iterator[PhotoFile | Unread]:
     if name == STDIN:
         for line in _lines():
-            yield from _there(line, stack)
+            yield from _photos_at(line, stack)
     elif has_magic(name) and not os.path.lexists(name):
-        # Where the shell leaves patterns to the program, as on Windows.
-        yield from _matching(name, stack)
+        # Some shells pass patterns on, as on Windows.
+        yield from _matches(name, stack)
     else:
-        yield from _there(name, stack)
+        yield from _photos_at(name, stack)
 
 
 def _lines() -> list[str]:
-    """The names on standard input, as ls or `find -print0` write them."""
+    """Read names from standard input, as ls or `find -print0` write them."""
     if sys.stdin is None:
-        raise UserError('- stands for standard input, and that is closed')
+        raise UserError('standard input (-) is closed')
     if sys.stdin.isatty():
-        print('names of photos, one a line; Ctrl-D ends them', file=sys.stderr)
+        print(
+            'enter names of photos, one per line; Ctrl-D ends the list',
+            file=sys.stderr,
+        )
     text = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
     if b'\0' in text:
         lines = text.split(b'\0')
@@ -77,67 +82,65 @@ def _lines() -> list[str]:
     return [os.fsdecode(line) for line in lines if line]
 
 
-def _matching(pattern: str, stack: ExitStack) -> Iterator[Found | Unread]:
+def _matches(pattern: str, stack: ExitStack) -> Iterator[PhotoFile | Unread]:
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if has_magic(part))
     try:
-        # pathlib's ** stays out of linked folders, which may form circles.
+        # pathlib's ** skips linked folders, which may form circles.
         matches = sorted(Path(*parts[:fixed]).glob('/'.join(parts[fixed:])))
     except ValueError as error:
-        yield Unread(pattern, f'no pattern ({error})')
+        yield Unread(pattern, f'invalid pattern ({error})')
         return
-    found = False
-    for path in matches:
-        inner = path.parts[fixed:]
-        wanted = (
+    matches = [
+        path
+        for path in matches
+        if (
             is_photo_name(path.name)
             or is_archive_name(pattern)
             or path.is_dir()
         )
-        if wanted and not any(map(is_clutter, inner)):
-            found = True
-            yield from _there(str(path), stack)
-    if not found:
-        yield Unread(pattern, 'no photo has such a name')
+        and not any(map(is_clutter, path.parts[fixed:]))
+    ]
+    for path in matches:
+        yield from _photos_at(str(path), stack)
+    if not matches:
+        yield Unread(pattern, 'matches no photo')
 
 
 def is_archive_name(name: str) -> bool:
     return name.casefold().endswith(ARCHIVES)
 
 
-def _there(name: str, stack: ExitStack) -> Iterator[Found | Unread]:
-    """What one name stands for that is taken as it is."""
-    # Where Path has an exception for a name that is too long, os.path has no.
+def _photos_at(name: str, stack: ExitStack) -> Iterator[PhotoFile | Unread]:
+    """Yield the photos of a folder or an archive, or the file itself."""
+    # Path raises an exception for a name that is too long.
     if os.path.isdir(name):  # noqa: PTH112
-        inside, what = list_folder(Path(name)).files, 'a folder'
-        archives = [
-            file for path, file in inside.items() if is_archive_name(path)
-        ]
-        found = {
-            file: file for path, file in inside.items() if is_photo_name(path)
-        }
+        kind, files = 'a folder', list_folder(Path(name)).files
+        files = {file: file for file in files.values()}
     elif is_archive_name(name) and os.path.isfile(name):  # noqa: PTH113
-        into = stack.enter_context(TemporaryDirectory(prefix='flower_mm-'))
         try:
-            inside = unpack(Path(name), Path(into)).files
+            files = unpack(Path(name), _temporary_folder(stack)).files
         except UserError as error:
-            why = str(error).partition('\n')[0].removeprefix(f'{name} ')
-            yield Unread(name, why)
+            reason = str(error).partition('\n')[0].removeprefix(f'{name} ')
+            yield Unread(name, reason)
             return
-        what = 'an archive'
-        archives = [
-            f'{name}/{path}' for path in inside if is_archive_name(path)
-        ]
-        found = {
-            f'{name}/{path}': file
-            for path, file in inside.items()
-            if is_photo_name(path)
-        }
+        kind = 'an archive'
+        files = {f'{name}/{path}': file for path, file in files.items()}
     else:
-        yield Found(name, name)
+        yield PhotoFile(name, name)
         return
-    if not found and not archives:
-        yield Unread(name, f'{what} without photos')
-    for archive in sorted(archives):
-        yield Unread(archive, f'an archive within {what}; name it by itself')
-    yield from (Found(name, found[name]) for name in sorted(found))
+    archives = sorted(filter(is_archive_name, files))
+    photos = sorted(filter(is_photo_name, files))
+    if not photos and not archives:
+        yield Unread(name, f'{kind} without photos')
+    for archive in archives:
+        yield Unread(archive, f'an archive in {kind}: name it separately')
+    yield from (PhotoFile(photo, files[photo]) for photo in photos)
+
+
+def _temporary_folder(stack: ExitStack) -> Path:
+    """Create a folder; the next run deletes that of a killed process."""
+    folder = temporary_folder(Path(gettempdir(), 'flower_mm-photos'))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    stack.enter_context(only_run_in(folder))  # other processes leave it alone
+    return folder

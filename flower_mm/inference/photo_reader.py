@@ -1,4 +1,4 @@
-"""A photo from anywhere, as it would lie in a prepared dataset."""
+"""Read a photo from a file, its bytes or memory, as validation would."""
 
 import os
 from collections.abc import Callable, Collection
@@ -25,7 +25,7 @@ from flower_mm.errors import UserError, printable
 
 @dataclass(frozen=True)
 class Source:
-    """Where the bytes of a photo come from when it is its turn."""
+    """A photo whose bytes are read when it is needed."""
 
     name: str
     read: Callable[[], bytes]
@@ -35,18 +35,18 @@ Photo = str | os.PathLike | Source | bytes | Image.Image | np.ndarray
 
 
 class PhotoReader:
-    """Makes of a photo the pixels that validation would have seen.
+    """Reads the pixels of a photo as the validation pipeline would.
 
     Args:
-        step: The first one of the validation's pipeline, which reads files.
+        step: The first step of the pipeline, which reads files.
     """
 
     def __init__(self, step: object) -> None:
         step = as_load_photo(step)
         if type(step) is not LoadPhoto:
             raise UserError(
-                f'its pipeline begins with {type(step).__name__}, which '
-                'reads datasets only; LoadImageFromFile reads photos'
+                'invalid test pipeline: expected LoadImageFromFile as its '
+                f'first step, got {type(step).__name__}'
             )
         self._step = step
 
@@ -56,8 +56,8 @@ class PhotoReader:
         """Decode a photo.
 
         Args:
-            photo: A file, its bytes, or a picture in memory.
-            formats: Pillow's names of those that a file may have.
+            photo: A file, its bytes, or an image in memory.
+            formats: Pillow's names of the accepted file formats.
 
         Returns:
             (h, w, 3) in the order blue, green, red.
@@ -93,30 +93,30 @@ def _bytes_of(photo: str | os.PathLike | Source | bytes) -> bytes:
         return photo.read()
     if not isinstance(photo, str | os.PathLike):
         raise TypeError(
-            'a photo is a path, a PIL image, the bytes of a file or an '
-            f'array, not a {type(photo).__name__}; photos that come one by '
-            'one are for Classifier.each'
+            'invalid photo: expected a path, a PIL image, the bytes of a file '
+            f'or an array, got {type(photo).__name__}; Classifier.each takes '
+            'iterables'
         )
     path = os.fspath(photo)
     if os.path.isdir(path):  # noqa: PTH112  Path raises for some names
-        raise BadPhotoError('a folder; name the photos in it')
+        raise BadPhotoError('a folder: name the photos in it')
     return read_bytes(path)
 
 
 def _as_image(pixels: np.ndarray) -> Image.Image:
-    """An array as a picture: 8 bit, grey or in red, green, blue (, alpha)."""
+    """Convert an array of grey or of red, green, blue (, alpha)."""
     if pixels.dtype != np.uint8 or (
         pixels.ndim != 2
         and not (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
     ):
         shape = ' x '.join(map(str, pixels.shape))
         raise BadPhotoError(
-            f'an array of {shape} in {pixels.dtype} is no photo: it takes '
-            'uint8, height x width x 3 in the order red, green, blue'
+            'invalid array: expected uint8, height x width x 3 in the order '
+            f'red, green, blue, got {shape} in {pixels.dtype}'
         )
     return Image.fromarray(pixels)
 
 
-def said(name: str, why: object) -> str:
-    """One line about a photo that cannot be used."""
-    return printable(f'{name}: {why}' if name else f'{why}', 300)
+def photo_error(name: str, error: object) -> str:
+    """Return one line about a photo that cannot be read."""
+    return printable(f'{name}: {error}' if name else f'{error}', 300)

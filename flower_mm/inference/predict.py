@@ -1,4 +1,4 @@
-"""tools/predict.py: photos in, classes out."""
+"""Run `flower-mm predict`."""
 
 import argparse
 import sys
@@ -15,23 +15,23 @@ from flower_mm.errors import UserError
 from flower_mm.exit_codes import OK, YOURS
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Classifier, Prediction, Unread
-from flower_mm.inference.photo_files import Found, find
+from flower_mm.inference.photo_files import PhotoFile, list_photos
 from flower_mm.inference.prediction_files import STDOUT, UNSURE, Write
 from flower_mm.inference.sort_into_folders import Sorter
 from flower_mm.torch_import import importing_torch
 
 
 def predict(args: argparse.Namespace) -> int:
-    """The exit code: that of a mistake where photos had to be passed over."""
+    """Classify photos; return the exit code, 2 after unreadable photos."""
     if args.csv and args.csv == args.json:
         raise UserError(
-            f'--csv {args.csv} and --json {args.json} are the same; name '
-            'another file for one of them'
+            f'--csv and --json name the same file: {args.csv}.\n'
+            'Name different files'
         )
     bad: list[Unread] = []
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        photos = _found(args.photos, bad, stack)
+        photos = _list_photos(args.photos, bad, stack)
         with importing_torch():
             from flower_mm.allocator import keep_memory
 
@@ -43,17 +43,17 @@ def predict(args: argparse.Namespace) -> int:
         sorter = None
         if args.sort_into:
             sorter = Sorter(args.sort_into, labels)
-            photos = _not_sorted_yet(photos, sorter)
+            photos = _without_sorted(photos, sorter)
         for path in filter(None, (args.csv, args.json)):
-            _refuse_to_lose(path, args, photos)
+            _require_safe_output(path, args, photos)
         outputs = _outputs(args, classifier, bad, stack)
 
-        def take(photo: Found, found: Prediction) -> None:
-            sure = found.confidence >= args.threshold
-            label = found.label if sure else UNSURE
+        def write(photo: PhotoFile, prediction: Prediction) -> None:
+            is_sure = prediction.confidence >= args.threshold
+            label = prediction.label if is_sure else UNSURE
             counts[label] += 1
             for output in outputs:
-                output(found, label)
+                output(prediction, label)
             if sorter:
                 sorter.copy(photo, label)
 
@@ -62,90 +62,93 @@ def predict(args: argparse.Namespace) -> int:
             closing(_results(classifier, photos)) as results,
             progress(len(photos), 'predicting') as advance,
         ):
-            for photo, found in results:
-                if isinstance(found, Unread):
-                    bad.append(found)
+            for photo, result in results:
+                if isinstance(result, Unread):
+                    bad.append(result)
                 else:
-                    take(photo, found)
+                    write(photo, result)
                 advance(1)
         seconds = time.perf_counter() - begin
-    # The files are whole now, and the table is written.
-    sys.stdout.flush()
-    notes = [prediction_files.summary(counts, seconds)]
-    notes += [f'  csv      {args.csv}'] * (args.csv not in (None, STDOUT))
-    notes += [f'  json     {args.json}'] * (args.json not in (None, STDOUT))
-    notes += [f'  sorted   {sorter.result}'] if sorter else []
-    notes += (
-        [prediction_files.complaints(bad, len(bad) + counts.total())]
-        if bad
-        else []
-    )
-    print(*notes, sep='\n', file=sys.stderr)
+    sys.stdout.flush()  # the table comes before the summary
+    lines = [prediction_files.summary(counts, seconds)]
+    if args.csv not in (None, STDOUT):
+        lines.append(f'  csv      {args.csv}')
+    if args.json not in (None, STDOUT):
+        lines.append(f'  json     {args.json}')
+    if sorter:
+        lines.append(f'  sorted   {sorter.result}')
+    if bad:
+        total = len(bad) + counts.total()
+        lines.append(prediction_files.list_unread(bad, total))
+    print(*lines, sep='\n', file=sys.stderr)
     return YOURS if bad else OK
 
 
-def _found(
+def _list_photos(
     names: list[str], bad: list[Unread], stack: ExitStack
-) -> list[Found]:
+) -> list[PhotoFile]:
     photos = []
-    for one in find(names, stack):
-        (bad if isinstance(one, Unread) else photos).append(one)
+    for photo in list_photos(names, stack):
+        (bad if isinstance(photo, Unread) else photos).append(photo)
     if not photos:
         if bad:
-            print(prediction_files.complaints(bad, len(bad)), file=sys.stderr)
-        raise UserError('there is no photo to look at')
+            print(prediction_files.list_unread(bad, len(bad)), file=sys.stderr)
+        raise UserError('PHOTOS contains no photos')
     return photos
 
 
 def _labels(classes: list[str], threshold: float) -> list[str]:
     if threshold and UNSURE in classes:
         raise UserError(
-            f'a class is called {UNSURE}, as are photos below --threshold; '
-            'leave --threshold out'
+            f'--threshold labels photos as {UNSURE!r}, which is also a class '
+            'of the model.\nOmit --threshold'
         )
     return [*classes, UNSURE] if threshold else classes
 
 
-def _refuse_to_lose(
-    path: str, args: argparse.Namespace, photos: list[Found]
+def _require_safe_output(
+    path: str, args: argparse.Namespace, photos: list[PhotoFile]
 ) -> None:
-    """Stop where results would go over what is no result of this tool.
+    """Refuse to replace a file that may not be a result of this command.
 
-    Of `--csv photos/*` the shell makes the first photo the file to write.
+    In `--csv photos/*` the shell puts a photo in the place of the CSV file.
     """
     if path == STDOUT:
         return
     flag = '--csv' if path == args.csv else '--json'
-    place = Path(path)
-    if place.is_dir():
-        raise UserError(f'{flag} {path} is a folder; name a file in it')
-    wanted = place.suffix.lower() == flag.replace('--', '.')
-    if place.is_file() and not wanted:
+    file, suffix = Path(path), flag.replace('--', '.')
+    if file.is_dir():
+        raise UserError(f'{flag} {path} is a folder.\nName a file')
+    if file.is_file() and file.suffix.lower() != suffix:
         raise UserError(
-            f'{flag} {path}: that file is there, and does not end in '
-            f'{flag.replace("--", ".")}; name another'
+            f'{flag} {path} exists and does not end in {suffix}.\n'
+            'Name a new file'
         )
-    if place.is_file() and any(
-        Path(photo.file).exists() and place.samefile(photo.file)
+    if file.is_file() and any(
+        Path(photo.file).exists() and file.samefile(photo.file)
         for photo in photos
     ):
-        raise UserError(f'{flag} {path} is one of the photos; name another')
-
-
-def _not_sorted_yet(photos: list[Found], sorter: Sorter) -> list[Found]:
-    """Without what an earlier run has put where this one would."""
-    kept = [photo for photo in photos if not sorter.holds(photo)]
-    if not kept:
         raise UserError(
-            f'all photos lie in class folders of {sorter.folder}; sort them '
-            'into another folder'
+            f'{flag} {path} is one of the photos.\nName a new file'
         )
-    if less := len(photos) - len(kept):
+
+
+def _without_sorted(
+    photos: list[PhotoFile], sorter: Sorter
+) -> list[PhotoFile]:
+    """Leave out the copies that an earlier run sorted into the folder."""
+    others = [photo for photo in photos if not sorter.has_copy(photo)]
+    if not others:
+        raise UserError(
+            f'all photos are in class folders of {sorter.folder}.\n'
+            'Sort them into another folder'
+        )
+    if skipped := len(photos) - len(others):
         print(
-            f'left out: {less} photos in class folders of {sorter.folder}',
+            f'skipped {skipped} photos in class folders of {sorter.folder}',
             file=sys.stderr,
         )
-    return kept
+    return others
 
 
 def _outputs(
@@ -155,32 +158,32 @@ def _outputs(
     stack: ExitStack,
 ) -> list[Write]:
     classes = classifier.classes
-    found = []
+    outputs = []
     if args.csv:
-        found.append(prediction_files.csv_into(args.csv, classes))
+        outputs.append(prediction_files.csv_into(args.csv, classes))
     if args.json:
         head = {
             'checkpoint': str(classifier.file),
             'classes': classes,
             'threshold': args.threshold or None,
         }
-        found.append(prediction_files.json_into(args.json, head, bad))
+        outputs.append(prediction_files.json_into(args.json, head, bad))
     if STDOUT not in (args.csv, args.json):
-        # The progress bar puts itself in the place of sys.stdout.
+        # Taken now, since the progress bar replaces sys.stdout.
         screen = sys.stdout
-        person = (
+        show = (
             prediction_files.table_on
             if screen.isatty()
             else prediction_files.lines_on
         )
         topk = min(args.topk, len(classes))
-        found.append(person(screen, classes, bool(args.threshold), topk))
-    return [stack.enter_context(output) for output in found]
+        outputs.append(show(screen, classes, bool(args.threshold), topk))
+    return [stack.enter_context(output) for output in outputs]
 
 
 def _results(
-    classifier: Classifier, photos: list[Found]
-) -> Iterator[tuple[Found, Prediction | Unread]]:
+    classifier: Classifier, photos: list[PhotoFile]
+) -> Iterator[tuple[PhotoFile, Prediction | Unread]]:
     from flower_mm.inference.photo_reader import Source
     from flower_mm.machine_failures import explained
 
@@ -188,6 +191,6 @@ def _results(
         Source(photo.name, partial(read_bytes, photo.file)) for photo in photos
     )
     size = classifier.batch_size
-    less = f'Fewer at a time: --batch-size {max(1, size // 2)}'
-    with explained(Path(), size, less):
+    fix = f'Try: --batch-size {max(1, size // 2)}'
+    with explained(Path(), size, fix):
         yield from zip(photos, classifier.each(sources), strict=True)

@@ -1,4 +1,4 @@
-"""What came out, for people and for programs."""
+"""Write predictions as CSV, as JSON or on the screen."""
 
 import io
 import json
@@ -17,22 +17,21 @@ from flower_mm.files import NO_ROOM, no_room, replacing
 from flower_mm.inference.classifier import Prediction, Unread
 from flower_mm.plain_text import escape_controls, visible
 
-# Takes what was said of a photo, and the class it goes under: UNSURE where
-# the model is not sure enough.
+# Takes a prediction and the label: the class, or UNSURE below the threshold.
 Write = Callable[[Prediction, str], None]
 
 UNSURE = 'unsure'
 STDOUT = '-'
 COLUMNS = ['photo', 'predicted', 'confidence']
-MOST_ROWS = 100  # of the table; more of them nobody reads
-MOST_BAD = 20
-MOST_CLASSES = 10  # in the line at the end
-LONGEST_CLASS = 40  # characters
+MAX_ROWS = 100  # of the table
+MAX_UNREAD = 20  # in the list
+MAX_CLASSES = 10  # in the summary
+MAX_CLASS_NAME = 40  # characters
 
 
 @contextmanager
 def opened(path: str) -> Iterator[IO[bytes]]:
-    """The file, which is replaced when it is whole, or standard output."""
+    """Open standard output, or a file that replaces `path` at the end."""
     if path == STDOUT:
         yield _Screen() if sys.stdout.isatty() else sys.stdout.buffer
         sys.stdout.flush()
@@ -47,34 +46,31 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 class _Screen:
-    """A terminal, which the bytes of a name must not steer."""
+    """A terminal; sys.stdout escapes control characters in names."""
 
     def write(self, data: bytes) -> None:
         sys.stdout.write(data.decode(errors='surrogateescape'))
 
 
-def shortest(share: float) -> str:
-    """numpy's text of a float32: the shortest that is read as the same."""
-    return str(np.float32(share))
-
-
-# --- for programs ------------------------------------------------------------
+def shortest(probability: float) -> str:
+    """Return the shortest text that is read as the same float32."""
+    return str(np.float32(probability))
 
 
 @contextmanager
 def csv_into(path: str, classes: list[str]) -> Iterator[Write]:
-    """A line a photo: the class, its share, the shares of all classes."""
+    """Write a line per photo: label, confidence, all probabilities."""
     with opened(path) as file:
 
         def line(*cells: str) -> None:
             text = io.StringIO(newline='')
             write_row(text, cells)
-            # A photo's name may be any bytes; they stand there as they are.
+            # The bytes of a name are written unchanged.
             file.write(text.getvalue().encode(errors='surrogateescape'))
 
-        def write(found: Prediction, label: str) -> None:
-            shares = map(shortest, found.probabilities.values())
-            line(found.photo, label, shortest(found.confidence), *shares)
+        def write(prediction: Prediction, label: str) -> None:
+            values = prediction.confidence, *prediction.probabilities.values()
+            line(prediction.photo, label, *map(shortest, values))
 
         line(*COLUMNS, *classes)
         yield write
@@ -82,27 +78,27 @@ def csv_into(path: str, classes: list[str]) -> Iterator[Write]:
 
 @contextmanager
 def json_into(path: str, head: dict, bad: list[Unread]) -> Iterator[Write]:
-    """One object: `head`, the photos and, as they are at the end, the bad."""
+    """Write one object: `head`, the photos and finally the unread ones."""
     with opened(path) as file:
         first = True
 
         def put(value: object) -> None:
             text = json.dumps(value, ensure_ascii=False)
-            # The bytes of a name that are no UTF-8, as JSON's own \udcff.
+            # Bytes that are not UTF-8 are written as \udcff.
             file.write(text.encode(errors='backslashreplace'))
 
-        def write(found: Prediction, label: str) -> None:
+        def write(prediction: Prediction, label: str) -> None:
             nonlocal first
             file.write(b'\n' if first else b',\n')
             first = False
             put(
                 {
-                    'photo': found.photo,
+                    'photo': prediction.photo,
                     'predicted': label,
-                    'confidence': float(shortest(found.confidence)),
+                    'confidence': float(shortest(prediction.confidence)),
                     'probabilities': {
-                        name: float(shortest(share))
-                        for name, share in found.probabilities.items()
+                        name: float(shortest(value))
+                        for name, value in prediction.probabilities.items()
                     },
                 }
             )
@@ -116,21 +112,19 @@ def json_into(path: str, head: dict, bad: list[Unread]) -> Iterator[Write]:
         file.write(b'"photos": [')
         yield write
         file.write(b'\n],\n"bad": ')
-        put([{'photo': one.photo, 'why': one.why} for one in bad])
+        put([{'photo': photo.photo, 'why': photo.why} for photo in bad])
         file.write(b'}\n')
 
 
-# --- for people --------------------------------------------------------------
-
-
-def guesses(found: Prediction, label: str, topk: int) -> list[tuple[str, str]]:
-    """The likeliest classes and their shares, as people read them."""
+def top_classes(
+    prediction: Prediction, label: str, topk: int
+) -> list[tuple[str, str]]:
+    """Return the most probable classes and their percentages as text."""
     names = [
-        (printable(name, LONGEST_CLASS), f'{100 * share:.1f} %')
-        for name, share in found.top(topk)
+        (printable(name, MAX_CLASS_NAME), f'{100 * value:.1f} %')
+        for name, value in prediction.top(topk)
     ]
-    # A class may be called so where there is no threshold.
-    if label != found.label:
+    if label != prediction.label:
         names[0] = f'{UNSURE}: {names[0][0]}', names[0][1]
     return names
 
@@ -139,16 +133,16 @@ def guesses(found: Prediction, label: str, topk: int) -> list[tuple[str, str]]:
 def lines_on(
     file: IO[str], classes: list[str], may_be_unsure: bool, topk: int
 ) -> Iterator[Write]:
-    """Where a program or a file reads: a line a photo, at once."""
-    width = max(len(printable(name, LONGEST_CLASS)) for name in classes)
+    """Write a line per photo at once, for a file or another program."""
+    width = max(len(printable(name, MAX_CLASS_NAME)) for name in classes)
     width += may_be_unsure * len(f'{UNSURE}: ')
 
-    def write(found: Prediction, label: str) -> None:
+    def write(prediction: Prediction, label: str) -> None:
         cells = [
-            f'{name:{width}} {share:>7}'
-            for name, share in guesses(found, label, topk)
+            f'{name:{width}} {percent:>7}'
+            for name, percent in top_classes(prediction, label, topk)
         ]
-        print(*cells, escape_controls(found.photo), sep='  ', file=file)
+        print(*cells, escape_controls(prediction.photo), sep='  ', file=file)
 
     yield write
 
@@ -157,16 +151,16 @@ def lines_on(
 def table_on(
     file: IO[str], classes: list[str], may_be_unsure: bool, topk: int
 ) -> Iterator[Write]:
-    """On a terminal: a table, when all photos have been looked at."""
+    """Write a table to a terminal after the last photo."""
     from flower_mm.console import rich_console
     from flower_mm.inference.prediction_table import table
 
     rows, more = [], 0
 
-    def write(found: Prediction, label: str) -> None:
+    def write(prediction: Prediction, label: str) -> None:
         nonlocal more
-        if len(rows) < MOST_ROWS:
-            rows.append((found, label))
+        if len(rows) < MAX_ROWS:
+            rows.append((prediction, label))
         else:
             more += 1
 
@@ -174,52 +168,52 @@ def table_on(
     if not rows:
         return
     console = rich_console(file)
-    shown_rows = table(
+    content = table(
         [
             (
-                guesses(found, label, topk),
-                visible(escape_controls(found.photo)),
+                top_classes(prediction, label, topk),
+                visible(escape_controls(prediction.photo)),
                 label == UNSURE,
             )
-            for found, label in rows
+            for prediction, label in rows
         ]
     )
-    # Where there is room enough, a table measures itself as it wants to be.
+    # The width that the table has without a limit.
     wide = console.options.update_width(10_000)
-    if console.measure(shown_rows, options=wide).minimum <= console.width:
-        console.print(shown_rows)
+    if console.measure(content, options=wide).minimum <= console.width:
+        console.print(content)
     else:
         with lines_on(file, classes, may_be_unsure, topk) as line:
             for row in rows:
                 line(*row)
     if more:
-        console.print(f'… and {more} more: --csv FILE has all', style='dim')
+        console.print(f'… and {more} more: --csv FILE writes all', style='dim')
 
 
 def summary(counts: Counter[str], seconds: float) -> str:
-    """How many photos of which class, and how fast."""
+    """Return the number of photos, the speed and the counts per class."""
     total = counts.total()
-    pace = total / max(seconds, 1e-9)
+    speed = total / max(seconds, 1e-9)
     text = f'{total} photo{"s" * (total != 1)} in {seconds:.1f} s'
     if total > 1:
-        text += f' ({pace:.{0 if pace >= 10 else 1}f} a second)'
+        text += f' ({speed:.{0 if speed >= 10 else 1}f} photos per second)'
     names = [
-        f'{number} {printable(name, LONGEST_CLASS)}'
-        for name, number in counts.most_common(MOST_CLASSES)
+        f'{number} {printable(name, MAX_CLASS_NAME)}'
+        for name, number in counts.most_common(MAX_CLASSES)
     ]
-    if len(counts) > MOST_CLASSES:
-        rest = total - sum(n for _, n in counts.most_common(MOST_CLASSES))
-        names.append(f'{rest} of {len(counts) - MOST_CLASSES} other classes')
+    if len(counts) > MAX_CLASSES:
+        rest = total - sum(n for _, n in counts.most_common(MAX_CLASSES))
+        names.append(f'{rest} of {len(counts) - MAX_CLASSES} other classes')
     return f'{text}: {", ".join(names)}' if names else text
 
 
-def complaints(bad: list[Unread], total: int) -> str:
-    """Which photos were passed over, and why."""
-    lines = [f'{len(bad)} of {total} could not be used:']
+def list_unread(bad: list[Unread], total: int) -> str:
+    """List the photos that could not be classified, with the reasons."""
+    lines = [f'{len(bad)} of {total} photos could not be classified:']
     lines += [
-        printable(f'{escape_controls(one.photo)}: {one.why}', 300)
-        for one in bad[:MOST_BAD]
+        printable(f'{escape_controls(photo.photo)}: {photo.why}', 300)
+        for photo in bad[:MAX_UNREAD]
     ]
-    if len(bad) > MOST_BAD:
-        lines.append(f'… and {len(bad) - MOST_BAD} more')
+    if len(bad) > MAX_UNREAD:
+        lines.append(f'… and {len(bad) - MAX_UNREAD} more')
     return '\n  '.join(lines)

@@ -1,4 +1,4 @@
-"""The table of photos on a terminal."""
+"""The table of predictions on a terminal."""
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -6,34 +6,36 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-LEAST = 20  # columns of a photo's path
+MIN_PATH = 20  # columns of a photo's path
 
-# The likeliest classes with their shares, the path, whether it is unsure.
+# The top classes with their percentages, the path, whether it is unsure.
 Row = tuple[list[tuple[str, str]], str, bool]
 
 
 def table(rows: list[Row]) -> Table:
-    made = Table(box=None, pad_edge=False, header_style='dim')
+    content = Table(box=None, pad_edge=False, header_style='dim')
     cells = [
-        [text for guess in guesses for text in guess] for guesses, *_ in rows
+        [text for pair in classes for text in pair] for classes, *_ in rows
     ]
     for number, column in enumerate(zip(*cells, strict=True)):
-        made.add_column(
+        content.add_column(
             '' if number % 2 else 'or' if number else 'class',
             justify='right' if number % 2 else 'left',
             min_width=max(map(cell_len, column)),
             no_wrap=True,
         )
-    made.add_column('photo')
+    content.add_column('photo')
     for texts, (_, path, unsure) in zip(cells, rows, strict=True):
-        made.add_row(
-            *map(Text, texts), Tail(path), style='yellow' if unsure else None
+        content.add_row(
+            *map(Text, texts),
+            EndOfPath(path),
+            style='yellow' if unsure else None,
         )
-    return made
+    return content
 
 
-class Tail:
-    """A path in one line, of which the beginning gives way."""
+class EndOfPath:
+    """A path in one line, which is cut at its beginning."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -42,16 +44,16 @@ class Tail:
         self, console: Console, options: ConsoleOptions
     ) -> Measurement:
         width = cell_len(self.text)
-        return Measurement(min(width, LEAST), width)
+        return Measurement(min(width, MIN_PATH), width)
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
-        text, room = self.text, options.max_width
-        if cell_len(text) > room:
+        text, width = self.text, options.max_width
+        if cell_len(text) > width:
             # A character takes one column or two.
-            text = text[-room:]
-            while cell_len(text) > room - 1:
+            text = text[-width:]
+            while cell_len(text) > width - 1:
                 text = text[1:]
             text = f'…{text}'
         yield Text(text, no_wrap=True)

@@ -1,4 +1,4 @@
-"""Copying photos into a folder a class."""
+"""Copy photos into a folder per class."""
 
 import filecmp
 import hashlib
@@ -19,35 +19,35 @@ from flower_mm.files import (
     sweep,
     temporary_file,
 )
-from flower_mm.inference.photo_files import Found
+from flower_mm.inference.photo_files import PhotoFile
 from flower_mm.links import is_inside, leads_out
+from flower_mm.plain_text import is_control
 
-# What Windows keeps for itself, with any ending.
+# Names that Windows reserves, with any suffix.
 RESERVED = re.compile(
     r'(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?', re.IGNORECASE
 )
 ILLEGAL = frozenset('/\\:*?"<>|')
-LONGEST = 200  # bytes of a name; file systems take 255
-COPY = 'copy'  # in the name of a file that is not whole yet
+MAX_BYTES = 200  # bytes of a name; file systems take 255
+COPY = 'copy'  # in the name of an incomplete file
 
 
 class Sorter:
-    """Puts copies into `folder`; a file that is there stays as it is.
+    """Copies photos into `folder` without replacing files.
 
-    The same photo under the same name is not copied again, so that doing it
-    twice is doing it once.
+    A photo whose copy exists is skipped, so that a second run changes nothing.
     """
 
     def __init__(self, folder: Path, labels: list[str]) -> None:
         self.folder = folder
-        self.copied = self.there = 0
+        self.copied = self.existing = 0
         self._names = folder_names(labels)
         self._inside: dict[str, bool] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise UserError(
-                f'{folder} is a file; name a folder for the sorted photos'
+                f'--sort-into {folder} is a file: expected a folder'
             ) from None
         for name in self._names.values():
             inside = folder / name
@@ -58,11 +58,11 @@ class Sorter:
 
     @property
     def result(self) -> str:
-        there = f', {self.there} were there already' if self.there else ''
-        return f'{self.folder}: {self.copied} copied{there}'
+        existing = f', {self.existing} existed' if self.existing else ''
+        return f'{self.folder}: {self.copied} copied{existing}'
 
-    def holds(self, photo: Found) -> bool:
-        """Whether it lies in one of the class folders, as an earlier copy."""
+    def has_copy(self, photo: PhotoFile) -> bool:
+        """Return whether the photo is in one of the class folders."""
         parent = str(Path(photo.file).parent)
         if parent not in self._inside:
             real = Path(os.path.realpath(parent))
@@ -73,8 +73,8 @@ class Sorter:
             )
         return self._inside[parent]
 
-    def copy(self, photo: Found, label: str) -> None:
-        """Copy under its own name, or with a number where that is taken."""
+    def copy(self, photo: PhotoFile, label: str) -> None:
+        """Copy under the same name, or with a suffix if that exists."""
         folder = self.folder / self._names[label]
         folder.mkdir(exist_ok=True)
         for name in _candidates(photo):
@@ -82,14 +82,14 @@ class Sorter:
             if not os.path.lexists(target):
                 break
             if target.is_file() and filecmp.cmp(photo.file, target, False):
-                self.there += 1
+                self.existing += 1
                 return
         file, part = temporary_file(folder / COPY)
         try:
             with file, Path(photo.file).open('rb') as source:
                 shutil.copyfileobj(source, file)
             make_public(part, 0o666)
-            # Its date. Not every file system takes all of it.
+            # The date; some file systems refuse other attributes.
             with suppress(OSError):
                 shutil.copystat(photo.file, part)
             part.rename(target)
@@ -103,19 +103,19 @@ class Sorter:
         self.copied += 1
 
 
-def _candidates(photo: Found) -> Iterator[str]:
+def _candidates(photo: PhotoFile) -> Iterator[str]:
     name = safe_name(Path(photo.name).name)
     yield name
-    stem, ending = _split(name)
+    stem, suffix = _split(name)
     with Path(photo.file).open('rb') as file:
         number = hashlib.file_digest(file, 'sha256').hexdigest()[:8]
-    yield f'{stem}-{number}{ending}'
+    yield f'{stem}-{number}{suffix}'
     for copy in itertools.count(2):
-        yield f'{stem}-{number}-{copy}{ending}'
+        yield f'{stem}-{number}-{copy}{suffix}'
 
 
 def folder_names(labels: list[str]) -> dict[str, str]:
-    """A name for each; no file system takes two of them for one."""
+    """Return a folder name for each label, distinct on all file systems."""
     names, taken = {}, set()
     for label in labels:
         first = name = safe_name(label)
@@ -130,25 +130,23 @@ def folder_names(labels: list[str]) -> dict[str, str]:
 
 
 def safe_name(text: str) -> str:
-    """The text as a file name that every system takes and that stays here.
+    """Return the text as a file name that is valid on all systems.
 
-    No dot at its start: what begins with one is hidden.
+    Without a dot at its start, which would hide the file.
     """
     name = ''.join('_' if _is_illegal(c) else c for c in text).strip(' ')
-    stem, ending = _split(name)
-    room = LONGEST - len(ending.encode())
-    if room > 0:
-        name = _cut(stem, room) + ending
-    name = _cut(name, LONGEST).rstrip(' .')
+    stem, suffix = _split(name)
+    most = MAX_BYTES - len(suffix.encode())
+    if most > 0:
+        name = _cut(stem, most) + suffix
+    name = _cut(name, MAX_BYTES).rstrip(' .')
     if not name or name.startswith('.') or RESERVED.fullmatch(name):
         name = f'_{name}'
     return name
 
 
 def _is_illegal(char: str) -> bool:
-    # Control characters, bytes that are no UTF-8, line separators.
-    kinds = ('Cc', 'Cs', 'Zl', 'Zp')
-    return char in ILLEGAL or unicodedata.category(char) in kinds
+    return char in ILLEGAL or is_control(char)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -118,7 +118,7 @@ def test_bad_photos_are_passed_over_or_named(classifier, files, tmp_path):
         classifier([files[0], 'gone.jpg'])
     with pytest.raises(UserError, match=r'^photo 1: not a photo'):
         classifier([files[0], b'x'])
-    with pytest.raises(UserError, match=r'^the photo: an array of 3 x 4'):
+    with pytest.raises(UserError, match=r'^the photo: invalid array.* 3 x 4'):
         classifier(np.zeros((3, 4)))
     with pytest.raises(TypeError, match='each'):
         classifier(path for path in files)
@@ -200,11 +200,11 @@ def test_a_folder_stands_for_its_model(best, files, tmp_path):
         checkpoint['meta'],
     )
     assert Classifier(mailed)(files[0]) == wanted
-    with pytest.raises(UserError, match=r'no best\.pth'):
+    with pytest.raises(UserError, match=r'neither best\.pth'):
         Classifier(tmp_path)
 
 
-def test_importing_it_loads_nothing():
+def test_import_is_cheap():
     heavy = ('torch', 'numpy', 'PIL', 'cv2', 'mmengine', 'mmpretrain', 'rich')
     code = (
         'import sys\n'
@@ -215,9 +215,6 @@ def test_importing_it_loads_nothing():
         [sys.executable, '-c', code], capture_output=True, text=True
     )
     assert done.stdout == '[]\n', done.stderr
-
-
-# --- files of another kind ---------------------------------------------------
 
 
 def weights_alone(found: dict) -> None:
@@ -245,17 +242,17 @@ def no_meta(found: dict) -> None:
 @pytest.mark.parametrize(
     'change', [weights_alone, no_config, text_for_config, no_classes, no_meta]
 )
-def test_a_checkpoint_without_what_predicting_takes(change, best, tmp_path):
+def test_checkpoints_without_config_or_classes(change, best, tmp_path):
     path = changed(best, tmp_path / 'x.pth', change)
     with pytest.raises(UserError) as error:
         Classifier(path)
-    told = str(error.value).splitlines()
-    assert told[0].startswith(f'{path} holds no config')
-    assert 'Predicting takes best.pth of a training' in told[1]
-    assert told[2].endswith('--weights FILE')
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith(f'{path} holds no config')
+    assert 'best.pth of a training' in lines[1]
+    assert lines[2].endswith('--weights FILE')
 
 
-def test_a_program_is_no_checkpoint(tmp_path):
+def test_torchscript(tmp_path):
     path = tmp_path / 'model.pt'
     torch.jit.script(torch.nn.Linear(2, 2)).save(path)
     with pytest.raises(UserError, match='refused: it is a TorchScript'):
@@ -280,22 +277,22 @@ def overflows(found: dict) -> None:
 @pytest.mark.parametrize(
     ('change', 'why'),
     [
-        (twice, 'a class is twice'),
-        (too_many, 'tells 3 classes apart, and names 4'),
+        (twice, 'duplicate names'),
+        (too_many, 'expected 4 classes, got 3'),
         (overflows, 'predicts NaN'),
     ],
 )
-def test_models_that_say_nothing(change, why, best, files, tmp_path):
+def test_invalid_models(change, why, best, files, tmp_path):
     path = changed(best, tmp_path / 'x.pth', change)
     with pytest.raises(UserError, match=why):
         Classifier(path)(files[0])
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(UserError, match=r'No such file or directory\.$'):
         Classifier(tmp_path / 'best.pth')
 
 
-def test_a_batch_of_none(best):
-    with pytest.raises(UserError, match='batch of 0'):
+def test_empty_batch(best):
+    with pytest.raises(UserError, match='at least 1, got 0'):
         Classifier(best, batch_size=0)

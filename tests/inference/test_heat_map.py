@@ -14,7 +14,7 @@ from flower_mm.config import read_config
 from flower_mm.inference.heat_map import (
     heat_maps,
     heat_of,
-    last_map,
+    last_map_layer,
     overlay,
     thumbnail,
 )
@@ -53,7 +53,7 @@ def red_left_blue_right() -> torch.Tensor:
 @pytest.mark.parametrize('frozen', [False, True])
 def test_heat_lies_where_the_class_is(frozen):
     model, photo = Colours(frozen), red_left_blue_right()
-    layer = last_map(model, photo)
+    layer = last_map_layer(model, photo)
     assert layer is model.backbone
     both = photo.repeat(2, 1, 1, 1)
     red, blue = heat_of(model, layer, both, torch.tensor([0, 2]))
@@ -75,8 +75,8 @@ def test_a_model_without_a_map_is_refused():
     model = nn.Module()
     model.backbone = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 64, 5))
     model.forward = lambda inputs, mode: model.backbone(inputs)
-    with pytest.raises(ValueError, match='is a map'):
-        last_map(model, red_left_blue_right())
+    with pytest.raises(ValueError, match='no spatial feature map'):
+        last_map_layer(model, red_left_blue_right())
 
 
 def build(model: dict, seed: int = 0) -> nn.Module:
@@ -96,7 +96,7 @@ def test_every_config_has_a_map_that_a_gradient_reaches(path):
             nn.init.zeros_(weight)
     side = 224 if path.stem in FIXED else 96
     photos = torch.randn(2, 3, side, side)
-    layer = last_map(model, photos[:1])
+    layer = last_map_layer(model, photos[:1])
     with torch.no_grad():
         said = model(photos, mode='tensor').argmax(1)
     maps = heat_of(model, layer, photos, said)
@@ -136,7 +136,7 @@ def test_a_vit_is_asked_where_its_patches_still_count(with_cls_token):
         }
     )
     photo = torch.randn(1, 3, 32, 64)
-    layer = last_map(model, photo)
+    layer = last_map_layer(model, photo)
     last = model.backbone.layers[-1]
     # Behind it the class token alone goes on to the head.
     assert layer is (last.ln1 if with_cls_token else model.backbone.ln1)

@@ -1,4 +1,4 @@
-"""What PHOTOS on a command line stand for."""
+"""The photos that PHOTOS of a command line name."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flower_mm.inference.classifier import Unread
-from flower_mm.inference.photo_files import find
+from flower_mm.inference.photo_files import list_photos
 
 FILES = (
     'b.jpg', 'a.JPG', 'notes.txt', '.hidden.jpg', 'Thumbs.db', 'deep/c.png',
@@ -31,11 +31,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*asked: str) -> list[str]:
-    """What was found; of what was not, what is said of it."""
+    """Return the names of the photos, or what is wrong."""
     with ExitStack() as stack:
         return [
-            f'{one.photo}: {one.why}' if isinstance(one, Unread) else one.name
-            for one in find(list(asked), stack)
+            f'{photo.photo}: {photo.why}'
+            if isinstance(photo, Unread)
+            else photo.name
+            for photo in list_photos(list(asked), stack)
         ]
 
 
@@ -45,17 +47,17 @@ ALL = [
 ]
 
 
-def test_a_folder_is_all_photos_in_it_in_order(folder):
+def test_folder(folder):
     assert names('photos') == names('photos/') == ALL
     assert names(str(folder)) == [str(folder.parent / name) for name in ALL]
 
 
-def test_a_file_is_taken_whatever_it_is_called(folder):
+def test_file_of_any_name(folder):
     asked = ['photos/notes.txt', 'gone.jpg', 'photos/.hidden.jpg', 'x' * 5000]
     assert names(*asked) == asked
 
 
-def test_each_once(folder):
+def test_duplicates(folder):
     assert names('photos/b.jpg', 'photos', 'photos/b.jpg', 'photos') == [
         'photos/b.jpg',
         *[name for name in ALL if name != 'photos/b.jpg'],
@@ -73,13 +75,13 @@ def test_each_once(folder):
         ('**/?.png', ALL[3:4]),
         ('photos/[ab].*', [ALL[0], ALL[2]]),
         ('photos/*/er', ALL[4:]),
-        # There is a file of this name.
+        # A file has this name.
         ('photos/a[1].jpg', ALL[1:2]),
         ('photos/deep/../*.jpg', ['photos/deep/../a[1].jpg',
                                   'photos/deep/../b.jpg']),
-        ('photos/*.txt', ['photos/*.txt: no photo has such a name']),
-        ('gone/**/*.jpg', ['gone/**/*.jpg: no photo has such a name']),
-        ('photos/.*', ['photos/.*: no photo has such a name']),
+        ('photos/*.txt', ['photos/*.txt: matches no photo']),
+        ('gone/**/*.jpg', ['gone/**/*.jpg: matches no photo']),
+        ('photos/.*', ['photos/.*: matches no photo']),
     ],
 )  # fmt: skip
 def test_patterns(pattern, found, folder):
@@ -89,7 +91,7 @@ def test_patterns(pattern, found, folder):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='links need a privilege')
-def test_folders_that_hold_themselves(folder):
+def test_circular_links(folder):
     (folder / 'deep' / 'up').symlink_to(folder)
     assert set(ALL) <= set(names('photos'))
     assert set(ALL) <= set(names('photos/**'))
@@ -103,7 +105,7 @@ def zipped(path: Path, files: dict[str, str]) -> Path:
 
 
 def test_archives(folder, tmp_path, monkeypatch):
-    """Unpacked for as long as they are needed."""
+    """Unpacked until the stack is closed."""
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
     monkeypatch.setattr('tempfile.tempdir', str(scratch))
@@ -112,7 +114,7 @@ def test_archives(folder, tmp_path, monkeypatch):
     with tarfile.open(tmp_path / 'two.tar.gz', 'w:gz') as archive:
         archive.add(folder, 'photos')
     with ExitStack() as stack:
-        found = list(find(['one.ZIP', 'two.tar.gz'], stack))
+        found = list(list_photos(['one.ZIP', 'two.tar.gz'], stack))
         assert [one.name for one in found] == [
             'one.ZIP/in/a.jpg',
             'one.ZIP/in/b.jpg',
@@ -121,13 +123,13 @@ def test_archives(folder, tmp_path, monkeypatch):
         texts = [Path(one.file).read_text() for one in found]
         assert texts[:3] == ['A', 'B', 'a.JPG']
         assert len(list(scratch.iterdir())) == 2
-        # By a pattern only where it asks for them.
+        # Patterns match archives only by their suffix.
         assert names('[pot]*') == ALL
         assert names('[o]ne.ZIP') == [one.name for one in found[:2]]
     assert not list(scratch.iterdir())
 
 
-def test_an_archive_that_is_refused_leaves_nothing(tmp_path, monkeypatch):
+def test_refused_archive(tmp_path, monkeypatch):
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
     monkeypatch.setattr('tempfile.tempdir', str(scratch))
@@ -135,21 +137,32 @@ def test_an_archive_that_is_refused_leaves_nothing(tmp_path, monkeypatch):
     evil = zipped(tmp_path / 'evil.zip', {'a.jpg': 'x', '../b.jpg': 'x'})
     (tmp_path / 'text.zip').write_text('no archive')
     assert names(str(evil), 'text.zip') == [
-        f'{evil}: holds ../b.jpg, which points outside: refused.',
-        'text.zip: is neither a folder nor a zip or tar of one.',
+        f'{evil}: refused: it contains ../b.jpg, which points outside.',
+        'text.zip: is neither a folder nor a zip or tar file: expected one '
+        'folder per class, or a .zip or .tar.gz of such folders',
     ]
     assert not list(scratch.iterdir())
 
 
-def test_archives_inside_are_told(folder, tmp_path):
+def test_folder_of_a_killed_process_is_deleted(tmp_path, monkeypatch):
+    killed = tmp_path / '.flower_mm-photos.abcdefgh.part'
+    killed.mkdir()
+    (killed / '0000000').write_text('a photo')
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    path = zipped(tmp_path / 'a.zip', {'a.jpg': 'x'})
+    assert names(str(path)) == [f'{path}/a.jpg']
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_archives_inside(folder, tmp_path):
     zipped(tmp_path / 'outer.zip', {'a.jpg': 'x', 'in/b.zip': 'x'})
     zipped(folder / 'deep' / 'c.zip', {'a.jpg': 'x'})
     assert names('outer.zip') == [
-        'outer.zip/in/b.zip: an archive within an archive; name it by itself',
+        'outer.zip/in/b.zip: an archive in an archive: name it separately',
         'outer.zip/a.jpg',
     ]
-    told = 'photos/deep/c.zip: an archive within a folder; name it by itself'
-    assert told in names('photos')
+    expected = 'photos/deep/c.zip: an archive in a folder: name it separately'
+    assert expected in names('photos')
 
 
 def test_without_photos(folder, tmp_path):
@@ -170,7 +183,7 @@ def test_without_photos(folder, tmp_path):
         (b'photos/deep\n', ALL[3:]),
         (b'a\nb.jpg\0 c.jpg\r\0', ['a\nb.jpg', ' c.jpg\r']),
         (b'\xff.jpg\n', [os.fsdecode(b'\xff.jpg')]),
-        # Names, and no patterns.
+        # Patterns are names here.
         (b'photos/*.jpg\n-\n', ['photos/*.jpg', '-']),
     ],
 )  # fmt: skip

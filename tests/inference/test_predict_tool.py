@@ -105,7 +105,7 @@ def test_all_sorts_of_photos_and_what_is_said_of_bad_ones(
     lines = said.splitlines()
     assert sum(line.startswith('unsure: ') for line in lines) == 23
     assert lines[-3:] == [
-        '2 of 25 could not be used:',
+        '2 of 25 photos could not be classified:',
         '  gone.jpg: cannot be opened (No such file or directory)',
         f'  {packed}/in/broken.jpg: not a photo by its content',
     ]
@@ -121,7 +121,7 @@ def test_all_sorts_of_photos_and_what_is_said_of_bad_ones(
     assert not list(scratch.iterdir())
 
 
-def test_sorting_twice_is_sorting_once(photos, predict, tmp_path):
+def test_sorting_twice(photos, predict, tmp_path):
     mine = tmp_path / 'mine'
     shutil.copytree(photos, mine)
     before = {path: path.read_bytes() for path in mine.rglob('*.jpg')}
@@ -143,8 +143,8 @@ def test_sorting_twice_is_sorting_once(photos, predict, tmp_path):
         assert wanted in copies.values()
     code, said = predict(*args)
     assert code == 0, said
-    assert 'left out: 60 photos in class folders of' in said
-    assert '0 copied, 60 were there already' in said
+    assert 'skipped 60 photos in class folders of' in said
+    assert '0 copied, 60 existed' in said
     after = {path: path.read_bytes() for path in mine.rglob('*.jpg')}
     assert after == before | copies
     assert len(read(out)) == 60
@@ -152,7 +152,7 @@ def test_sorting_twice_is_sorting_once(photos, predict, tmp_path):
         *(sorted_, '--sort-into', sorted_, '--threshold', 0.5)
     )
     assert code == 2, said
-    assert 'error: all photos lie in class folders of' in said
+    assert 'error: all photos are in class folders of' in said
 
 
 def renamed(best: Path, path: Path, classes: list[str]) -> Path:
@@ -184,39 +184,39 @@ def test_a_class_called_unsure(best, photos, predict, tmp_path):
         model=model,
     )
     assert code == 2
-    assert 'error: a class is called unsure' in said
+    assert 'error: --threshold labels photos' in said
     assert not (tmp_path / 'out').exists()
 
 
-def test_nothing_to_look_at(predict, tmp_path):
+def test_without_photos(predict, tmp_path):
     (tmp_path / 'empty').mkdir()
     code, said = predict(tmp_path / 'empty', '*.gone')
     assert code == 2
     assert 'a folder without photos' in said
-    assert '*.gone: no photo has such a name' in said
-    assert said.endswith('error: there is no photo to look at\n')
+    assert '*.gone: matches no photo' in said
+    assert said.endswith('error: PHOTOS contains no photos\n')
 
 
-def test_none_that_can_be_used(predict, tmp_path):
+def test_unreadable_photos(predict, tmp_path):
     (tmp_path / 'x.jpg').write_text('x')
     out = tmp_path / 'x.json'
     code, said = predict(tmp_path / 'x.jpg', 'gone.jpg', '--json', out)
     assert code == 2
     assert '0 photos in' in said
-    assert '2 of 2 could not be used' in said
+    assert '2 of 2 photos could not' in said
     found = json.loads(out.read_text())
     assert (found['photos'], len(found['bad'])) == ([], 2)
 
 
 @pytest.mark.parametrize('out', ['-', 'both.csv'])
-def test_two_things_in_one_file(out, predict):
+def test_csv_and_json_in_one_file(out, predict):
     code, said = predict('x.jpg', '--csv', out, '--json', out)
     assert code == 2
-    assert 'are the same' in said
+    assert 'name the same file' in said
 
 
-def test_results_do_not_go_over_what_is_none(photos, predict, tmp_path):
-    """The shell makes a photo the file to write of `--csv photos/*`."""
+def test_other_files_are_not_replaced(photos, predict, tmp_path):
+    """`--csv photos/*` names a photo as the CSV file."""
     mine = [tmp_path / 'a.jpg', tmp_path / 'b.jpg', tmp_path / 'c.csv']
     for path in mine:
         shutil.copy(photos / 'red/000.jpg', path)
@@ -230,9 +230,9 @@ def test_results_do_not_go_over_what_is_none(photos, predict, tmp_path):
     ):
         code, said = predict(*flags)
         assert code == 2
-        assert 'name a' in said
+        assert 'Name a' in said
         assert [path.read_bytes() for path in mine] == [content] * 3
-    # Results of before give way.
+    # Earlier results are replaced.
     assert predict(mine[0], '--csv', mine[2])[0] == 0
     assert mine[2].read_text().startswith('photo,')
 

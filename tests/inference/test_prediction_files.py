@@ -13,12 +13,12 @@ import pytest
 from flower_mm.csv_files import from_cell
 from flower_mm.inference.classifier import Prediction, Unread
 from flower_mm.inference.prediction_files import (
-    MOST_ROWS,
+    MAX_ROWS,
     UNSURE,
-    complaints,
     csv_into,
     json_into,
     lines_on,
+    list_unread,
     summary,
     table_on,
 )
@@ -154,8 +154,8 @@ def test_in_a_narrow_window_nothing_is_lost(monkeypatch):
 
 
 def test_a_long_table_says_what_it_leaves_out(monkeypatch):
-    found = table(monkeypatch, 70, 1, count=MOST_ROWS + 5)
-    assert len(found) == MOST_ROWS + 2
+    found = table(monkeypatch, 70, 1, count=MAX_ROWS + 5)
+    assert len(found) == MAX_ROWS + 2
     assert found[-1] == '… and 7 more: --csv FILE has all'
 
 
@@ -179,7 +179,7 @@ def test_the_last_line():
 
 def test_complaints_are_counted_where_they_are_many():
     bad = [Unread(f'{i}\x1b[2J.jpg', 'gone\nfor good') for i in range(33)]
-    found = complaints(bad, 40).splitlines()
+    found = list_unread(bad, 40).splitlines()
     assert found[0] == '33 of 40 could not be used:'
     assert found[1] == '  0\\x1b[2J.jpg: gone?for good'
     assert len(found) == 22

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flower_mm.errors import UserError
-from flower_mm.inference.photo_files import Found
+from flower_mm.inference.photo_files import PhotoFile
 from flower_mm.inference.sort_into_folders import (
     Sorter,
     folder_names,
@@ -18,10 +18,10 @@ from flower_mm.inference.sort_into_folders import (
 )
 
 
-def photo(path: Path, text: str = '') -> Found:
+def photo(path: Path, text: str = '') -> PhotoFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text or str(path))
-    return Found(str(path), str(path))
+    return PhotoFile(str(path), str(path))
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -41,7 +41,7 @@ def test_photos_of_one_name_are_all_kept_and_twice_is_once(tmp_path):
     sorter = Sorter(out, ['rose'])
     for one in photos:
         sorter.copy(one, 'rose')
-    assert (sorter.copied, sorter.there) == (3, 1)
+    assert (sorter.copied, sorter.existing) == (3, 1)
     first = tree(out)
     assert sorted(first.values()) == ['X', 'Y', 'Z']
     assert first['rose/a.jpg'] == 'X'
@@ -50,7 +50,7 @@ def test_photos_of_one_name_are_all_kept_and_twice_is_once(tmp_path):
     again = Sorter(out, ['rose'])
     for one in reversed(photos):
         again.copy(one, 'rose')
-    assert (again.copied, again.there) == (0, 4)
+    assert (again.copied, again.existing) == (0, 4)
     assert tree(out) == first
     assert again.result == f'{out}: 0 copied, 4 were there already'
 
@@ -102,11 +102,11 @@ def test_what_was_sorted_is_known_again(tmp_path):
         ('inbox/rose/a.jpg', False),
         ('roses/a.jpg', False),
     ):
-        assert sorter.holds(photo(tmp_path / name)) is held, name
+        assert sorter.has_copy(photo(tmp_path / name)) is held, name
     if os.name != 'nt':
         (tmp_path / 'link').symlink_to(tmp_path / 'rose')
         link = str(tmp_path / 'link' / 'a.jpg')
-        assert sorter.holds(Found(link, link))
+        assert sorter.has_copy(PhotoFile(link, link))
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):

@@ -82,7 +82,7 @@ def test_classes_of_a_checkpoint_are_checked(key, tmp_path):
 def test_folders_of_classes_are_checked(tmp_path):
     for folder in ('daisy', 'rose\u202egpj'):
         draw_photo(tmp_path / folder / '1.jpg', 0, 0)
-    with pytest.raises(UserError, match='has a name that'):
+    with pytest.raises(UserError, match='invalid class name'):
         find_photos(list_folder(tmp_path), tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What is told of photos, to people and to programs."""
+"""Predictions as CSV, as JSON and on the screen."""
 
 import csv
 import io
@@ -153,10 +153,10 @@ def test_in_a_narrow_window_nothing_is_lost(monkeypatch):
     assert found[2].endswith(f'{"long/" * 20}[b]花.jpg')
 
 
-def test_a_long_table_says_what_it_leaves_out(monkeypatch):
+def test_long_table(monkeypatch):
     found = table(monkeypatch, 70, 1, count=MAX_ROWS + 5)
     assert len(found) == MAX_ROWS + 2
-    assert found[-1] == '… and 7 more: --csv FILE has all'
+    assert found[-1] == '… and 7 more: --csv FILE writes all'
 
 
 def test_a_table_of_nothing():
@@ -170,17 +170,18 @@ def test_the_last_line():
     assert summary(Counter(rose=1), 0.5) == '1 photo in 0.5 s: 1 rose'
     assert summary(Counter(), 0.5) == '0 photos in 0.5 s'
     assert summary(Counter(a=30, unsure=2), 2.0) == (
-        '32 photos in 2.0 s (16 a second): 30 a, 2 unsure'
+        '32 photos in 2.0 s (16 photos per second): 30 a, 2 unsure'
     )
     many = Counter({f'class {i}': 1 for i in range(13)} | {'rose': 7})
-    assert summary(many, 40.0).startswith('20 photos in 40.0 s (0.5 a second)')
+    line = summary(many, 40.0)
+    assert line.startswith('20 photos in 40.0 s (0.5 photos per second)')
     assert summary(many, 40.0).endswith(', 4 of 4 other classes')
 
 
-def test_complaints_are_counted_where_they_are_many():
+def test_long_list_of_unread_photos():
     bad = [Unread(f'{i}\x1b[2J.jpg', 'gone\nfor good') for i in range(33)]
     found = list_unread(bad, 40).splitlines()
-    assert found[0] == '33 of 40 could not be used:'
+    assert found[0] == '33 of 40 photos could not be classified:'
     assert found[1] == '  0\\x1b[2J.jpg: gone?for good'
     assert len(found) == 22
     assert found[-1] == '  … and 13 more'

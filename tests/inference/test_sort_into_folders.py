@@ -52,7 +52,7 @@ def test_photos_of_one_name_are_all_kept_and_twice_is_once(tmp_path):
         again.copy(one, 'rose')
     assert (again.copied, again.existing) == (0, 4)
     assert tree(out) == first
-    assert again.result == f'{out}: 0 copied, 4 were there already'
+    assert again.result == f'{out}: 0 copied, 4 existed'
 
 
 def test_what_is_there_stays(tmp_path):

@@ -1,8 +1,8 @@
-"""classes.txt and train.txt: read and checked, without torch.
+"""Read and validate the lists of a dataset, without torch.
 
-Formats: classes.txt holds one class a line, its line number is the class
-index; train.txt holds `class_name/image_name class_index` a line, split at
-the last blank because names may hold blanks themselves.
+classes.txt has one class per line, in the order of the class indices.
+train.txt has one `class_name/image_name class_index` per line, split at the
+last blank because names can contain blanks.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from flower_mm.commands import command
 from flower_mm.errors import UserError, printable
 from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
-from flower_mm.plain_text import class_name_fault, shown_name
+from flower_mm.plain_text import class_name_fault
 from flower_mm.trust import require_trust
 
-SHOWN = 10  # problems printed; the rest is counted
-# How run.json's `resumed_although` begins where photos may have come to val
-# that were learned before.
+SHOWN = 10  # faults in a message; the others are counted
+# The first words of `resumed_although` in run.json if validation may contain
+# photos of the earlier training.
 OTHER_PHOTOS = 'the photos or classes of '
 
 
@@ -32,18 +32,18 @@ class Photo(NamedTuple):
 
 
 def require_dataset(root: Path) -> None:
-    """Stop with the command that makes a dataset when `root` is none."""
+    """Raise UserError if `root` is not a dataset."""
     if not (root / DatasetDir.CLASSES).is_file():
-        what = 'has no classes.txt' if root.is_dir() else 'does not exist'
+        fault = 'has no classes.txt' if root.is_dir() else 'does not exist'
         raise UserError(
-            f'the dataset folder {root} {what}.\n'
-            f'Make one from your photos: {prepare_command(root)}\n'
-            'or name another: --data-root FOLDER'
+            f'the dataset folder {root} {fault}.\n'
+            f'Prepare one from your photos: {prepare_command(root)}\n'
+            'or name another: --data FOLDER'
         )
 
 
 def prepare_command(root: Path, options: str = '') -> str:
-    """The command that makes the dataset `root` anew, from its photos."""
+    """Return the command that prepares the dataset `root` again."""
     words = options.split()
     if (root / DatasetDir.RECORD).is_file():
         return command(
@@ -51,9 +51,9 @@ def prepare_command(root: Path, options: str = '') -> str:
         )
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return command('prepare', 'PHOTOS', '--out', root, *words)
-    # `prepare` refuses to replace a folder that it did not make.
+    # `prepare` refuses to replace another folder.
     new = command('prepare', 'PHOTOS', '--out', 'NEW', *words)
-    return f'{new}, then --data-root NEW'
+    return f'{new}, then --data NEW'
 
 
 def read_classes(root: Path) -> list[str]:
@@ -65,67 +65,69 @@ def read_classes(root: Path) -> list[str]:
     for name in names:
         if fault := class_name_fault(name):
             raise UserError(
-                f'{path} holds an invalid class name, {shown_name(name)}: '
+                f'invalid class name {printable(name, 80)} in {path}: '
                 f'{fault}.\nRename the class there and in the lists of photos'
             )
-    twice = [printable(name) for name, n in Counter(names).items() if n > 1]
-    if twice:
-        more = f' and {len(twice) - SHOWN} more' if len(twice) > SHOWN else ''
+    counts = Counter(names)
+    duplicates = [printable(name) for name in counts if counts[name] > 1]
+    if duplicates:
+        rest = len(duplicates) - SHOWN
+        more = f' and {rest} more' if rest > 0 else ''
         raise UserError(
-            f'{path} names a class twice: {", ".join(twice[:SHOWN])}{more}'
+            f'duplicate classes in {path}: '
+            f'{", ".join(duplicates[:SHOWN])}{more}'
         )
     if len(names) < 2:
         raise UserError(
-            f'{path} names {len(names)} class(es); telling photos apart '
-            'takes two or more'
+            f'too few classes in {path}: expected at least 2, got {len(names)}'
         )
     return names
 
 
 def photos_folder(root: Path, split: str) -> Path:
-    """Return the folder that the lines of `split`.txt are relative to.
+    """Return the folder that the paths in `split`.txt are relative to.
 
-    That is `root/split`, or where the photos were left when the dataset was
-    prepared without copying them.
+    It is `root/split`, or the folder of the original photos if the dataset
+    refers to them.
     """
-    named = describe(root).get('photos')
-    if not named:
+    photos = describe(root).get('photos')
+    if not photos:
         return root / split
-    if not is_inside(named, root):
-        require_trust(root, named)
-    return Path(named)
+    if not is_inside(photos, root):
+        require_trust(root, photos)
+    return Path(photos)
 
 
 def describe(root: Path) -> dict:
-    """Return what dataset.json says; nothing for a dataset made by hand."""
+    """Return dataset.json, empty for a dataset made by hand."""
     path = root / DatasetDir.RECORD
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(found, dict):
-            raise ValueError('it is no description of a dataset')
-        photos, sha256 = found.get('photos'), found.get('sha256', '0' * 64)
+        record = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(record, dict):
+            raise ValueError('expected an object')
+        photos, sha256 = record.get('photos'), record.get('sha256', '0' * 64)
         if not isinstance(photos, str | None):
-            raise ValueError('its "photos" is no folder')
+            raise ValueError('invalid "photos"')
         if not re.fullmatch('[0-9a-f]{64}', str(sha256)):
-            raise ValueError('its "sha256" is none')
+            raise ValueError('invalid "sha256"')
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f'{path} cannot be read ({error}).\n'
-            f'See what is wrong: {command("prepare", "--check", root)}'
+            f'Check the dataset: {command("prepare", "--check", root)}'
         ) from error
-    return found
+    return record
 
 
 def lists_sha256(root: Path) -> str:
-    """Tell one state of a dataset's train and val photos from another."""
-    found = hashlib.sha256(str(describe(root).get('sha256')).encode())
+    """Return a digest of the classes and of the train and val photos."""
+    digest = hashlib.sha256(str(describe(root).get('sha256')).encode())
     lists = map(DatasetDir.list_of, ('train', 'val'))
     for name in (DatasetDir.CLASSES, *lists):
         path = root / name
-        found.update(b'\0' + (path.read_bytes() if path.is_file() else b''))
-    return found.hexdigest()
+        digest.update(b'\0' + (path.read_bytes() if path.is_file() else b''))
+    return digest.hexdigest()
 
 
 def read_annotations(
@@ -135,13 +137,13 @@ def read_annotations(
     may_lack: bool = False,
     root: Path | None = None,
 ) -> list[Photo]:
-    """Return the photos of one split, or fail with what is wrong in it.
+    """Return the photos of a split, or raise UserError with its faults.
 
-    A photo that is not there is wrong, unless photos `may_lack`. One that a
-    link leads to, out of the dataset `root`, takes the user's trust; by
-    default that is the folder of the list.
+    A missing photo is a fault unless photos `may_lack`. A link that leads out
+    of the dataset `root`, by default the folder of the list, requires the
+    user's trust.
     """
-    photos, problems = [], []
+    photos, faults = [], []
     first_line: dict[str, int] = {}
     root = root or path.parent
     present = _PresentFiles(folder, root)
@@ -149,35 +151,35 @@ def read_annotations(
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
-        photo, problem = _parse(line, classes)
+        photo, fault = _parse(line, classes)
         if photo and photo.name in first_line:
-            problem = (
-                f'again {printable(photo.name)}, as in line '
+            fault = (
+                f'duplicate {printable(photo.name)}, as in line '
                 f'{first_line[photo.name]}'
             )
         elif photo and not may_lack and photo.name not in present:
-            problem = (
+            fault = (
                 f'{printable(photo.name)} is not in {printable(str(folder))}'
             )
         elif photo and not outside and present.leads_out(photo.name):
             outside = str(folder / photo.name)
-        if problem:
-            problems.append(f'line {number}: {problem}')
+        if fault:
+            faults.append(f'line {number}: {fault}')
         else:
             first_line[photo.name] = number
             photos.append(photo)
-    if problems:
-        shown = problems[:SHOWN]
-        if len(problems) > SHOWN:
-            shown.append(f'… and {len(problems) - SHOWN} more')
+    if faults:
+        lines = faults[:SHOWN]
+        if len(faults) > SHOWN:
+            lines.append(f'… and {len(faults) - SHOWN} more')
         raise UserError(
-            f'{path} has {len(problems)} problem(s):\n  '
-            + '\n  '.join(shown)
-            + '\nMend the file, or make the dataset anew: '
+            f'invalid lines in {path}: {len(faults)}\n  '
+            + '\n  '.join(lines)
+            + '\nFix the file, or prepare the dataset again: '
             + prepare_command(path.parent)
         )
     if not photos:
-        raise UserError(f'{path} lists no photos')
+        raise UserError(f'{path} is empty: expected photos')
     if outside:
         require_trust(root, outside)
     return photos
@@ -185,11 +187,11 @@ def read_annotations(
 
 def _lines(path: Path) -> list[str]:
     try:
-        # Notepad puts a byte-order mark first; it is no part of a name.
+        # utf-8-sig drops the byte-order mark that Notepad writes.
         return read_file(path).decode('utf-8-sig').splitlines()
     except FileNotFoundError as error:
         raise UserError(
-            f'{path} does not exist.\nMake the dataset: '
+            f'{path} does not exist.\nPrepare the dataset: '
             f'{prepare_command(path.parent)}'
         ) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -197,15 +199,15 @@ def _lines(path: Path) -> list[str]:
 
 
 def _parse(line: str, classes: list[str]) -> tuple[Photo | None, str | None]:
-    """Return the photo of a line and what is wrong with it, if anything."""
+    """Return the photo of a line and its fault, if any."""
     name, _, number = line.strip().rpartition(' ')
     name = name.rstrip()
     path = PurePath(name)
-    # No more than nine digits: Python takes no number of five thousand.
+    # At most nine digits: int() raises for very long numbers.
     if not path.parts or not re.fullmatch('[0-9]{1,9}', number):
         return None, (
-            f'`{printable(line.strip())}` is not '
-            '`class_name/image_name class_index`'
+            'expected `class_name/image_name class_index`, got '
+            f'`{printable(line.strip())}`'
         )
     label = int(number)
     if path.anchor or '..' in path.parts:
@@ -213,24 +215,24 @@ def _parse(line: str, classes: list[str]) -> tuple[Photo | None, str | None]:
     photo = Photo(path.as_posix(), label)
     if label >= len(classes):
         return photo, (
-            f'index {label} of {printable(name)}, but classes.txt ends at '
-            f'{len(classes) - 1}'
+            f'invalid class index of {printable(name)}: expected at most '
+            f'{len(classes) - 1}, got {label}'
         )
     if len(path.parts) > 1 and path.parts[0] != classes[label]:
         return photo, (
-            f'{printable(name)} has index {label}, which classes.txt calls '
+            f'class index {label} of {printable(name)} is that of '
             f'{printable(classes[label])}'
         )
     return photo, None
 
 
 class _PresentFiles:
-    """Which files are there: one listing a folder, not one look a file."""
+    """The existing files, by one listing per folder instead of per file."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self.folder = folder
         self.root = root
-        # For each folder its files, and which of them are links.
+        # The files of each folder, and whether they are links.
         self.listed: dict[str, dict[str, bool]] = {}
         self.outside: dict[str, bool] = {}
 
@@ -239,7 +241,7 @@ class _PresentFiles:
         return file in self._files(parent)
 
     def leads_out(self, name: str) -> bool:
-        """Whether the photo is another file than one in the dataset."""
+        """Return whether the photo is a file outside the dataset."""
         parent, _, file = name.rpartition('/')
         if parent not in self.outside:
             inside = is_inside(self.folder / parent, self.root)
@@ -253,10 +255,10 @@ class _PresentFiles:
         if parent not in self.listed:
             try:
                 with os.scandir(self.folder / parent) as entries:
-                    found = {
+                    files = {
                         e.name: e.is_symlink() for e in entries if e.is_file()
                     }
             except (OSError, ValueError):  # a name with a null byte
-                found = {}
-            self.listed[parent] = found
+                files = {}
+            self.listed[parent] = files
         return self.listed[parent]

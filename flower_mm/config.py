@@ -114,7 +114,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
     if not Path(path).is_file():
         near = sorted(Path(path).parent.glob('*.py'))
         raise UserError(
-            f'there is no config {path}'
+            f'unknown config {path}'
             + (
                 f'; configs in its folder: {", ".join(p.name for p in near)}'
                 if near

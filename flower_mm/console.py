@@ -1,6 +1,6 @@
-"""The screen: text that cannot steer it, and progress.
+"""Output to the screen: escaped text, and progress.
 
-Progress is a live bar on a terminal, plain lines in a file.
+Progress is a bar on a terminal and lines in a file.
 """
 
 import sys
@@ -19,32 +19,32 @@ T = TypeVar('T')
 
 # Warnings of libraries that need no action, as (message, module).
 LIBRARY_WARNINGS = (
-    # Pillow's about photos: what is wrong with one is reported by name.
+    # Pillow's about photos: flower_mm reports their faults by name.
     ('', 'PIL'),
-    # mmcv-lite lacks an operator that no classifier of MMPretrain uses.
+    # mmcv-lite lacks an operator that classifiers do not use.
     ('Fail to import ``MultiScaleDeformable', ''),
-    # mmcv's about every ColorJitter, in every worker.
+    # mmcv's about each ColorJitter, in each worker.
     ("Only use 'alpha' for pillow backend", ''),
     # With accumulated gradients the schedule counts batches, so that its
     # first step comes before the optimizer's.
     ('Detected call of `scheduler.step', ''),
-    # MMEngine's about the start method that it set itself in the first fold.
+    # MMEngine's in later folds about the start method that it set itself.
     ('Multi-processing start method', ''),
 )
 LINE_EVERY = 10.0  # seconds between two plain lines
 
 
 def hide_library_warnings() -> None:
-    """Ignore LIBRARY_WARNINGS in this process, which is one of our tools."""
+    """Ignore LIBRARY_WARNINGS in this process."""
     for message, module in LIBRARY_WARNINGS:
         warnings.filterwarnings('ignore', message, module=module)
 
 
 class PlainStream:
-    """A text stream on which control characters appear as escapes.
+    """A text stream that escapes control characters.
 
-    Names of files and classes, messages of libraries that quote them: any of
-    it may be a stranger's.
+    Names of files and classes, and messages that quote them, may come from a
+    stranger.
     """
 
     def __init__(self, stream: IO[str]) -> None:
@@ -64,10 +64,10 @@ class PlainStream:
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """Let everything that is printed inside go through PlainStream."""
+    """Send everything that the block prints through PlainStream."""
     before = sys.stdout, sys.stderr
     for stream in filter(None, before):
-        # A name may hold what the code page of the screen has not.
+        # A name may contain characters that the encoding of the screen lacks.
         stream.reconfigure(errors='backslashreplace')
     _wrap()
     try:
@@ -77,7 +77,7 @@ def plain_streams() -> Iterator[None]:
 
 
 def rich_console(stream: IO[str]) -> 'Console':
-    """A console of rich's, whose own colours reach the terminal."""
+    """Return a console of rich that writes to the terminal directly."""
     from rich.console import Console
 
     while isinstance(stream, PlainStream):
@@ -86,13 +86,13 @@ def rich_console(stream: IO[str]) -> 'Console':
 
 
 def start_bar(bar) -> None:
-    """Show a bar of rich's, which takes over the streams meanwhile."""
+    """Show a bar of rich, which replaces the streams."""
     bar.start()
     _wrap()
 
 
 def _wrap() -> None:
-    # Python has no streams where they are closed.
+    # A closed stream is None.
     sys.stdout = sys.stdout and PlainStream(sys.stdout)
     sys.stderr = sys.stderr and PlainStream(sys.stderr)
 
@@ -108,34 +108,31 @@ def duration(seconds: float) -> str:
 
 
 def announce(text: str) -> None:
-    """Say on a terminal what takes the next seconds."""
+    """Print on a terminal what takes the next seconds."""
     if sys.stderr and sys.stderr.isatty():
         print(f'{text} ...', file=sys.stderr, flush=True)
 
 
 def track(
-    items: Iterable[T], total: int, what: str, start: int = 0
+    items: Iterable[T], total: int, task: str, start: int = 0
 ) -> Iterator[T]:
-    """Pass `items` on and show on stderr how far they are.
-
-    `items` may yield anything; each counts one.
-    """
-    with progress(total, what, start=start) as advance:
+    """Yield `items` and show the progress on stderr."""
+    with progress(total, task, start=start) as advance:
         for item in items:
             yield item
             advance(1)
 
 
 @contextmanager
-def progress(total: int, what: str, start: int = 0, size: bool = False):
-    """Yield a function that moves the bar on; `size` counts in bytes."""
+def progress(total: int, task: str, start: int = 0, size: bool = False):
+    """Yield a function that advances the bar; `size` counts in bytes."""
     if sys.stderr.isatty():
-        yield from _live(total, what, start, size)
+        yield from _live(total, task, start, size)
     else:
-        yield from _plain(total, what, start, size)
+        yield from _plain(total, task, start, size)
 
 
-def _live(total: int, what: str, start: int, size: bool):
+def _live(total: int, task: str, start: int, size: bool):
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -153,16 +150,16 @@ def _live(total: int, what: str, start: int, size: bool):
         TimeRemainingColumn(),
         console=rich_console(sys.stderr),
     )
-    task = bar.add_task(visible(what), total=total or None, completed=start)
+    row = bar.add_task(visible(task), total=total or None, completed=start)
     start_bar(bar)
     try:
-        yield lambda steps: bar.advance(task, steps)
+        yield lambda steps: bar.advance(row, steps)
     finally:
         bar.stop()
 
 
-def _plain(total: int, what: str, start: int, size: bool):
-    done, said = start, time.monotonic()
+def _plain(total: int, task: str, start: int, size: bool):
+    done, printed = start, time.monotonic()
 
     def show() -> None:
         unit = (
@@ -172,13 +169,13 @@ def _plain(total: int, what: str, start: int, size: bool):
             if total
             else f'{done}'
         )
-        print(f'{what}: {unit}', file=sys.stderr, flush=True)
+        print(f'{task}: {unit}', file=sys.stderr, flush=True)
 
     def advance(steps: int) -> None:
-        nonlocal done, said
+        nonlocal done, printed
         done += steps
-        if time.monotonic() - said >= LINE_EVERY:
-            said = time.monotonic()
+        if time.monotonic() - printed >= LINE_EVERY:
+            printed = time.monotonic()
             show()
 
     yield advance

@@ -1,11 +1,11 @@
-"""From the bytes of a photo to upright pixels of 8 bits: one set of rules.
+"""Decode the bytes of a photo to upright pixels of 8 bits.
 
-Training, validation, test, inference, export and tools/prepare_dataset.py
-decode here, so that a photo has the same pixels everywhere. Ordinary JPEG is
-decoded by OpenCV, for speed; everything else by Pillow.
+Preparation, training, validation, test, inference and export decode here, so
+that a photo has the same pixels everywhere. Ordinary JPEG is decoded by
+OpenCV, which is faster, and everything else by Pillow.
 
-`predict_onnx.py` carries a copy of this module to machines that have numpy and
-Pillow only: OpenCV is imported where it is used, and flower_mm nowhere.
+`predict_onnx.py` contains a copy of this module for machines with numpy and
+Pillow only: it imports OpenCV where it is used, and nothing of flower_mm.
 """
 
 import re
@@ -18,30 +18,28 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# Pillow warns about damaged EXIF and large photos; neither matters.
-
-MIN_SIDE = 32  # pixels; a 224 px network sees nothing in less
+MIN_SIDE = 32  # pixels, too few for a network of 224 px
 MAX_PIXELS = 200_000_000  # decoded, 600 MB
 MAX_BYTES = 512 * 1024**2
-# Long side by short side. The short one is brought to 256 pixels or so, and
-# the long one with it: of 32 x 1,000,000 pixels that would make 6 GB.
+# Long side divided by short side. Resizing the short side to 256 pixels makes
+# 6 GB of 32 x 1,000,000 pixels.
 MAX_RATIO = 200
-# A JPEG may go through its pixels in several scans; cameras make one, programs
-# ten. A scan of 300 bytes takes 0.1 s, and a megabyte holds 3000 of them.
+# A JPEG can have several scans over all pixels: cameras write one, programs
+# ten. A scan of 300 bytes takes 0.1 s, and a megabyte has 3000 of them.
 MAX_SCANS = 100
-# PostScript and the like would start other programs: name what is allowed.
-# (MPO, two JPEGs in one file, is opened as JPEG.)
+# An allow-list, since formats such as PostScript start other programs. MPO,
+# two JPEGs in one file, is opened as JPEG.
 FORMATS = (
     'JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'AVIF',
     'JPEG2000', 'PPM',
 )  # fmt: skip
-# As people spell those that they do not spell as Pillow does.
+# Common spellings that differ from those of Pillow.
 SPELLED = {'WEBP': 'WebP', 'JPEG2000': 'JPEG 2000'}
 ORIENTATION = 0x0112  # EXIF
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF
-# Where a part of a JPEG begins; within a scan there are stuffed zeros only.
+# The start of a segment of a JPEG; in a scan, 0xff is followed by zero.
 _MARKER = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')
-# What brings a photo upright that has this orientation.
+# The transposition that rotates a photo of this orientation upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,31 +49,31 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# The same for OpenCV: transposed from 5 on, then flipped by this code.
+# The same for OpenCV: transpose from 5 on, then flip by this code.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
-Image.init()  # else only the five most common formats are known
+Image.init()  # loads all formats, not only the five most common
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 class BadPhotoError(Exception):
-    """Why a photo cannot be used."""
+    """The reason why a photo cannot be decoded."""
 
 
 def read_bytes(file: str) -> bytes:
-    """Read a photo file; refuse what is not one file of a sane size."""
+    """Read a photo file; refuse folders, devices and huge files."""
     try:
         info = Path(file).stat()
         if stat.S_ISDIR(info.st_mode):
             raise BadPhotoError('a folder')
         if not stat.S_ISREG(info.st_mode):
-            # Reading a pipe would wait for ever.
-            raise BadPhotoError('not a file but a pipe or a device')
+            # Reading a pipe would block.
+            raise BadPhotoError('a pipe or a device')
         if info.st_size > MAX_BYTES:
             raise BadPhotoError(f'larger than {MAX_BYTES // 1024**2} MB')
         data = Path(file).read_bytes()
     except OSError as error:
         raise BadPhotoError(f'cannot be opened ({error.strerror})') from error
-    except ValueError as error:  # a name that no file can have
+    except ValueError as error:  # an invalid file name
         raise BadPhotoError(f'cannot be opened ({error})') from error
     if not data:
         raise BadPhotoError('empty file')
@@ -88,15 +86,15 @@ def decode(
     backend: str = 'cv2',
     formats: Collection[str] = FORMATS,
 ) -> np.ndarray:
-    """Decode a photo as training and inference see it.
+    """Decode a photo as in training and inference.
 
     Args:
-        data: The bytes of its file.
-        color_type: As of MMCV's LoadImageFromFile. `unchanged` and
+        data: The bytes of the file.
+        color_type: As for MMCV's LoadImageFromFile. `unchanged` and
             `..._ignore_orientation` leave a JPEG as it is stored; all other
-            formats are brought upright in any case.
-        backend: 'pillow' decodes ordinary JPEG by Pillow, too.
-        formats: Pillow's names of those that are accepted.
+            formats are rotated upright.
+        backend: 'pillow' decodes ordinary JPEG with Pillow, too.
+        formats: Pillow's names of the accepted formats.
 
     Returns:
         uint8, (height, width, 3) in the order blue, green, red; (height,
@@ -112,17 +110,17 @@ def decode(
 
 
 def decode_rgb(data: bytes, formats: Collection[str] = FORMATS) -> np.ndarray:
-    """The pixels of `decode` in the order red, green, blue, by Pillow alone.
+    """Return the pixels in the order red, green, blue, by Pillow alone.
 
-    Ordinary JPEG has the same pixels where OpenCV and Pillow are built on
-    the same JPEG library.
+    Ordinary JPEG has the pixels of `decode` if OpenCV and Pillow use the same
+    JPEG library.
     """
     with refusing(data, formats), open_photo(data, formats) as image:
         return np.asarray(to_plain(image).convert('RGB'))
 
 
 def read_rgb(file: str) -> np.ndarray:
-    """The pixels of a photo file to classify, as of `decode_rgb`."""
+    """Read a photo file with `decode_rgb`; refuse unusable sizes."""
     data = read_bytes(file)
     with refusing(data), open_photo(data) as image:
         require_usable_size(image.size)
@@ -133,44 +131,43 @@ def read_rgb(file: str) -> np.ndarray:
 def refusing(
     data: bytes, formats: Collection[str] = FORMATS
 ) -> Iterator[None]:
-    """Say in a BadPhotoError what a decoder raises on these bytes."""
+    """Turn the exceptions of decoders into a BadPhotoError."""
     try:
         yield
     except (BadPhotoError, MemoryError):
         raise
     except Exception as error:
-        raise BadPhotoError(what_broke(error, data, formats)) from error
+        raise BadPhotoError(error_text(error, data, formats)) from error
 
 
 def open_photo(data: bytes, formats: Collection[str] = FORMATS) -> Image.Image:
-    """Open a photo without decoding it; refuse what has no agreed pixels."""
+    """Open a photo without decoding it; refuse ambiguous formats."""
     image = Image.open(BytesIO(data), formats=tuple(formats))
     require_decodable(image, data)
     if image.format == 'PNG':
-        check_sums(data)
+        require_checksums(data)
     return image
 
 
 def require_decodable(image: Image.Image, data: bytes = b'') -> None:
-    """Refuse what takes too long to decode or has no agreed pixels."""
+    """Refuse photos that decode too slowly or ambiguously."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadPhotoError(f'more than {MAX_PIXELS // 10**6} million pixels')
     if image.format in ('JPEG', 'MPO') and _scans(data) > MAX_SCANS:
-        raise BadPhotoError(f'made to take time: over {MAX_SCANS} scans')
+        raise BadPhotoError(f'more than {MAX_SCANS} scans')
     if image.mode == 'F' or (image.mode == 'I' and image.format != 'PPM'):
-        raise BadPhotoError('32-bit brightness, which has no agreed white')
+        raise BadPhotoError('32-bit grey, whose white is undefined')
     if image.mode in ('LAB', 'HSV'):
-        raise BadPhotoError(
-            f'colours in {image.mode}, which training cannot read'
-        )
+        raise BadPhotoError(f'unsupported colour space {image.mode}')
 
 
 def require_large_enough(size: tuple[int, int]) -> None:
     width, height = size
     if min(size) < MIN_SIDE:
         raise BadPhotoError(
-            f'far too small ({width} x {height}, at least {MIN_SIDE})'
+            f'too small: expected at least {MIN_SIDE} pixels, got '
+            f'{width} x {height}'
         )
 
 
@@ -179,31 +176,31 @@ def require_usable_size(size: tuple[int, int]) -> None:
     require_large_enough(size)
     width, height = size
     if max(size) > MAX_RATIO * min(size):
-        raise BadPhotoError(f'far too long and narrow ({width} x {height})')
+        raise BadPhotoError(f'too narrow: {width} x {height} pixels')
 
 
 def require_whole(image: Image.Image) -> None:
-    """Refuse a damaged JPEG, which OpenCV fills up with grey.
+    """Refuse a truncated JPEG, which OpenCV fills with grey.
 
-    It is decoded at a fraction of its size, which takes little time.
+    Decoding it at a fraction of its size is quick.
     """
     if is_ordinary_jpeg(image):
         image.draft('RGB', (256, 256))
         image.load()
 
 
-def check_sums(png: bytes) -> None:
-    """Refuse a PNG with a wrong check sum; Pillow decodes it all the same."""
+def require_checksums(png: bytes) -> None:
+    """Refuse a PNG with a wrong checksum, which Pillow ignores."""
     with Image.open(BytesIO(png), formats=('PNG',)) as image:
         image.verify()
 
 
 def _scans(jpeg: bytes) -> int:
-    """How many scans its first image has, where there may be too many."""
+    """Count the scans of the first image if there may be too many."""
     count = jpeg.count(b'\xff\xda')
     if count <= MAX_SCANS:
         return count
-    # Previews, and the film behind a photo that moves, have these bytes too.
+    # Previews, and the video of a motion photo, contain these bytes as well.
     count, at = 0, 2
     while (marker := _MARKER.search(jpeg, at)) and marker[0] != b'\xff\xd9':
         count += marker[0] == b'\xff\xda'
@@ -212,34 +209,34 @@ def _scans(jpeg: bytes) -> int:
     return count
 
 
-def what_broke(
+def error_text(
     error: Exception, data: bytes, formats: Collection[str] = FORMATS
 ) -> str:
-    """In words, what a decoder raised on a photo."""
+    """Return the text for an exception of a decoder."""
     if isinstance(error, Image.DecompressionBombError):
         return f'more than {MAX_PIXELS // 10**6} million pixels'
     if isinstance(error, Image.UnidentifiedImageError):
         if data[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1'):
-            return 'HEIC, which Pillow cannot read; export JPEG'
+            return 'HEIC is not supported: export it as JPEG'
         return _refused_format(data, formats) or 'not a photo by its content'
-    # Decoders raise almost anything on damaged bytes: OSError,
-    # SyntaxError, struct.error, ValueError, IndexError...
+    # Decoders raise OSError, SyntaxError, struct.error, ValueError,
+    # IndexError and others on damaged bytes.
     if 'truncated' in str(error).lower() or 'end of file' in str(error):
         return 'truncated: its end is missing'
     return f'damaged ({str(error) or type(error).__name__})'
 
 
 def _refused_format(data: bytes, formats: Collection[str]) -> str:
-    """Name a format that is not accepted; '' where it is none of Pillow's.
+    """Return the text for an excluded format of Pillow, or ''.
 
-    By the first bytes alone: no decoder of such a format is started.
+    The first bytes decide, so that its decoder is not started.
     """
     if len(data) < 16:
         return ''
     names = [
         name
         for name, (_, accepts) in Image.OPEN.items()
-        # It returns a text where Pillow was built without this format.
+        # It returns a text if Pillow was built without this format.
         if accepts and accepts(data[:16]) is True
     ]
     if not names or set(names) & set(formats):
@@ -252,9 +249,9 @@ def _refused_format(data: bytes, formats: Collection[str]) -> str:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, when it is missing or broken.
+    """Return the EXIF orientation, 1 (upright) if missing or invalid.
 
-    Ask it after loading: Pillow turns TIFF itself, and then says 1.
+    Pillow rotates TIFF while loading, after which it is 1.
     """
     try:
         value = image.getexif().get(ORIENTATION, 1)
@@ -264,12 +261,12 @@ def orientation(image: Image.Image) -> int:
 
 
 def is_ordinary_jpeg(image: Image.Image) -> bool:
-    """Whether every OpenCV decodes it as Pillow does."""
+    """Return whether all versions of OpenCV decode it like Pillow."""
     return image.format in ('JPEG', 'MPO') and image.mode in ('L', 'RGB')
 
 
 def _decode_jpeg(data: bytes, color_type: str, turn: int) -> np.ndarray | None:
-    """None where OpenCV cannot; Pillow then says what is wrong."""
+    """Decode with OpenCV; None if it fails, for Pillow to report why."""
     import cv2
 
     flag = cv2.IMREAD_COLOR
@@ -282,14 +279,14 @@ def _decode_jpeg(data: bytes, color_type: str, turn: int) -> np.ndarray | None:
         )
     if pixels is None or color_type not in ('color', 'grayscale'):
         return pixels
-    # Turned here: OpenCV does not see an orientation in XMP, Pillow does.
+    # Rotated here, since OpenCV ignores an orientation in XMP.
     if turn >= 5:
         pixels = cv2.transpose(pixels)
     return cv2.flip(pixels, _FLIPS[turn]) if turn in _FLIPS else pixels
 
 
 def to_array(plain: Image.Image, color_type: str = 'color') -> np.ndarray:
-    """Lay out as OpenCV does what comes from `to_plain`."""
+    """Convert the result of `to_plain` to the layout of OpenCV."""
     import cv2
 
     pixels = np.asarray(plain.convert('RGB'))
@@ -299,7 +296,7 @@ def to_array(plain: Image.Image, color_type: str = 'color') -> np.ndarray:
 
 
 def to_plain(image: Image.Image) -> Image.Image:
-    """The first frame upright, 8 bit, on white where it is transparent."""
+    """Return the first frame upright, with 8 bits, on white."""
     image.load()
     turn = orientation(image)
     if image.mode.startswith('I'):
@@ -312,7 +309,7 @@ def to_plain(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Grey of 12 or 16 bits, which Pillow would clip instead of scale."""
+    """Scale grey of 12 or 16 bits, which Pillow would clip."""
     deep = np.asarray(image)
     tags = image.tag_v2 if image.format == 'TIFF' else {}
     bits = 12 if tags.get(BITS_PER_SAMPLE) == (12,) else 16
@@ -332,7 +329,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def is_transparent(image: Image.Image) -> bool:
-    """Whether a pixel is; an alpha channel may be opaque everywhere."""
+    """Return whether any pixel is; an alpha channel can be opaque."""
     if not image.has_transparency_data:
         return False
     if image.mode.startswith('I'):
@@ -345,6 +342,6 @@ def _to_rgba(image: Image.Image) -> Image.Image:
         image = image.convert(image.mode[:-1] + 'A')
     hidden = image.info.get('transparency')
     if isinstance(hidden, tuple) and max(hidden) > 255:
-        # Of a PNG with 16 bits, of which Pillow has decoded the upper 8.
+        # A PNG with 16 bits, of which Pillow has decoded the upper 8.
         image.info['transparency'] = tuple(value >> 8 for value in hidden)
     return image.convert('RGBA')

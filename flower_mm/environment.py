@@ -45,8 +45,8 @@ def kind_of_device(wanted: str) -> str:
         return get_device()
     if not _is_available(kind, int(number or 0)):
         raise UserError(
-            f'this machine has no device {wanted}; leave --device out, '
-            'or: --device cpu'
+            f'this machine has no device {wanted}.\n'
+            'Omit --device, or use --device cpu'
         )
     return kind
 
@@ -60,7 +60,7 @@ def _is_available(kind: str, number: int) -> bool:
 
 
 def device_name(device: str) -> str:
-    """The name of a GPU, or of the processor for other devices."""
+    """Return the name of the GPU, or of the processor."""
     if device.startswith('cuda'):
         return torch.cuda.get_device_name(torch.device(device))
     cpuinfo = Path('/proc/cpuinfo')
@@ -74,7 +74,7 @@ def device_name(device: str) -> str:
 
 
 def git_commit() -> str | None:
-    """The commit of the flower_mm checkout; None for an installed copy."""
+    """Return the commit of the checkout, None for an installed copy."""
     root = Path(__file__).parents[1]
     if not (root / '.git').exists():
         return None

@@ -1,9 +1,9 @@
-"""The exception for mistakes of users, and what to print of errors."""
+"""The exception for mistakes of users, and the texts of errors."""
 
 import errno
 import re
 
-# The words of Linux, glibc's loader, torch, C++, NumPy and OpenCV.
+# In messages of Linux, glibc's loader, torch, C++, NumPy and OpenCV.
 _OUT_OF_MEMORY = re.compile(
     r'std::bad_alloc|cannot allocate memory|can.t allocate memory'
     r'|not enough memory|out of memory|insufficient memory'
@@ -21,12 +21,12 @@ class UserError(Exception):
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message alone, without the traceback of a torch worker."""
+    """Return the message without the traceback of a torch worker."""
     return str(error).rpartition(f'{UserError.__name__}: ')[2].strip()
 
 
 def printable(text: str, most: int = 200) -> str:
-    """Return a stranger's text for one line, without control characters."""
+    """Return foreign text on one line, without control characters."""
     plain = ''.join(c if c.isprintable() else '?' for c in text[:most])
     return plain + '…' * (len(text) > most)
 

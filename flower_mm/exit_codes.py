@@ -1,4 +1,4 @@
-"""Exit codes, and leaving on a signal."""
+"""Exit codes, and the end of a command by a signal."""
 
 import signal
 
@@ -7,10 +7,10 @@ INTERRUPTED, TERMINATED = 130, 143  # a shell's codes for SIGINT and SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, from a scheduler or `kill`: leave as after Ctrl-C.
+    """SIGTERM, from a scheduler or `kill`: end as after Ctrl-C.
 
-    `came` stays true: when a whole process group is terminated, an error
-    about a lost process may hide the signal.
+    `came` stays true, since an error about a lost process can hide the signal
+    when the whole process group is terminated.
     """
 
     came = False
@@ -23,7 +23,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def let_children_end() -> None:
-    """Stop torch from raising for each worker that ends while we end too."""
+    """Stop torch from raising for each worker that ends with this process."""
     if hasattr(signal, 'SIGCHLD'):
         # With SIG_DFL, Python complains about a signal that is pending.
         signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one."""
+"""Write files so that a crash leaves the old one or the new one."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from flower_mm.errors import UserError
 from flower_mm.lock import is_taken, try_lock
 
 PART = '.part'
-# What tempfile makes of a name: eight characters between name and PART.
+# The names of tempfile: eight characters between name and PART.
 TEMPORARY = re.compile(r'\..+\.[a-z0-9_]{8}\.part', re.DOTALL)
 # A record lock keeps out other processes only.
 _own_folders: set[str] = set()
@@ -23,17 +23,17 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def replacing(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
-    """Open a file beside `path` that takes its place when the block ends.
+    """Open a temporary file that replaces `path` when the block ends.
 
-    The bytes are on the disk before the rename, so that not even a power cut
-    leaves half a file under the right name. When the block raises, `path` is
-    as it was. A link of that name is replaced, not followed. What a killed
-    process left of the same file is deleted.
+    The bytes are on the disk before the rename, so that even a power cut
+    leaves a complete file. If the block raises, `path` is unchanged. A link of
+    that name is replaced, not followed. The temporary file of a killed process
+    is deleted.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
-    # Windows opens text with its own line ends and code page; ours are fixed.
+    # Windows has other default line ends and encodings.
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': '\n'}
     file, part = temporary_file(path, mode, **text)
     try:
@@ -51,9 +51,9 @@ def replacing(path: str | Path, mode: str = 'wb') -> Iterator[IO]:
 
 
 def temporary_file(path: Path, mode: str = 'wb', **text) -> tuple[IO, Path]:
-    """A new file beside `path`, which is to be renamed to it.
+    """Create a file beside `path` that is to be renamed to it.
 
-    It is locked as long as it is open, so that `sweep` leaves it alone.
+    It is locked while it is open, so that `sweep` leaves it alone.
     """
     handle, name = tempfile.mkstemp(
         prefix=f'.{path.name}.', suffix=PART, dir=path.parent
@@ -65,14 +65,14 @@ def temporary_file(path: Path, mode: str = 'wb', **text) -> tuple[IO, Path]:
 
 
 def make_public(path: Path, mode: int) -> None:
-    """Give what `tempfile` made the mode that any new file has here."""
+    """Set the mode of a new file, which `tempfile` makes private."""
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(mode & ~umask)
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Replace `path`; where there is no room, say how much is missing."""
+    """Replace `path`; a UserError reports missing disk space."""
     try:
         with replacing(path) as file:
             file.write(content)
@@ -83,23 +83,23 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 def no_room(error: OSError, path: Path, needed: int = 0) -> str:
-    """Say which file found no room, how much it takes and what is free."""
-    shown = path
+    """Return the message for a full disk, with needed and free space."""
+    file = path
     while not path.is_dir():
         path = path.parent
     free = shutil.disk_usage(path).free
-    takes = f' it takes {needed / 1e6:.1f} MB,' if needed else ''
+    expected = f' expected {needed / 1e6:.1f} MB,' if needed else ''
     return (
-        f'no room for {shown}:{takes} {free / 1e6:.1f} MB are free there '
+        f'no disk space for {file}:{expected} got {free / 1e6:.1f} MB '
         f'({error.strerror})'
     )
 
 
 def temporary_folder(path: Path) -> Path:
-    """A new folder beside `path`, which is to be renamed to it.
+    """Create a folder beside `path` that is to be renamed to it.
 
-    `sweep` in another process deletes it unless this one holds the lock
-    inside.
+    `sweep` in another process deletes it unless this process holds the lock
+    in it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
@@ -111,11 +111,10 @@ def temporary_folder(path: Path) -> Path:
 
 
 def sweep(folder: Path, name: str = '') -> None:
-    """Delete what killed processes left of files they were replacing.
+    """Delete the temporary files and folders of killed processes.
 
-    Files and folders with the names that this module makes, in `folder`
-    itself, whose process has ended. With `name`, those of that file only;
-    without, this process must be the only one that writes to `folder`.
+    With `name` only those of that file; without it, this process must be the
+    only one that writes to `folder`.
     """
     with os.scandir(folder) as entries:
         parts = [
@@ -128,7 +127,7 @@ def sweep(folder: Path, name: str = '') -> None:
     for path in parts:
         if name and path.name[: -len('.12345678.part')] != f'.{name}':
             continue
-        # Another process may sweep as well, or the file be another user's.
+        # Another process may sweep as well, or another user own the file.
         with suppress(OSError):
             if path.is_symlink():
                 path.unlink()
@@ -140,9 +139,9 @@ def sweep(folder: Path, name: str = '') -> None:
 
 
 def _is_abandoned(path: Path, alone: bool) -> bool:
-    """Whether the process that was writing it has ended.
+    """Return whether the process that was writing it has ended.
 
-    A file system without locks leaves that open, unless this one is `alone`.
+    On a file system without locks, only if this process is `alone`.
     """
     if os.name == 'nt':
         return True  # deleting fails as long as it is open
@@ -154,7 +153,7 @@ def _is_abandoned(path: Path, alone: bool) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename last; Windows has no handle on folders and no need."""
+    """Write a rename to the disk; Windows does not need it."""
     if os.name == 'nt':
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Refuse symbolic links through which a tool would write elsewhere."""
+"""Refuse symbolic links that lead out of a folder."""
 
 import errno
 import os
@@ -7,21 +7,21 @@ from pathlib import Path
 
 from flower_mm.errors import UserError, printable
 
-# Photos of `--folds` may be links to another disk; nothing is written there.
+# Photos of `--folds` can be links to another disk, where nothing is written.
 LINKED_PHOTOS = {('folds', 'photos'), ('.folds.work', 'photos')}
 
 
 def is_inside(path: str | Path, root: str | Path) -> bool:
-    """Whether `path` lies in `root` once all links are resolved."""
+    """Return whether `path` is in `root` after resolving links."""
     try:
         real, base = _real(path), _real(root)
-    except ValueError:  # a name that no file can have
+    except ValueError:  # an invalid file name
         return False
     return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file; of a pipe or a device, which never ends, none."""
+    """Read a file; raise OSError for a pipe or a device, which may block."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, 'not a file', str(path))
     return path.read_bytes()
@@ -36,23 +36,23 @@ def refuse_links_out(
 ) -> None:
     """Raise UserError if a write below `folder` could end outside `root`.
 
-    `root` is `folder` itself by default, which may be a link then: the user
-    has named it. Pipes, sockets and devices are refused too, since whoever
-    opens one may wait for ever. `flag` names another folder.
+    `root` is by default `folder` itself, which may be a link because the user
+    has named it. Pipes, sockets and devices are refused too, since opening one
+    can block. `flag` is the flag that names another folder.
     """
     if root and not is_inside(folder, root):
         raise UserError(leads_out(folder, root, flag))
     root = root or folder
     todo = [folder] if folder.is_dir() else []
     while todo:
-        # What another process deletes meanwhile is no way out.
+        # Another process may delete a folder meanwhile.
         with suppress(FileNotFoundError):
             todo += _folders_in(todo.pop(), root, flag)
 
 
 def _folders_in(folder: Path, root: Path, flag: str) -> list[Path]:
-    """The folders to look at next; UserError at a link out of `root`."""
-    found = []
+    """Return the subfolders; raise UserError at a link out of `root`."""
+    folders = []
     with os.scandir(folder) as entries:
         for entry in entries:
             path = Path(entry.path)
@@ -61,26 +61,26 @@ def _folders_in(folder: Path, root: Path, flag: str) -> list[Path]:
                     raise UserError(leads_out(path, root, flag))
             elif entry.is_dir(follow_symlinks=False):
                 if path.parts[-2:] not in LINKED_PHOTOS:
-                    found.append(path)
+                    folders.append(path)
             elif not entry.is_file(follow_symlinks=False) and path.exists():
                 raise UserError(
                     f'{_shown(path)} is a pipe, a socket or a device: '
                     f'expected a file.\nRemove it{_or_another(flag)}'
                 )
-    return found
+    return folders
 
 
 def _is_link(entry: os.DirEntry) -> bool:
     if os.name == 'nt' and entry.is_dir(follow_symlinks=False):
         # A junction; DirEntry.is_junction comes with Python 3.12.
         parent, name = os.path.split(entry.path)
-        there = os.path.join(os.path.realpath(parent), name)  # noqa: PTH118
-        return os.path.realpath(entry.path) != there
+        path = os.path.join(os.path.realpath(parent), name)  # noqa: PTH118
+        return os.path.realpath(entry.path) != path
     return entry.is_symlink()
 
 
 def leads_out(path: Path, root: Path, flag: str) -> str:
-    """The message about a link; `flag` names another folder."""
+    """Return the message about a link out of `root`."""
     return (
         f'{_shown(path)} is a symbolic link to '
         f'{_shown(Path(os.path.realpath(path)))}, outside of {_shown(root)}: '

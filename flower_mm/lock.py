@@ -1,4 +1,4 @@
-"""Locks that die with their process, however it ends."""
+"""Locks that are released when their process ends."""
 
 import os
 import socket
@@ -17,22 +17,24 @@ LOCK = '.lock'
 
 @contextmanager
 def only_run_in(folder: Path, flag: str = '--work-dir') -> Iterator[None]:
-    """Keep other runs out of `folder` until this block or process ends.
+    """Lock `folder` until this block or process ends.
 
-    `flag` is the one that names another folder. A folder with links that
-    lead out of it is refused before anything is written.
+    A folder with links that lead out of it is refused. `flag` is the flag that
+    names another folder.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f'{folder} is a file; name a folder: {flag} FOLDER')
+        raise UserError(
+            f'{folder} is a file: expected a folder.\nName one: {flag} FOLDER'
+        )
     folder.mkdir(parents=True, exist_ok=True)
     refuse_links_out(folder, flag=flag)
     with open_unlinked(folder / LOCK, 'a+') as file:
-        if not taken(file):
+        if not take_lock(file):
             file.seek(0)
             raise UserError(
                 f'another run is writing to {folder}: '
-                f'{file.read(200).strip() or "it has only just begun"}.\n'
-                f'Wait for its end, or name another folder: {flag} FOLDER'
+                f'{file.read(200).strip() or "it has just started"}.\n'
+                f'Wait for it, or name another folder: {flag} FOLDER'
             )
         file.truncate(0)
         file.write(
@@ -45,52 +47,50 @@ def only_run_in(folder: Path, flag: str = '--work-dir') -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time_in(folder: Path, work: str) -> Iterator[None]:
-    """Wait while another process is in such a block with this folder."""
+    """Wait until no other process is in such a block with this folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with open_unlinked(folder / LOCK, 'a') as file:
-        if not taken(file):
-            print(f'another process is {work}: waiting for it', flush=True)
-            while not taken(file):
+        if not take_lock(file):
+            print(f'waiting for another process that is {work}', flush=True)
+            while not take_lock(file):
                 time.sleep(0.1)
         yield
 
 
 def is_taken(folder: Path) -> bool:
-    """Whether a run of another process is writing to `folder`."""
+    """Return whether another process has locked `folder`."""
     if not (folder / LOCK).is_file():
         return False
     with open_unlinked(folder / LOCK, 'a') as file:
-        return not taken(file)
+        return not take_lock(file)
 
 
 def open_unlinked(path: Path, mode: str) -> IO:
-    """Open a file to append, but not the target of a link of that name."""
+    """Open a file to append to it; refuse a symbolic link."""
 
     def opener(name: str, flags: int) -> int:
-        # Windows has no such flag; links take a privilege there.
+        # Windows lacks this flag; links need a privilege there.
         return os.open(name, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
 
     encoding = None if 'b' in mode else 'utf-8'
     return open(path, mode, encoding=encoding, opener=opener)
 
 
-def taken(file: IO) -> bool:
-    """Lock a file that is open for writing; False where another has it."""
+def take_lock(file: IO) -> bool:
+    """Lock a file that is open for writing; False if another process has."""
     return try_lock(file) is not False
 
 
 def try_lock(file: IO) -> bool | None:
     """Lock a file that is open for writing.
 
-    A record lock, since a flock would live on in the children of a process
-    that was killed.
+    A record lock, since the children of a killed process would keep a flock.
 
     Returns:
-        False where another process has it, None where the file system has
-        no locks.
+        False if another process has it, None if the file system lacks locks.
     """
     if os.name == 'nt':
-        return _taken_on_windows(file)
+        return _try_lock_on_windows(file)
     import fcntl
 
     try:
@@ -102,10 +102,10 @@ def try_lock(file: IO) -> bool | None:
     return True
 
 
-def _taken_on_windows(file: IO) -> bool:
+def _try_lock_on_windows(file: IO) -> bool:
     import msvcrt
 
-    # Far behind any text, which a locked byte would keep others from reading.
+    # Far behind any text, since others cannot read a locked byte.
     file.seek(1 << 20)
     try:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

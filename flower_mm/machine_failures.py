@@ -19,11 +19,11 @@ SHARED_MEMORY = Path('/dev/shm')
 
 
 @contextmanager
-def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
-    """Turn the machine's failures inside the block into a UserError.
+def explained(folder: Path, batch_size: int, fix: str) -> Iterator[None]:
+    """Turn failures of the machine inside the block into a UserError.
 
-    Out of memory, of disk and of shared memory, a worker that was killed.
-    `less` is the advice how to load fewer photos at a time.
+    These are a lack of memory, disk or shared memory, and killed workers.
+    `fix` is the advice for smaller batches.
     """
     try:
         with _quiet_threads():
@@ -37,24 +37,24 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
             # The socket of a dead worker.
             raise UserError(_ended()) from error
         if is_out_of_memory(error):
-            raise UserError(_memory(error, batch_size, less)) from error
+            raise UserError(_memory(error, batch_size, fix)) from error
         if error.errno not in NO_ROOM:
             raise
         raise UserError(
             no_room(error, Path(error.filename or folder))
         ) from error
     except SyntaxError as error:
-        # MMEngine formats the config, and takes Ctrl-C for a mistake in it.
+        # MMEngine takes Ctrl-C while formatting a config for an error in it.
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None
         raise
     except (RuntimeError, MemoryError) as error:
         text = str(error)
         if 'killed by signal: Terminated' in text:
-            # If the whole process group was ended, our own signal comes now.
+            # A signal to the process group reaches this process now.
             time.sleep(0.5)
         text = (
-            _memory(error, batch_size, less)
+            _memory(error, batch_size, fix)
             or _shared_memory(text)
             or _worker(text)
         )
@@ -67,8 +67,7 @@ def explained(folder: Path, batch_size: int, less: str) -> Iterator[None]:
 def _quiet_threads() -> Iterator[None]:
     """Keep workers from printing that their reader has ended.
 
-    The thread in a worker that passes tensors on reports to this hook, which
-    the worker inherits.
+    A thread in each worker reports to this hook, which the worker inherits.
     """
     original = sys.excepthook
 
@@ -83,17 +82,15 @@ def _quiet_threads() -> Iterator[None]:
         sys.excepthook = original
 
 
-def _memory(error: Exception, batch_size: int, less: str) -> str | None:
+def _memory(error: Exception, batch_size: int, fix: str) -> str | None:
     if isinstance(error, torch.OutOfMemoryError):
         size = torch.cuda.get_device_properties().total_memory / 2**30
-        where = f"the GPU's memory of {size:.0f} GiB"
+        memory = f"the GPU's memory of {size:.0f} GiB"
     elif is_out_of_memory(error) and not _shared_memory(str(error)):
-        where = 'the memory'
+        memory = 'the memory'
     else:
         return None
-    return (
-        f'{where} was not enough for a batch of {batch_size} photos.\n{less}'
-    )
+    return f'{memory} is too small for a batch of {batch_size} photos.\n{fix}'
 
 
 def _shared_memory(text: str) -> str | None:
@@ -106,17 +103,16 @@ def _shared_memory(text: str) -> str | None:
     free = ''
     if SHARED_MEMORY.is_dir():
         free = shutil.disk_usage(SHARED_MEMORY).free
-        free = f' ({SHARED_MEMORY} has {free / 1e6:.0f} MB left)'
+        free = f' ({SHARED_MEMORY} has {free / 1e6:.0f} MB free)'
     return (
-        f'the workers that load photos ran out of shared memory{free}.\n'
-        'Load without them: --cfg-options train_dataloader.num_workers=0 '
-        'val_dataloader.num_workers=0\n'
-        'or, in a container, give it more (docker run --shm-size=2g)'
+        f'the data loading workers ran out of shared memory{free}.\n'
+        'Try: --workers 0\n'
+        'or, in a container, more shared memory (docker run --shm-size=2g)'
     )
 
 
 def _worker(text: str) -> str | None:
-    """The end of a worker that torch reports, by signal or exit code."""
+    """Return the message for a worker whose end torch reports."""
     if not re.search(r'DataLoader worker.*(killed|exited unexpectedly)', text):
         return None
     by = re.search(r'killed by signal: ([\w ]+)', text)
@@ -125,8 +121,6 @@ def _worker(text: str) -> str | None:
 
 def _ended(reason: str = '') -> str:
     return (
-        f'a worker that loads photos was ended{reason}, most likely because '
-        'the memory was full.\n'
-        'With fewer workers less memory is needed: --cfg-options '
-        'train_dataloader.num_workers=1 val_dataloader.num_workers=1'
+        f'a data loading worker was killed{reason}, probably for lack of '
+        'memory.\nTry: --workers 1'
     )

@@ -63,13 +63,11 @@ def _unknown(name: str, short: str, known: list[str]) -> str:
         )
     ):
         near = [str(beside / file) for file in files]
-    return f'there is no config {name}: expected a path or a short name.\n' + (
-        f'Nearest: {", ".join(near)}' if near else _all(known)
+    return f'unknown config {name}: expected a path or a short name.\n' + (
+        f'Similar: {", ".join(near)}'
+        if near
+        else f'Short names: {", ".join(known)}'
     )
-
-
-def _all(known: list[str]) -> str:
-    return f'Short names: {", ".join(known)}'
 
 
 def _folder() -> Path:

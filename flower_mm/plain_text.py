@@ -44,12 +44,6 @@ def class_name_fault(name: str) -> str:
     return ''
 
 
-def shown_name(name: str) -> str:
-    """A refused name for a message, escaped and cut."""
-    text = ''.join(c if c.isprintable() else escaped(c) for c in name[:80])
-    return text + '…' * (len(name) > 80)
-
-
 def is_control(char: str) -> bool:
     """Return whether it is a control, a line separator or not UTF-8."""
     return unicodedata.category(char) in ('Cc', 'Cs', 'Zl', 'Zp')

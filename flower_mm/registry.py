@@ -1,4 +1,4 @@
-"""Our registries, children of MMPretrain's: scope `flower_mm`.
+"""The registries of flower_mm, children of MMPretrain's.
 
 A config with `default_scope = 'flower_mm'` finds our types here and all of
 MMPretrain's and MMEngine's through the parents, which takes a child for each

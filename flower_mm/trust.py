@@ -1,11 +1,10 @@
-"""Which datasets may have their photos elsewhere.
+"""Trust in datasets that refer to photos outside their folder.
 
-A dataset can point to photos outside of its folder: `photos` in dataset.json,
-or symbolic links. One that was received could point to private photos, so it
-is followed only if prepare_dataset.py made it for this user, or the user said
-so with `--trust`. That is noted in a file of the user's, which no dataset can
-bring along: by a digest of the dataset's texts, so that a trusted dataset may
-be moved but not exchanged.
+`photos` in dataset.json and symbolic links can refer to other folders. A
+received dataset could refer to private photos, so these are read only if this
+user prepared the dataset, or trusted it with `prepare --trust`. A file in the
+user's home records a digest of the dataset's lists, so that a trusted dataset
+can be moved but not changed.
 """
 
 import hashlib
@@ -23,14 +22,16 @@ TEXTS = (
     DatasetDir.CLASSES,
     *map(DatasetDir.list_of, DatasetDir.SPLITS),
 )
-# For a home folder that cannot be written to.
+# For a home folder that is not writable.
 _of_this_process: set[str] = set()
 
 
 def trust(root: Path) -> None:
-    """Let the dataset `root` point to photos outside of it."""
+    """Let the dataset `root` refer to photos outside it."""
     if not (root / DatasetDir.CLASSES).is_file():
-        raise UserError(f'{root} is not a dataset: it has no classes.txt')
+        raise UserError(
+            f'{root} is not a dataset: {DatasetDir.CLASSES} is missing'
+        )
     digest = _digest(root)
     if is_trusted(root):
         return
@@ -41,8 +42,8 @@ def trust(root: Path) -> None:
             file.write(f'{digest}  {printable(str(root.absolute()), 500)}\n')
     except OSError as error:
         print(
-            f'{_file()} cannot be written ({error.strerror}): {root} is '
-            'trusted by this process only'
+            f'warning: {_file()} cannot be written ({error.strerror}): '
+            f'{root} is trusted by this process only'
         )
 
 
@@ -58,26 +59,26 @@ def is_trusted(root: Path) -> bool:
 
 
 def require_trust(root: Path, where: str | Path) -> None:
-    """Raise UserError unless `root` may point to `where`, outside of it."""
+    """Raise UserError unless `root` may refer to `where`, outside it."""
     if is_trusted(root):
         return
-    place = printable(str(where), 500)
     raise UserError(
-        f'the dataset {root} points to photos outside of it, {place}, and '
-        'was not prepared by this user.\nIf it may read them: '
+        f'the dataset {root} refers to photos outside it, '
+        f'{printable(str(where), 500)}, and was prepared by someone else.\n'
+        'If you trust it: '
         + command('prepare', '--trust', printable(str(root), 500))
     )
 
 
 def _digest(root: Path) -> str:
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in TEXTS:
         try:
             text = read_file(root / name)
         except OSError:
             continue
-        whole.update(f'{name} {len(text)}\n'.encode() + text)
-    return whole.hexdigest()
+        digest.update(f'{name} {len(text)}\n'.encode() + text)
+    return digest.hexdigest()
 
 
 def _file() -> Path:

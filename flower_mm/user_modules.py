@@ -1,9 +1,8 @@
-"""Modules of the user's own that register parts of a model or a pipeline.
+"""Modules of the user that register parts of a model or a pipeline.
 
-They are imported by the user's own word only: `--import MODULE` on a command
-line, `imports=[...]` from Python, or `custom_imports` of a config file. A
-checkpoint may then name the parts that they register; it never decides what
-is imported.
+They are imported only if the user names them: with `--import MODULE`,
+`imports=[...]` in Python, or `custom_imports` of a config file. A checkpoint
+can then name the parts that they register, but never causes an import.
 """
 
 import importlib.util
@@ -22,19 +21,19 @@ if TYPE_CHECKING:
 
 FLAG = '--import'
 OURS = ('flower_mm', 'mmcv', 'mmengine', 'mmpretrain')
-# MMEngine's words for a name that a registry has.
+# MMEngine's message for a name that is already registered.
 _TAKEN = re.compile(r"'(.+) is already registered in .+ at (\S+)'")
-# For the life of the process, as the modules themselves.
+# For the life of the process, like the modules themselves.
 _allowed: set[str] = set()
 
 
 def allowed_modules() -> tuple[str, ...]:
-    """The modules that the user has named in this process."""
+    """Return the modules that the user has named in this process."""
     return tuple(sorted(_allowed))
 
 
 def how_to_import(module: str = 'MODULE') -> str:
-    """The user's word that allows the parts of a module."""
+    """Return how to name a module on the command line and in Python."""
     return f"{FLAG} {module}, in Python Classifier(imports=['{module}'])"
 
 
@@ -43,7 +42,7 @@ def import_modules(names: Sequence[str], here: bool = False) -> None:
 
     Args:
         names: Dotted names of modules, or paths of .py files.
-        here: Look in the current folder too, after everything installed.
+        here: Search the current folder, too, after installed modules.
     """
     if isinstance(names, str):
         raise UserError(f'invalid imports: expected a list, got {names!r}')
@@ -60,9 +59,9 @@ def import_modules(names: Sequence[str], here: bool = False) -> None:
 
 
 def import_custom_modules(cfg: 'Config') -> None:
-    """Import what `custom_imports` names, as MMEngine does while reading.
+    """Import the `custom_imports` of a config, as MMEngine does.
 
-    A module that is not installed is looked for in the folder of the config.
+    A module that is not installed is searched in the folder of the config.
     """
     for name in _names(cfg):
         optional = cfg.custom_imports.get('allow_failed_imports', False)
@@ -71,19 +70,19 @@ def import_custom_modules(cfg: 'Config') -> None:
 
 
 def own_imports(cfg: Mapping) -> list[str]:
-    """The user's own modules among the `custom_imports` of a config."""
+    """Return the user's modules in the `custom_imports` of a config."""
     return [name for name in _names(cfg) if _top(name) not in OURS]
 
 
 def import_flags(cfg: Mapping) -> list[str]:
-    """What a command needs to find these modules from the current folder."""
+    """Return the flags that import these modules from the current folder."""
     return [
         word for name in own_imports(cfg) for word in (FLAG, _spelled(name))
     ]
 
 
 def folder_of_modules(cfg: 'Config') -> Path | None:
-    """The config's folder, where a module that it imports lies there."""
+    """Return the folder of the config if it contains a module it imports."""
     folder = _folder(cfg)
     for top in map(_top, _names(cfg)):
         if (folder / f'{top}.py').is_file() or (folder / top).is_dir():
@@ -94,13 +93,13 @@ def folder_of_modules(cfg: 'Config') -> Path | None:
 def _import(
     name: str, folder: Path | None, asked_by: str, optional: bool = False
 ) -> None:
-    """Import a module, from `folder` where it is installed nowhere."""
+    """Import a module, from `folder` unless it is installed."""
     own = _top(name) not in OURS
     if own:
         _register_all()
     if folder and not _is_on_path(name) and str(folder) not in sys.path:
-        # Last, so that its files hide no other module. It stays: the workers
-        # of a DataLoader import the module as well.
+        # Last, so that its files hide no other module. It stays there for
+        # the workers of a DataLoader, which import the module as well.
         sys.path.append(str(folder))
     try:
         importlib.import_module(name)
@@ -116,10 +115,10 @@ def _import(
 
 
 def _register_all() -> None:
-    """Let all classes below us have their names.
+    """Register all classes of MMEngine, MMPretrain and flower_mm.
 
-    A module of the user's own that takes one of them fails then, and not
-    MMPretrain's module when it comes later.
+    Then a module of the user that takes such a name fails, instead of the
+    module of MMPretrain that is imported later.
     """
     from mmengine.registry import Registry
 
@@ -131,19 +130,19 @@ def _register_all() -> None:
 
 
 def _reason(error: Exception, name: str, folder: Path | None) -> str:
-    """Why a module cannot be imported, and what to do."""
+    """Return why a module cannot be imported, and the fix."""
     missing = isinstance(error, ModuleNotFoundError) and error.name
     if missing and f'{name}.'.startswith(f'{missing}.'):
-        place = f' or in {folder}' if folder else ''
+        place = f' and not in {folder}' if folder else ''
         return (
-            f'there is no module {name!r} installed{place}.\n'
+            f'the module {name!r} is not installed{place}.\n'
             f'Install it, or put {_top(name)}.py there'
         )
     if taken := isinstance(error, KeyError) and _TAKEN.search(str(error)):
         return (
-            f'the module {name!r} registers {taken[1]!r}, a name that '
-            f'{taken[2]} has registered already.\n'
-            'Give the class another name, or let it replace that one: '
+            f'the module {name!r} registers {taken[1]!r}, which '
+            f'{taken[2]} has already registered.\n'
+            'Rename the class, or replace the other one: '
             'register_module(force=True)'
         )
     return (
@@ -153,15 +152,15 @@ def _reason(error: Exception, name: str, folder: Path | None) -> str:
 
 
 def _names(cfg: Mapping) -> list[str]:
-    wanted = cfg.get('custom_imports') or {}
-    names = wanted.get('imports') or [] if isinstance(wanted, dict) else None
+    value = cfg.get('custom_imports') or {}
+    names = value.get('imports') or [] if isinstance(value, dict) else None
     if isinstance(names, str):
         names = [names]
     if isinstance(names, (list, tuple)) and all(map(_is_module_name, names)):
         return list(names)
     raise UserError(
         f'invalid custom_imports in {getattr(cfg, "filename", "a config")}: '
-        f"expected dict(imports=['my_parts']), got {wanted!r:.200}"
+        f"expected dict(imports=['my_parts']), got {value!r:.200}"
     )
 
 
@@ -185,14 +184,14 @@ def _folder(cfg: 'Config') -> Path:
 
 
 def _spelled(name: str) -> str:
-    """Its name, or its file where the name alone would not be found."""
+    """Return the name of a module, or its file if the name is not enough."""
     file = getattr(sys.modules.get(name), '__file__', None)
     if file is None or '.' in name or Path(file).stem != name:
         return name
     folder, here = Path(file).resolve().parent, Path.cwd()
     others = os.environ.get('PYTHONPATH', '').split(os.pathsep)
-    found = {here, *(Path(other).resolve() for other in others if other)}
-    if folder in found or 'site-packages' in folder.parts:
+    searched = {here, *(Path(other).resolve() for other in others if other)}
+    if folder in searched or 'site-packages' in folder.parts:
         return name
     file = folder / Path(file).name
     return str(file.relative_to(here) if file.is_relative_to(here) else file)

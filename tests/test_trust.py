@@ -87,7 +87,7 @@ def test_a_received_dataset_is_not_followed_out(
     monkeypatch.chdir(copy)
     assert read(copy) > 30
     make(copy, private)
-    with pytest.raises(UserError, match='points to photos outside') as error:
+    with pytest.raises(UserError, match='refers to photos outside') as error:
         read(copy)
     assert '--trust' in str(error.value)
     trust(copy)
@@ -141,7 +141,7 @@ def test_the_tools_refuse_it(name, copy, private, config, plain_run, tmp_path):
         tmp_path / 'log', name, *args, '--data-root', copy, env=env
     )
     assert done.wait() == 2, done.text
-    assert 'points to photos outside' in done.text
+    assert 'refers to photos outside' in done.text
     assert 'Traceback' not in done.text
 
 
@@ -155,7 +155,7 @@ def test_who_prepares_may_train(private, config, tmp_path):
     assert read(moved) > 30
     # The note is the user's, not the dataset's.
     (tmp_path / 'state').rename(tmp_path / 'of another user')
-    with pytest.raises(UserError, match='points to photos outside'):
+    with pytest.raises(UserError, match='refers to photos outside'):
         read(moved)
     # To prepare it again is to say so.
     moved.rename(out)
@@ -168,7 +168,7 @@ def test_another_dataset_at_the_same_place_is_not_trusted(copy, private):
     trust(copy)
     assert read(copy) > 30
     points_to(copy, private.parent)
-    with pytest.raises(UserError, match='points to photos outside'):
+    with pytest.raises(UserError, match='refers to photos outside'):
         photos_folder(copy, 'train')
 
 
@@ -211,6 +211,6 @@ def test_check_reads_only_what_the_dataset_knows(copy, private, monkeypatch):
     digest = hashlib.sha256((private / name).read_bytes()).hexdigest()
     assert digest != record['files']['train'][name]
     decoded.clear()
-    with pytest.raises(UserError, match='points to photos outside'):
+    with pytest.raises(UserError, match='refers to photos outside'):
         check(copy)
     assert not decoded

@@ -275,7 +275,7 @@ def _shortfalls(folder: Path, folds: list[Predictions]) -> list[str]:
     lines = [
         f'{probe["run"]}: {line}'
         for probe in linear_probes(read_report_run(folder))
-        if (line := below_linear_probe(probe))
+        if (line := below_linear_probe(probe, is_fold=True))
     ]
     if line := below_majority_class(correct, photos):
         lines.append(line)

@@ -55,17 +55,19 @@ def linear_probe(scalars: list[dict], is_fitted: bool) -> dict | None:
     }
 
 
-def below_linear_probe(probe: dict | None) -> str:
-    """A note if fine-tuning ends below the linear probe, else empty."""
+def below_linear_probe(probe: dict | None, is_fold: bool = False) -> str:
+    """Return a note if fine-tuning ends below the linear probe, or ''."""
     if not probe or probe['last_top1'] >= probe['top1']:
         return ''
     best = (
         f'its best is {probe["best_top1"]:.2f} % in epoch '
         f'{probe["best_epoch"]}'
         if probe['best_top1'] > probe['top1']
-        else 'no epoch exceeds the linear probe: --head-only gives the same '
-        'without fine-tuning'
+        else 'no epoch exceeds the linear probe'
     )
+    if probe['best_top1'] <= probe['top1'] and not is_fold:
+        # --folds refuses --head-only.
+        best += ': --head-only gives the same without fine-tuning'
     return (
         f'fine-tuning ends below the linear probe: {probe["last_top1"]:.2f} % '
         f'after epoch {probe["last_epoch"]}, {probe["top1"]:.2f} % before '

@@ -27,8 +27,8 @@ def warnings_of(report: dict) -> list[dict]:
         warnings.append({'code': 'random-weights'})
     folds = report.get('folds') or {}
     for probe in (report['linear_probe'], *folds.get('linear_probes', [])):
-        if text := below_linear_probe(probe):
-            fold = probe.get('run')
+        fold = probe and probe.get('run')
+        if text := below_linear_probe(probe, is_fold=bool(fold)):
             warnings.append(
                 {
                     'code': 'below-linear-probe',

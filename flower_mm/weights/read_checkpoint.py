@@ -14,7 +14,7 @@ from typing import BinaryIO
 import torch
 
 from flower_mm.errors import UserError, printable
-from flower_mm.plain_text import class_name_fault, shown_name
+from flower_mm.plain_text import class_name_fault, shorten
 from flower_mm.weights import safetensors
 from flower_mm.weights.container_layout import (
     check_end,
@@ -339,7 +339,7 @@ def _check_metadata(found: dict, path: Path) -> None:
     for name in map(str, names):
         if fault := class_name_fault(name):
             raise UserError(
-                f'{path} is refused: a class is named {shown_name(name)}, '
+                f'{path} is refused: a class is named {shorten(name, 80)}, '
                 f'with {fault}.'
             )
 

@@ -228,7 +228,7 @@ def test_full_shared_memory_is_named(start, tmp_path):
         pytest.skip('a process may not have its own /dev/shm here')
     assert run.process.exitcode == 2, run.text
     assert 'out of shared memory' in run.text
-    assert 'num_workers=0' in run.text
+    assert '--workers 0' in run.text
     assert 'Traceback' not in run.text, run.text
     assert processes_of(run.process.pid) == []
 
@@ -264,7 +264,7 @@ def test_a_full_disk_keeps_what_stands(size, kept, start, tmp_path):
             args=('--no-doctor',),
         )
         assert run.wait() == 2, run.text
-        assert 'error: no room for' in run.text
+        assert 'error: no disk space for' in run.text
         assert ' MB are free' in run.text
         assert 'Traceback' not in run.text
         assert whole_files(disk / 'run') == kept
@@ -292,7 +292,7 @@ def test_a_limit_on_files_is_as_a_full_disk(start, tmp_path):
     script.write_text(SHORT_FILES)
     run = start('train_cfg.max_epochs=4', first=str(script))
     assert run.wait() == 2, run.text
-    assert 'no room for' in run.text
+    assert 'no disk space for' in run.text
     assert 'epoch_1.pth' in run.text
     assert whole_files(tmp_path / 'run') == ['best.pth', 'epoch_0.pth']
     again = start('train_cfg.max_epochs=4', args=('--resume',))
@@ -404,7 +404,7 @@ def test_full_memory_says_which_batch_and_what_helps(start, tmp_path):
         first=str(script),
     )
     assert run.wait() == 2, run.text
-    assert 'not enough for a batch of 32 photos' in run.text
+    assert 'too small for a batch of 32 photos' in run.text
     assert '--accumulate 2' in run.text
     assert 'Traceback' not in run.text, run.text
 
@@ -427,7 +427,7 @@ def test_a_full_gpu_is_told_as_such(start, tmp_path):
     script.write_text(FULL_GPU)
     run = start(first=str(script), args=('--accumulate', '2'))
     assert run.wait() == 2, run.text
-    assert "the GPU's memory of 8 GiB was not enough for a batch of 4" in (
+    assert "the GPU's memory of 8 GiB is too small for a batch of 4" in (
         run.text
     )
     assert '--accumulate 4' in run.text

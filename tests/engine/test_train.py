@@ -399,7 +399,7 @@ def test_a_photo_that_breaks_while_training_is_named(config, photos, tmp_path):
 @pytest.mark.parametrize(
     ('args', 'said'),
     [
-        (['nowhere.py'], 'there is no config nowhere.py'),
+        (['nowhere.py'], 'unknown config nowhere.py'),
         (['CONFIG', '--data-root', 'nowhere'], 'prepare_dataset.py'),
         (
             ['CONFIG', '--data-root', 'DATA', '--device', 'cuda:99'],

@@ -344,8 +344,8 @@ def test_a_full_disk(which, flag, photos, predict, tmp_path):
     out = tmp_path / 'out'
     code, said = predict(photos, flag, out, first=f'{FULL}{which} = full')
     assert code == 2
-    assert f'error: no room for {out}' in said
-    assert 'MB are free there' in said
+    assert f'error: no disk space for {out}' in said
+    assert ' MB (' in said
     assert not [path for path in out.rglob('*') if path.is_file()]
 
 
@@ -362,7 +362,7 @@ TrainedModel.scores = full
 def test_full_memory_says_what_helps(photos, predict):
     code, said = predict(photos, '--batch-size', 24, first=MEMORY)
     assert code == 2
-    assert 'not enough for a batch of 24 photos' in said
+    assert 'too small for a batch of 24 photos' in said
     assert '--batch-size 12' in said
 
 

@@ -2,9 +2,11 @@
 
 import io
 import os
+import shutil
 import stat
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -15,233 +17,185 @@ from flower_mm.prepare.archive import unpack
 from .conftest import contents, make_photos, ok, refused
 
 JPEG = b'\xff\xd8 not really'
+LOCAL, CENTRAL, END = b'PK\3\4', b'PK\1\2', b'PK\5\6'  # headers of a zip
 
 
 @pytest.fixture
-def into(tmp_path):
+def into(tmp_path: Path) -> Path:
     folder = tmp_path / 'into'
     folder.mkdir()
     return folder
 
 
-def zip_of(path, *names, data=JPEG, **info):
+def zip_of(path: Path, *names: str, data: bytes = JPEG, attr: int = 0) -> Path:
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as packed:
         for name in names:
             member = zipfile.ZipInfo(name)
             member.compress_type = zipfile.ZIP_DEFLATED
-            for key, value in info.items():
-                setattr(member, key, value)
+            member.create_system, member.external_attr = 3, attr
             packed.writestr(member, data)
     return path
 
 
-def tar_of(path, *members, mode='w'):
+def tar_of(
+    path: Path,
+    *names: str,
+    data: bytes = JPEG,
+    kind: bytes = tarfile.REGTYPE,
+    mode: str = 'w',
+) -> Path:
     with tarfile.open(path, mode) as packed:
-        for name, kind in members:
+        for name in names:
             info = tarfile.TarInfo(name)
             info.type = kind
             if kind == tarfile.REGTYPE:
-                info.size = len(JPEG)
+                info.size = len(data)
             else:
                 info.linkname = '/etc/passwd'
-            packed.addfile(info, io.BytesIO(JPEG))
+            packed.addfile(info, io.BytesIO(data))
     return path
 
 
-OUTSIDE = [
-    '../x/a.jpg',
-    '/etc/a.jpg',
-    'C:/a.jpg',
-    'a/../../b.jpg',
-    '..\\a.jpg',
-]
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
-@pytest.mark.parametrize('name', OUTSIDE)
-def test_names_that_point_outside(tmp_path, into, name):
-    ours = tmp_path / 'x'
-    for path in (
-        zip_of(tmp_path / 'a.zip', 'daisy/a.jpg', name),
-        tar_of(tmp_path / 'a.tar', (name, tarfile.REGTYPE)),
-    ):
-        with pytest.raises(UserError, match='points outside'):
-            unpack(path, into)
-    assert not ours.exists()
+def assert_refused(path: Path, into: Path, message: str) -> str:
+    """Unpack into a new folder, and return the error."""
+    shutil.rmtree(into)
+    into.mkdir()
+    with pytest.raises(UserError, match=message) as error:
+        unpack(path, into)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
-    'kind',
-    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE],
+    'name',
+    ['../x/a.jpg', '/etc/a.jpg', 'C:/a.jpg', 'a/../../b.jpg', '..\\a.jpg'],
 )
-def test_links_and_devices_in_tar(tmp_path, into, kind):
-    path = tar_of(tmp_path / 'a.tar', ('daisy/a.jpg', kind))
-    with pytest.raises(UserError, match='a link or a device'):
-        unpack(path, into)
+def test_names_that_point_outside(tmp_path, into, name):
+    for path in (
+        zip_of(tmp_path / 'a.zip', 'daisy/a.jpg', name),
+        tar_of(tmp_path / 'a.tar', name),
+    ):
+        assert_refused(path, into, 'points outside')
+    assert not (tmp_path / 'x').exists()
 
 
-def test_links_in_zip(tmp_path, into):
-    path = zip_of(
-        tmp_path / 'a.zip',
-        'daisy/a.jpg',
-        create_system=3,
-        external_attr=(stat.S_IFLNK | 0o777) << 16,
-    )
-    with pytest.raises(UserError, match='a link or a device'):
-        unpack(path, into)
+def test_links_and_devices(tmp_path, into):
+    link = (stat.S_IFLNK | 0o777) << 16
+    path = zip_of(tmp_path / 'a.zip', 'daisy/a.jpg', attr=link)
+    assert_refused(path, into, 'a link or a device')
+    for kind in (
+        tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE,
+    ):  # fmt: skip
+        path = tar_of(tmp_path / 'a.tar', 'daisy/a.jpg', kind=kind)
+        assert_refused(path, into, 'a link or a device')
 
 
 @pytest.mark.parametrize('name', ['daisy/a.jpg', 'daisy/notes.txt'])
 def test_bomb(tmp_path, into, name):
     data = bytes(64 * 1024**2)
     path = zip_of(tmp_path / 'a.zip', name, data=data)
-    with pytest.raises(UserError, match='times its size'):
-        unpack(path, into)
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    for ending in ('gz', 'bz2', 'xz'):
-        path = tmp_path / f'a.tar.{ending}'
-        with tarfile.open(path, f'w:{ending}') as packed:
-            packed.addfile(info, io.BytesIO(data))
-        fresh = into / ending
-        fresh.mkdir()
-        with pytest.raises(UserError, match='times its size'):
-            unpack(path, fresh)
-        assert sum(p.stat().st_size for p in fresh.iterdir()) < len(data)
-
-
-def test_zip_that_lies_about_sizes(tmp_path, into, monkeypatch):
-    monkeypatch.setattr(archive, 'ALLOWED_BYTES', 1024**2)
-    path = zip_of(tmp_path / 'a.zip', 'daisy/a.jpg', data=bytes(8 * 1024**2))
-    data = path.read_bytes()
-    true, lie = (8 * 1024**2).to_bytes(4, 'little'), (99).to_bytes(4, 'little')
-    assert true in data
-    path.write_bytes(data.replace(true, lie))
-    with pytest.raises(UserError, match=r'damaged|times its size'):
-        unpack(path, into)
-    assert sum(p.stat().st_size for p in into.iterdir()) < 1024**2
+    assert_refused(path, into, 'times its size')
+    for suffix in ('gz', 'bz2', 'xz'):
+        path = tmp_path / f'a.tar.{suffix}'
+        tar_of(path, name, data=data, mode=f'w:{suffix}')
+        assert_refused(path, into, 'times its size')
+        assert size_of(into) < len(data)
 
 
 def test_zip_of_many_small_bombs(tmp_path, into):
     names = [f'daisy/{i}.jpg' for i in range(20)]
     path = zip_of(tmp_path / 'a.zip', *names, data=bytes(2 * 1024**2))
-    with pytest.raises(UserError, match='more than 100 times its size'):
-        unpack(path, into)
-    assert (
-        sum(p.stat().st_size for p in into.iterdir()) <= archive.ALLOWED_BYTES
-    )
+    assert_refused(path, into, 'more than 100 times its size')
+    assert size_of(into) <= archive.ALLOWED_BYTES
 
 
-def test_a_name_that_is_nothing_but_folders(tmp_path, into):
-    """Each of them would be kept with all those above it: 2 GB."""
-    path = zip_of(tmp_path / 'a.zip', 'a/' * 32_000 + 'a.jpg')
-    with pytest.raises(UserError, match='names of absurd length'):
-        unpack(path, into)
+def test_zip_with_wrong_sizes(tmp_path, into, monkeypatch):
+    monkeypatch.setattr(archive, 'ALLOWED_BYTES', 1024**2)
+    size, wrong = 8 * 1024**2, (99).to_bytes(4, 'little')
+    path = zip_of(tmp_path / 'a.zip', 'daisy/a.jpg', data=bytes(size))
+    data = path.read_bytes()
+    assert size.to_bytes(4, 'little') in data
+    path.write_bytes(data.replace(size.to_bytes(4, 'little'), wrong))
+    assert_refused(path, into, 'damaged|times its size')
+    assert size_of(into) < 1024**2
 
 
-def test_a_tar_that_claims_more_than_any_disk_holds(tmp_path, into):
+def test_tar_with_a_wrong_size(tmp_path, into):
     """Python would read on to where the next member should be."""
     info = tarfile.TarInfo('daisy/notes.txt')
     info.size = 2**60
     path = tmp_path / 'a.tar'
     path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-    with pytest.raises(UserError, match='its end is missing'):
-        unpack(path, into)
+    assert_refused(path, into, 'its end is missing')
 
 
-def test_a_zip_whose_name_is_a_null_byte(tmp_path, into):
+def test_limits(tmp_path, into, monkeypatch):
+    names = 'd/a.jpg', 'd/b.jpg', 'd/c.jpg'
+    path = zip_of(tmp_path / 'a.zip', *names)
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, 'SPARE', 2**60)
+        assert_refused(path, into, 'do not fit on the disk')
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, 'MAX_BYTES', 5)
+        assert_refused(path, into, 'of more than')
+    monkeypatch.setattr(archive, 'MAX_MEMBERS', 2)
+    for packed in (path, tar_of(tmp_path / 'a.tar', *names)):
+        assert_refused(packed, into, 'more than 2 members')
+
+
+def test_long_names(tmp_path, into):
+    """Each folder is kept with those above it; an error cuts the name."""
+    path = zip_of(tmp_path / 'a.zip', 'a/' * 32_000 + 'a.jpg')
+    assert_refused(path, into, 'names of absurd length')
+    path = zip_of(tmp_path / 'a.zip', '../' + 'a' * 60_000)
+    assert len(assert_refused(path, into, 'aaa…')) < 1000
+    path = zip_of(tmp_path / 'b.zip', 'd/' + 'a' * 60_000)
+    path.write_bytes(path.read_bytes().replace(b'd/aa', b'd/\x1ba', 1))
+    error = assert_refused(path, into, 'is damaged')
+    assert len(error) < 1000
+    assert '\x1b' not in error
+
+
+def test_invalid_archives(tmp_path, into):
+    with pytest.warns(UserWarning, match='Duplicate'):
+        path = zip_of(tmp_path / 'a.zip', 'd/a.jpg', 'd/a.jpg')
+    assert_refused(path, into, 'twice')
+    path.write_bytes(b'<html>not found</html>')
+    assert_refused(path, into, 'neither a folder nor a zip')
+    plain = zip_of(path, 'd/a.jpg').read_bytes()
+    encrypted, shifted = bytearray(plain), bytearray(plain)
+    encrypted[6] |= 1  # flags of the member and in the directory
+    encrypted[plain.index(CENTRAL) + 8] |= 1
+    path.write_bytes(encrypted)
+    assert_refused(path, into, 'encrypted')
+    shifted[plain.index(END) + 16] += 1  # the offset of the directory
+    path.write_bytes(shifted)
+    assert_refused(path, into, 'is damaged')
+
+
+@pytest.mark.parametrize('suffix', ['zip', 'tar.gz'])
+def test_truncated(tmp_path, into, suffix):
+    photos = make_photos(tmp_path / 'p', {'daisy': 5, 'rose': 5})
+    path = pack(photos, tmp_path / f'a.{suffix}')
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert_refused(path, into, 'is damaged')
+
+
+def test_names_of_members(tmp_path, into):
+    """A null byte, and UTF-8 without the flag."""
     path = zip_of(tmp_path / 'a.zip', 'd/a.jpg', 'd/b.jpg')
     path.write_bytes(path.read_bytes().replace(b'd/b.jpg', b'\0/b.jpg'))
     assert set(unpack(path, into).files) == {'d/a.jpg', '\0/b.jpg'}
-
-
-def test_a_zip_whose_member_lies_before_it(tmp_path, into):
-    path = zip_of(tmp_path / 'a.zip', 'd/a.jpg')
-    data = bytearray(path.read_bytes())
-    data[data.index(b'PK\5\6') + 16] += 1  # where the directory is
-    path.write_bytes(data)
-    with pytest.raises(UserError, match='is damaged'):
-        unpack(path, into)
-
-
-def test_an_error_shows_no_more_of_a_name_than_fits(tmp_path, into):
-    path = zip_of(tmp_path / 'a.zip', '../' + 'a' * 60_000)
-    with pytest.raises(UserError, match='aaa…') as error:
-        unpack(path, into)
-    assert len(str(error.value)) < 1000
-    path = zip_of(tmp_path / 'b.zip', 'd/' + 'a' * 60_000)
-    data = path.read_bytes()
-    path.write_bytes(data.replace(b'd/aa', b'd/\x1ba', 1))
-    with pytest.raises(UserError, match='is damaged') as error:
-        unpack(path, into)
-    assert len(str(error.value)) < 1000
-    assert '\x1b' not in str(error.value)
-
-
-def test_limits_on_count_and_size(tmp_path, into, monkeypatch):
-    path = zip_of(tmp_path / 'a.zip', 'd/a.jpg', 'd/b.jpg', 'd/c.jpg')
-    packed = tar_of(
-        tmp_path / 'a.tar', *((f'd/{i}.jpg', tarfile.REGTYPE) for i in 'abc')
-    )
-    monkeypatch.setattr(archive, 'MAX_BYTES', 5)
-    with pytest.raises(UserError, match='of more than'):
-        unpack(path, into)
-    monkeypatch.setattr(archive, 'MAX_MEMBERS', 2)
-    monkeypatch.setattr(archive, 'MAX_BYTES', 500)
-    for number, file in enumerate((path, packed)):
-        fresh = into / str(number)
-        fresh.mkdir()
-        with pytest.raises(UserError, match='more than 2 members'):
-            unpack(file, fresh)
-
-
-def test_disk_without_room(tmp_path, into, monkeypatch):
-    path = zip_of(tmp_path / 'a.zip', 'd/a.jpg')
-    monkeypatch.setattr(archive, 'SPARE', 2**60)
-    with pytest.raises(UserError, match='do not fit on the disk'):
-        unpack(path, into)
-
-
-def test_same_name_twice(tmp_path, into):
-    with pytest.warns(UserWarning, match='Duplicate'):
-        path = zip_of(tmp_path / 'a.zip', 'd/a.jpg', 'd/a.jpg')
-    with pytest.raises(UserError, match='twice'):
-        unpack(path, into)
-
-
-def test_encrypted(tmp_path, into):
-    path = zip_of(tmp_path / 'a.zip', 'd/a.jpg')
-    data = bytearray(path.read_bytes())
-    data[6] |= 1  # flags of the member
-    data[data.index(b'PK\1\2') + 8] |= 1  # and in the directory
-    path.write_bytes(data)
-    with pytest.raises(UserError, match='encrypted'):
-        unpack(path, into)
-
-
-@pytest.mark.parametrize('ending', ['zip', 'tar.gz'])
-def test_damaged(tmp_path, into, ending):
-    photos = make_photos(tmp_path / 'p', {'daisy': 5, 'rose': 5})
-    path = pack(photos, tmp_path / f'a.{ending}')
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match='is damaged'):
-        unpack(path, into)
-
-
-def test_not_an_archive(tmp_path, into):
-    path = tmp_path / 'a.zip'
-    path.write_bytes(b'<html>not found</html>')
-    with pytest.raises(UserError, match='neither a folder nor a zip'):
-        unpack(path, into)
-
-
-def test_names_without_the_utf8_flag(tmp_path, into):
+    shutil.rmtree(into)
+    into.mkdir()
     path = zip_of(tmp_path / 'a.zip', 'tulipe été/a.jpg')
-    data = path.read_bytes()
-    for mark, at in ((b'PK\3\4', 6), (b'PK\1\2', 8)):
-        start = data.index(mark) + at
-        flags = int.from_bytes(data[start : start + 2], 'little') & ~0x800
-        data = data[:start] + flags.to_bytes(2, 'little') + data[start + 2 :]
+    data = bytearray(path.read_bytes())
+    for header, offset in ((LOCAL, 7), (CENTRAL, 9)):
+        data[data.index(header) + offset] &= ~0x08
     path.write_bytes(data)
     assert set(unpack(path, into).files) == {'tulipe été/a.jpg'}
 
@@ -251,35 +205,33 @@ def test_only_photos_are_written(tmp_path, into):
         tmp_path / 'a.zip', 'f/d/a.jpg', 'f/d/run.exe', '__MACOSX/f/d/._a.jpg',
         'f/LICENSE', 'f\\r\\b.jpg',
     )  # fmt: skip
-    tree = unpack(path, into)
-    assert set(tree.files) == {
+    assert set(unpack(path, into).files) == {
         'f/d/a.jpg', 'f/d/run.exe', 'f/LICENSE', 'f/r/b.jpg',
     }  # fmt: skip
     assert len(list(into.iterdir())) == 2
 
 
-def pack(photos, path):
-    names = sorted(p for p in photos.rglob('*') if p.is_file())
-    if path.suffix == '.zip':
-        with zipfile.ZipFile(path, 'w') as packed:
-            for p in names:
-                packed.write(p, f'photos/{p.relative_to(photos)}')
-    else:
-        ending = path.suffix.removeprefix('.')
-        mode = 'w' if ending == 'tar' else f'w:{ending}'
-        with tarfile.open(path, mode) as packed:
-            packed.add(photos, 'photos')
+def pack(photos: Path, path: Path) -> Path:
+    name, _, suffix = path.name.partition('.')
+    form = {'tar.gz': 'gztar', 'tar.bz2': 'bztar', 'tar.xz': 'xztar'}
+    made = shutil.make_archive(
+        str(path.with_name(name)),
+        form.get(suffix, suffix),
+        photos.parent,
+        photos.name,
+    )
+    assert made == str(path)
     return path
 
 
 @pytest.mark.parametrize(
-    'ending', ['zip', 'tar', 'tar.gz', 'tar.bz2', 'tar.xz']
+    'suffix', ['zip', 'tar', 'tar.gz', 'tar.bz2', 'tar.xz']
 )
 def test_archive_gives_the_dataset_of_its_folder(
-    tmp_path, photos, prepared, ending
+    tmp_path, photos, prepared, suffix
 ):
-    path = pack(photos, tmp_path / f'photos.{ending}')
-    out = tmp_path / 'packed' / 'out'
+    path = pack(photos, tmp_path / f'packed.{suffix}')
+    out = tmp_path / 'other' / 'out'
     ok(path, '--out', out)
     first, second = contents(prepared), contents(out)
     del first['dataset.json'], second['dataset.json']  # with the source
@@ -287,12 +239,12 @@ def test_archive_gives_the_dataset_of_its_folder(
     assert [p.name for p in out.parent.iterdir()] == ['out']
 
 
+def test_photos_of_an_archive_are_copied(tmp_path, photos, out):
+    path = pack(photos, tmp_path / 'packed.zip')
+    assert 'archive' in refused(path, '--out', out, '--how', 'none')
+
+
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
-def test_a_pipe_is_not_waited_for(tmp_path, out):
+def test_pipe(tmp_path, out):
     os.mkfifo(tmp_path / 'photos.zip')
     assert 'is a device' in refused(tmp_path / 'photos.zip', '--out', out)
-
-
-def test_archive_cannot_be_pointed_into(tmp_path, photos, out):
-    path = pack(photos, tmp_path / 'photos.zip')
-    assert 'archive' in refused(path, '--out', out, '--how', 'none')

@@ -51,6 +51,8 @@ def test_a_fine_tuning_that_never_exceeds_the_linear_probe():
     assert '77.90 % after epoch 4' in line
     assert '82.70 %' in line
     assert '--head-only' in line
+    # --folds refuses it.
+    assert '--head-only' not in below_linear_probe(found, is_fold=True)
 
 
 def test_fine_tuning_that_ends_below_the_linear_probe():

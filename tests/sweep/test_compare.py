@@ -514,7 +514,7 @@ def test_config_without_validation(finish, configs, config, tmp_path):
     [
         ('usual usual', [], 'got usual 2 times'),
         ('usual', ['--seeds', '1', '1'], 'got 1 2 times'),
-        ('usual none', [], 'there is no config'),
+        ('usual none', [], 'unknown config'),
         ('usual', ['--weights', 'w.pth'], 'are missing: w.pth'),
         ('usual', ['--weights', 'w', '--from-scratch'], 'either'),
         ('usual', ['--cfg-options', 'word'], "got 'word'"),
@@ -522,7 +522,7 @@ def test_config_without_validation(finish, configs, config, tmp_path):
         ('usual', ['--cfg-options', 'runner_type=Runner'], 'FlowerRunner'),
         ('usual', ['--device', 'cpu', 'cuda:77'], 'no device cuda:77'),
         ('usual', ['--head-only', '--epochs', '2'], '--epochs has no effect'),
-        ('usual', ['--out', __file__], 'is a file; name a folder: --out'),
+        ('usual', ['--out', __file__], 'is a file: expected a folder'),
     ],
 )
 def test_invalid_arguments(names, args, words, start, tmp_path):

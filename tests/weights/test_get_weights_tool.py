@@ -202,7 +202,7 @@ def test_killed_and_resumed(half_way, tool, serve, tmp_path):
 
 def test_two_at_once_do_not_mix(half_way, tool, serve, tmp_path):
     second = tool.start('half')
-    assert second.stdout.readline().startswith('another process is')
+    assert second.stdout.readline().startswith('waiting for another process')
     serve.go_on.set()
     for process in (half_way, second):
         done = ended(process)
@@ -240,7 +240,7 @@ def test_a_full_disk(way, tool, small_disk, tmp_path):
     tool.add('large', way)
     done = tool('large')
     assert done.returncode == 2
-    assert f'no room for checkpoints/{way}.pth.part' in done.stderr
+    assert f'no disk space for checkpoints/{way}.pth.part' in done.stderr
     assert 'MB are free' in done.stderr
     assert not (tmp_path / f'checkpoints/{way}.pth').exists()
     small_disk()

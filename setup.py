@@ -1,4 +1,4 @@
-"""Put configs, tools and the demo weights inside the package, as MM* does.
+"""Put configs and tools inside the package, as MM* does.
 
 `_base_ = 'flower_mm::flower/resnet50_flower.py'` is read from
 flower_mm/.mim/configs. An installed copy gets copies; an editable one gets
@@ -14,26 +14,13 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 
 
-def not_ours(folder: str, names: list[str]) -> list[str]:
-    """Leave out caches, and weights that a user downloaded."""
-    return [
-        name
-        for name in names
-        if name == '__pycache__'
-        or (
-            Path(folder).name == 'checkpoints'
-            and not name.startswith(('demo_backbone', 'README'))
-        )
-    ]
-
-
 class BuildWithConfigs(build_py):
     def run(self) -> None:
         super().run()
         package = ROOT if self.editable_mode else Path(self.build_lib)
         mim = package / 'flower_mm' / '.mim'
         mim.mkdir(parents=True, exist_ok=True)
-        for name in ('configs', 'tools', 'checkpoints'):
+        for name in ('configs', 'tools'):
             target = mim / name
             if target.is_symlink() or target.is_file():
                 target.unlink()
@@ -45,7 +32,11 @@ class BuildWithConfigs(build_py):
                     continue
                 except OSError:
                     pass
-            shutil.copytree(ROOT / name, target, ignore=not_ours)
+            shutil.copytree(
+                ROOT / name,
+                target,
+                ignore=shutil.ignore_patterns('__pycache__'),
+            )
         # MMEngine looks configs up in this list before it looks for files.
         (mim / 'model-index.yml').write_text('Import: []\n')
 

@@ -21,8 +21,6 @@ from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.pretrained_table import read_table
 
 TEMPLATE = 'card.md.j2'
-# checkpoints/demo_backbone.pth, which was trained on drawings.
-DEMO = '05b125886a7ef5b7ae70e96cbc77423b2dc5b9122829fcc1b4da7541e0c5fe91'
 # The characters with a meaning in Markdown or HTML; an underscore within a
 # word has none.
 MARKUP = re.compile(r'([\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w)|^[#+-])')
@@ -103,8 +101,6 @@ def model_card(
 
 def licence_of(sha256: str) -> tuple[str, str] | None:
     """Return the licence and the source of pretrained weights, if known."""
-    if sha256 == DEMO:
-        return 'Apache-2.0', 'flower_mm, trained on its own drawings'
     for entry in read_table().values():
         if home := entry.home_of(sha256):
             return home.licence, f'{entry.architecture} of {home.source}'

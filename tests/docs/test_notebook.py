@@ -12,7 +12,7 @@ from helpers import ROOT, tool
 NOTEBOOK = ROOT / 'docs' / 'notebooks' / 'flowers.ipynb'
 SETTINGS = """
 CONFIG = {config!r}
-OPTIONS = '--epochs 1'
+OPTIONS = '--epochs 1 --from-scratch'
 PHOTOS = {photos!r}
 """
 

@@ -24,6 +24,7 @@ from flower_mm.lock import is_taken
 from flower_mm.sweep import plan_trials
 from flower_mm.sweep.trial import Trial
 
+FORKED_TRAININGS = ROOT / 'tests' / 'support' / 'forked_trainings.py'
 BROKEN = """
 _base_ = [{base!r}]
 optim_wrapper = dict(optimizer=dict(type='NoSuchOptimizer'))
@@ -51,7 +52,8 @@ def start(configs: Path, dataset: Path, tmp_path: Path) -> Callable:
         files = [configs / f'{name}.py' for name in names.split()]
         return forked.start(
             tmp_path / 'log', 'compare', *files, '--data-root', dataset,
-            '--out', tmp_path / 'out', '--device', 'cpu', *args, **kwargs,
+            '--out', tmp_path / 'out', '--device', 'cpu', *args,
+            first=str(FORKED_TRAININGS), **kwargs,
         )  # fmt: skip
 
     return start
@@ -87,7 +89,7 @@ def children_of(process: int) -> list[int]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -296,7 +298,7 @@ def test_hanging_training_is_killed(start, tmp_path):
     script.write_text(
         'from flower_mm.sweep import run_trials\nrun_trials.STOP_SECONDS = 1\n'
     )
-    run = start('usual', '--epochs', '100', first=str(script))
+    run = start('usual', '--epochs', '100', env={'THEN_RUN': str(script)})
     wait_for_epoch(tmp_path / 'out', 1)
     (folder,) = runs_of(tmp_path / 'out')
     (training,) = children_of(run.process.pid)
@@ -304,33 +306,6 @@ def test_hanging_training_is_killed(start, tmp_path):
     os.kill(run.process.pid, signal.SIGTERM)
     assert run.wait() == 143, run.text
     assert not is_taken(folder)
-
-
-BENCHMARK = """
-from pathlib import Path
-from benchmarks.compared import compare
-flags = ('--epochs', '100', '--device', 'cpu', '--data-root', {data!r})
-print(compare([Path({config!r})], Path({out!r}), *flags))
-"""
-
-
-def test_stopped_benchmark_stops_the_trainings(configs, dataset, tmp_path):
-    out = tmp_path / 'out'
-    code = BENCHMARK.format(
-        data=str(dataset), config=str(configs / 'usual.py'), out=str(out)
-    )
-    process = subprocess.Popen(
-        [sys.executable, '-c', code],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    wait_for_epoch(out, 1)
-    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
-    said, _ = process.communicate()
-    assert '([], 130)' in said
-    assert not any(map(is_taken, runs_of(out)))
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,25 @@ DOORS = {
 }
 
 
-@pytest.mark.parametrize('door', DOORS)
-@pytest.mark.parametrize('name', FILES)
+# Every file at one door of ours and one of MMEngine's, and some at the others,
+# in each run of the tests.
+OFTEN_DOORS = ('read_checkpoint', 'mmengine_load_checkpoint')
+OFTEN_FILES = ('runs_a_command', 'names_a_module')
+
+
+@pytest.mark.parametrize(
+    ('door', 'name'),
+    [
+        pytest.param(
+            *(door, name),
+            marks=[]
+            if door in OFTEN_DOORS or name in OFTEN_FILES
+            else pytest.mark.nightly,
+        )
+        for door in DOORS
+        for name in FILES
+    ],
+)
 def test_it_is_refused_in_one_line(
     name, door, tmp_path, monkeypatch, environment, little_memory
 ):

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import forked
@@ -209,13 +211,14 @@ def test_a_name_that_mmpretrain_has(tmp_path):
         '@TRANSFORMS.register_module()\n'
         'class Invert:\n    pass\n'
     )
-    done = tool(
-        'predict',
-        tmp_path / 'best.pth',
-        'photo.jpg',
-        '--import',
-        tmp_path / 'taken.py',
-        check=False,
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / 'tools' / 'predict.py'),
+            *(tmp_path / 'best.pth', 'photo.jpg'),
+            *('--import', tmp_path / 'taken.py'),
+        ],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2, done.stderr
     named = ("'taken'", "'Invert'", 'mmpretrain.datasets', 'force=True')

@@ -40,6 +40,7 @@ def test_next():
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(
     not Path('/proc/self/statm').is_file(), reason='no /proc here'
 )

@@ -58,9 +58,20 @@ def rates(runner: FlowerRunner) -> list[float]:
 
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').rglob('*.py'))
+OFTEN = ('resnet50_flower', 'mobilenet_v2_flower_fast', 'c_resnet101')
 
 
-@pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'config',
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=[] if path.stem in OFTEN else pytest.mark.nightly,
+        )
+        for path in CONFIGS
+    ],
+)
 def test_the_lines_fit_every_config(config, tmp_path):
     for option, line in OPTIONS.items():
         if not line.startswith('_base_'):

@@ -3,13 +3,12 @@
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 import tracemalloc
 from collections import namedtuple
 from pathlib import Path
 
 import cv2
+import forked
 import numpy as np
 import pytest
 import torch
@@ -118,22 +117,24 @@ def load(idx):
     return np.full((40, 40, 3), idx, np.uint8)
 
 found = decoded_cache.open_cache(
-    Path(sys.argv[1]), 'train', ['a'] * 20, 32, load
+    Path({folder!r}), 'train', ['a'] * 20, 32, load
 )
 assert [found[i].max() for i in range(20)] == list(range(20))
+sys.exit()  # before the tool
 """
 
 
 def test_of_several_processes_one_decodes(tmp_path):
-    command = [sys.executable, '-c', DECODES, tmp_path]
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
+    script = tmp_path / 'first.py'
+    cache = tmp_path / 'cache'
+    script.write_text(DECODES.format(folder=str(cache)))
+    runs = [
+        forked.start(tmp_path / f'{number}.log', 'doctor', first=str(script))
+        for number in range(3)
     ]
-    said = ''.join(process.communicate()[0] for process in running)
-    assert [process.returncode for process in running] == [0, 0, 0]
-    assert said.count('loaded') == 20
-    assert len(files(tmp_path)) == 1
+    assert [run.wait() for run in runs] == [0, 0, 0], [r.text for r in runs]
+    assert sum(run.text.count('loaded') for run in runs) == 20
+    assert len(files(cache)) == 1
 
 
 def test_a_photo_that_changes_is_decoded_anew(root):

@@ -84,6 +84,7 @@ def test_the_results_are_those_of_the_csv_files():
     )
 
 
+@pytest.mark.nightly
 def test_mmengine_gives_the_error_that_its_page_answers(tmp_path):
     page = ROOT / 'docs' / 'errors.md'
     config = "_base_ = 'flower_mm::flower/resnet50_flower.py'\n"

@@ -137,7 +137,7 @@ def test_every_value_of_a_state_may_be_hostile(begun, checked):
     checked(found)
     refused, longest = [], 0
     ways = [way for way in leaves(found) if len(way) > 1]
-    for way in random.Random(0).sample(ways, 120):
+    for way in random.Random(0).sample(ways, 40):
         for value in HOSTILE:
             forged = replaced(found, way, copy.deepcopy(value))
             try:
@@ -146,7 +146,7 @@ def test_every_value_of_a_state_may_be_hostile(begun, checked):
                 refused.append(way)
                 longest = max(longest, len(str(error)))
     assert longest < 400
-    assert len(refused) > 500
+    assert len(refused) > 150
 
 
 @pytest.mark.parametrize(
@@ -195,31 +195,32 @@ def test_a_negative_variance_is_refused(begun):
         check_stored(found)
 
 
-@pytest.mark.parametrize('flag', [[], ANYWAY], ids=['', 'anyway'])
+def _make_rate_invalid(checkpoint: dict) -> None:
+    checkpoint['optimizer']['param_groups'][0]['lr'] = 1e300
+
+
+def _spoil_momentum(checkpoint: dict) -> None:
+    checkpoint['optimizer']['state'][0]['exp_avg'].fill_(float('nan'))
+
+
 @pytest.mark.parametrize(
-    'forge',
+    ('forge', 'flag', 'code'),
     [
-        lambda c: c['meta'].update(iter=2**59),
-        lambda c: c['optimizer']['param_groups'][0].update(lr=1e300),
-        lambda c: c['optimizer']['state'][0].update(
-            exp_avg=torch.full_like(
-                c['optimizer']['state'][0]['exp_avg'], float('nan')
-            )
-        ),
-        lambda c: c['optimizer']['state'][0].update(step=torch.tensor(2**59)),
+        (lambda c: c['meta'].update(iter=2**59), [], 2),
+        (_spoil_momentum, ANYWAY, 2),
+        (_make_rate_invalid, [], 2),
+        # Settings of the optimizer are the config's.
+        (_make_rate_invalid, ANYWAY, 0),
     ],
-    ids=['iter', 'lr', 'momentum', 'step'],
+    ids=['iter', 'momentum', 'lr', 'lr anyway'],
 )
 def test_the_tool_ends_with_2_or_trains(
-    forge, flag, plain_run, config, dataset, tmp_path
+    forge, flag, code, plain_run, config, dataset, tmp_path
 ):
-    """Settings of the optimizer are the config's under --resume-anyway."""
     found = torch.load(plain_run / 'epoch_1.pth', weights_only=True)
     forge(found)
     torch.save(found, tmp_path / 'epoch_1.pth')
-    settings_alone = found['optimizer']['param_groups'][0]['lr'] == 1e300
-    code = _resumed(config, dataset, tmp_path, *flag)
-    assert code == (0 if flag and settings_alone else 2)
+    assert _resumed(config, dataset, tmp_path, *flag) == code
 
 
 @pytest.mark.nightly

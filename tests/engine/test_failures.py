@@ -90,9 +90,18 @@ def small_disk(folder: Path, *options: str) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    ('number', 'code', 'to'),
+    [
+        (signal.SIGTERM, 143, os.kill),
+        (signal.SIGINT, 130, os.killpg),
+        pytest.param(
+            *(signal.SIGTERM, 143, os.killpg), marks=pytest.mark.nightly
+        ),
+        pytest.param(
+            *(signal.SIGINT, 130, os.kill), marks=pytest.mark.nightly
+        ),
+    ],
 )
-@pytest.mark.parametrize('to', [os.kill, os.killpg])
 def test_told_to_stop_it_leaves_nobody_behind(number, code, to, start):
     """As a scheduler does, to the process or to all of its group."""
     run = start(*LONG, *WORKERS)
@@ -124,7 +133,12 @@ FlowerDataset.prepare_data = told
 
 
 @pytest.mark.parametrize(
-    'error', ['BrokenPipeError', 'RuntimeError', 'SystemError']
+    'error',
+    [
+        'RuntimeError',
+        pytest.param('BrokenPipeError', marks=pytest.mark.nightly),
+        pytest.param('SystemError', marks=pytest.mark.nightly),
+    ],
 )
 def test_told_to_stop_behind_an_error_of_a_worker(error, start, tmp_path):
     script = tmp_path / 'first.py'
@@ -250,7 +264,7 @@ def whole_files(folder: Path) -> list[str]:
     ('size', 'kept'),
     [
         ('300k', []),
-        ('600k', ['epoch_0.pth']),
+        pytest.param('600k', ['epoch_0.pth'], marks=pytest.mark.nightly),
         ('1500k', ['best.pth', 'epoch_0.pth', 'epoch_1.pth']),
     ],
 )

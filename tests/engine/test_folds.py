@@ -177,9 +177,14 @@ def test_the_figures_are_those_of_the_folds(run):
 @pytest.mark.parametrize(
     'step',
     [
-        'replace fold_2/epoch_2.pth 1',
         'replace fold_2/held_out.csv 1',
-        'replace predictions.csv 1',
+        *(
+            pytest.param(step, marks=pytest.mark.nightly)
+            for step in (
+                'replace fold_2/epoch_2.pth 1',
+                'replace predictions.csv 1',
+            )
+        ),
     ],
 )
 def test_resumed_where_it_was_killed_it_ends_in_the_same(

@@ -37,9 +37,17 @@ def die(self, runner, batch_idx, **_):
         os.kill(os.getpid(), signal.SIGKILL)
 FiniteLossHook.after_train_iter = die
 """
-# What is put below the small config, and so differs from how it comes.
+# What is put below the small config, and so differs from how it comes. The
+# first three in each run of the tests, the others nightly.
 VARIANTS = {
     'as it comes': '',
+    # The loader draws seeds for its workers, the model draws its own.
+    'mixup and workers': """
+model.update(train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)))
+train_dataloader.update(num_workers=2, persistent_workers=True)
+""",
+    # Five iterations an epoch: a step is left unfinished at each end.
+    'accumulation': 'optim_wrapper.update(accumulative_counts=3)',
     'without EMA': 'default_hooks = dict(ema=None)',
     'workers': """
 train_dataloader.update(num_workers=2)
@@ -54,11 +62,6 @@ model.update(
     head=dict(
         type='StackedLinearClsHead', num_classes=1, in_channels=32,
         mid_channels=[16], dropout_rate=0.5, cal_acc=True))
-""",
-    # The loader draws seeds for its workers, the model draws its own.
-    'mixup and workers': """
-model.update(train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)))
-train_dataloader.update(num_workers=2, persistent_workers=True)
 """,
     'one cycle': """
 param_scheduler = [
@@ -75,8 +78,6 @@ custom_hooks = [
     dict(type='EarlyStoppingHook', monitor='cross_entropy', rule='less',
          min_delta=5.0, patience=1)]
 """,
-    # Five iterations an epoch: a step is left unfinished at each end.
-    'accumulation': 'optim_wrapper.update(accumulative_counts=3)',
     'head first': """
 default_hooks = dict(head_first=dict(type='HeadFirstHook'))
 """,
@@ -152,7 +153,25 @@ def killed(
     return lambda where: Path(shutil.copytree(run, where / 'run'))
 
 
-@pytest.mark.parametrize('more', VARIANTS.values(), ids=VARIANTS)
+@pytest.fixture(scope='module')
+def whole(
+    config: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The run that nobody killed. Tests leave it alone."""
+    runs = Runs(config, dataset, tmp_path_factory.mktemp('whole'))
+    runs.finish('run')
+    return runs.folder / 'run'
+
+
+@pytest.mark.parametrize(
+    'more',
+    [
+        pytest.param(
+            more, id=name, marks=[pytest.mark.nightly] if number > 2 else []
+        )
+        for number, (name, more) in enumerate(VARIANTS.items())
+    ],
+)
 def test_killed_between_epochs_and_resumed_is_never_killed(
     more, runs, tmp_path
 ):
@@ -165,13 +184,15 @@ def test_killed_between_epochs_and_resumed_is_never_killed(
     assert differences(tmp_path / 'whole', tmp_path / 'part') == []
 
 
-def test_bfloat16_and_every_epoch(runs, tmp_path):
+@pytest.mark.parametrize(
+    'epoch',
+    [0, *(pytest.param(e, marks=pytest.mark.nightly) for e in (1, 2))],
+)
+def test_bfloat16_and_every_epoch(epoch, runs, tmp_path):
     runs.finish('whole', '--amp')
-    for epoch in range(EPOCHS):
-        name = f'killed_{epoch}'
-        runs.kill_after(epoch, name, '--amp')
-        runs.finish(name, '--amp', '--resume')
-        assert differences(tmp_path / 'whole', tmp_path / name) == []
+    runs.kill_after(epoch, 'part', '--amp')
+    runs.finish('part', '--amp', '--resume')
+    assert differences(tmp_path / 'whole', tmp_path / 'part') == []
 
 
 def test_killed_in_the_middle_of_an_epoch(runs, tmp_path):
@@ -194,27 +215,20 @@ def test_a_run_that_is_done_stays_as_it_is(runs, tmp_path):
     assert (tmp_path / 'run' / 'best.pth').read_bytes() == before
 
 
-@pytest.mark.parametrize('damage', ['cut', 'bit', 'empty', 'page'])
-def test_a_damaged_checkpoint_is_passed_over(damage, killed, runs, tmp_path):
+@pytest.mark.parametrize('damage', ['bit', 'empty'])
+def test_a_damaged_checkpoint_is_passed_over(
+    damage, whole, killed, runs, tmp_path
+):
     run = killed(tmp_path)
     newest = run / 'epoch_2.pth'
     content = bytearray(newest.read_bytes())
-    if damage == 'bit':
-        content[len(content) // 2] ^= 1
-    newest.write_bytes(
-        {
-            'cut': content[: len(content) // 2],
-            'bit': content,
-            'empty': b'',
-            'page': b'<html>',
-        }[damage]
-    )
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content if damage == 'bit' else b'')
     text = runs.finish('run', '--resume')
     assert f'passed over: {newest}' in text
     record = json.loads((run / 'run.json').read_text())
     assert record['resumed_at_epoch'] == 1
-    runs.finish('whole')
-    assert tensors_that_differ(tmp_path / 'whole', run) == []
+    assert tensors_that_differ(whole, run) == []
 
 
 def test_nothing_whole_is_not_nothing(killed, runs, tmp_path):
@@ -233,22 +247,25 @@ def test_weights_alone_cannot_be_resumed(killed, runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('option', 'said'),
+    'changes',
     [
-        ('optim_wrapper.optimizer.lr=1e-3', 'lr was 0.003, is 0.001'),
-        ('model.backbone.norm_cfg.num_groups=2', 'num_groups was 4, is 2'),
-        ('train_dataloader.batch_size=4', 'batch_size was 8, is 4'),
-        ('param_scheduler.1.eta_min_ratio=0.5', 'was 0.01, is 0.5'),
-        ('default_hooks.ema.momentum=0.5', 'momentum was 0.01, is 0.5'),
-        ('default_hooks.ema=None', "was 'EMAHook', is not set"),
-        ('randomness.seed=5', 'seed was 0, is 5'),
+        {
+            'optim_wrapper.optimizer.lr=1e-3': 'lr was 0.003, is 0.001',
+            'model.backbone.norm_cfg.num_groups=2': 'groups was 4, is 2',
+            'train_dataloader.batch_size=4': 'batch_size was 8, is 4',
+            'param_scheduler.1.eta_min_ratio=0.5': 'was 0.01, is 0.5',
+            'default_hooks.ema.momentum=0.5': 'momentum was 0.01, is 0.5',
+            'randomness.seed=5': 'seed was 0, is 5',
+        },
+        {'default_hooks.ema=None': "was 'EMAHook', is not set"},
     ],
 )
-def test_another_run_is_not_resumed(option, said, killed, runs, tmp_path):
+def test_another_run_is_not_resumed(changes, killed, runs, tmp_path):
     run = killed(tmp_path)
     before = {path.name for path in run.iterdir()}
-    text = runs.refused('run', '--resume', '--cfg-options', option)
-    assert said in text
+    text = runs.refused('run', '--resume', '--cfg-options', *changes)
+    for change in changes.values():
+        assert change in text
     assert '--resume-anyway' in text
     assert {path.name for path in run.iterdir()} == before
 
@@ -466,13 +483,7 @@ def test_another_run_in_the_folder_is_put_aside(killed, runs, tmp_path):
     'forge',
     [
         lambda c: c['meta']['cfg'].update(model={'a': torch.ones(2)}),
-        lambda c: c['meta'].update(epoch=10**9),
-        lambda c: c['message_hub']['runtime_info'].update(best_score='abc'),
-        lambda c: c['message_hub']['runtime_info'].update(went_back=5),
-        lambda c: c['param_schedulers'][0].update(step='x'),
-        lambda c: c['param_schedulers'][0].update(last_step='x'),
         lambda c: c.pop('param_schedulers'),
-        lambda c: c['optimizer']['param_groups'][0].update(betas='xx'),
         lambda c: c['optimizer']['state'][0].update(exp_avg=torch.ones(1)),
         lambda c: c.update(optimizer={}),
     ],

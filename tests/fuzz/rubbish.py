@@ -26,7 +26,7 @@ STEERING = re.compile('[\0-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
 
 settings.register_profile(
     'short',
-    max_examples=200,
+    max_examples=60,
     derandomize=True,
     database=None,
     deadline=None,

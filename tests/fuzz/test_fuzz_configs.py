@@ -33,7 +33,7 @@ from flower_mm.weights.load_into_model import load_whole
 # Files whose paths are known when the tests begin, by the words that stand
 # for them in configs.
 LONG = os.environ.get('FLOWER_MM_FUZZ') == 'long'
-SHARE = 50
+SHARE = 200
 MOST_NUMBERS = 3 * 128 * 128  # in an image
 PLACES = {'canary': '/elsewhere/x'}
 built: list[torch.nn.Module] = []  # by the last call of `predicted`
@@ -198,6 +198,7 @@ def test_the_watcher_sees_what_must_not_happen(act, folder, monkeypatch):
         act(folder)
 
 
+@pytest.mark.nightly
 def test_the_fuzzer_finds_imports_by_a_registry(folder, weights, monkeypatch):
     """Without the protection, some hundreds of examples are enough."""
     monkeypatch.setattr(deployed, 'registered_names_only', nullcontext)

@@ -24,6 +24,8 @@ from flower_mm.report.predictor import Predictor
 CONFIGS = sorted((ROOT / 'configs/flower').glob('*.py'))
 # Windows and patches of these are cut for 224 pixels.
 FIXED = ('swin_tiny_flower', 'tinyvit_21m_flower')
+# One of each kind of map, in each run of the tests; the others are nightly.
+OFTEN = ('mobilenet_v2_flower', 'vit_small_flower', *FIXED)
 
 
 class Colours(nn.Module):
@@ -85,7 +87,17 @@ def build(model: dict, seed: int = 0) -> nn.Module:
         return MODELS.build(model).eval()
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path',
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=[] if path.stem in OFTEN else pytest.mark.nightly,
+        )
+        for path in CONFIGS
+    ],
+)
 def test_every_config_has_a_map_that_a_gradient_reaches(path):
     cfg = read_config(str(path))
     cfg.model.head.num_classes = 5

@@ -72,7 +72,9 @@ assert not allocator.keeps_memory
 """
 
 
-@pytest.mark.parametrize('device', ['auto', 'cpu'])
+@pytest.mark.parametrize(
+    'device', ['auto', pytest.param('cpu', marks=pytest.mark.nightly)]
+)
 def test_the_host_process_stays_as_it_was(plain_run, photos, device):
     photo = next(photos.rglob('*.jpg'))
     done = subprocess.run(

@@ -12,11 +12,11 @@ from mmengine.config import Config
 from mmpretrain.structures import DataSample
 
 from benchmarks.stamps import now, write_rate
-from flower_mm.allocator import keep_memory
 from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.precision import choose_precision
 from flower_mm.models.memory_format import use_channels_last
+from flower_mm.process_resources import keep_memory
 from flower_mm.registry import MODELS
 
 PIXELS = 224

@@ -123,7 +123,7 @@ def eager(
     model: str, folder: Path, photos: list[str], size: int, amp: bool = False
 ) -> Iterator[int]:
     from flower_mm import Classifier
-    from flower_mm.allocator import keep_memory
+    from flower_mm.process_resources import keep_memory
 
     best = folder / f'{model}.pth'
     keep_memory()

@@ -12,7 +12,7 @@ TESTS = """
 import gc
 import memory
 import torch
-from flower_mm.allocator import keep_memory
+from flower_mm.process_resources import keep_memory
 
 MB = 2**20
 

@@ -15,8 +15,8 @@ from flower_mm.checks.context import CheckContext
 from flower_mm.checks.finding import Finding
 from flower_mm.commands import python
 from flower_mm.config import bare_name
-from flower_mm.cores import cores
 from flower_mm.machine_failures import SHARED_MEMORY
+from flower_mm.process_resources import cores
 
 # What writes a log elsewhere, and the packages that do it; one is enough.
 BACKENDS = {

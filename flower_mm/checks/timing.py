@@ -17,9 +17,9 @@ from mmengine.runner import BaseLoop, Runner
 from flower_mm.checks.config_values import has_hook
 from flower_mm.checks.context import CheckContext
 from flower_mm.console import duration
-from flower_mm.cores import cores
 from flower_mm.engine.validation_loop import EMAValLoop
 from flower_mm.machine_failures import explained
+from flower_mm.process_resources import cores
 
 WARM_UP = 2  # iterations: memory is allocated, workers start
 FEWEST = 5  # measured iterations

@@ -14,7 +14,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from flower_mm.allocator import begin_lean
 from flower_mm.config import resolve
 from flower_mm.datasets.load_photo import use_decoder
 from flower_mm.engine.checkpoint_validation import (
@@ -28,6 +27,7 @@ from flower_mm.errors import UserError
 from flower_mm.models.float32_head import classify_in_float32
 from flower_mm.models.memory_format import use_channels_last
 from flower_mm.models.structure import unwrapped
+from flower_mm.process_resources import begin_lean
 from flower_mm.weights.load_into_model import (
     check_whole,
     load_backbone,

@@ -14,7 +14,6 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.registry import RUNNERS
 from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
-from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
 from flower_mm.engine.config_differences import differences
 from flower_mm.engine.distributed import leave_group
@@ -23,6 +22,7 @@ from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
 from flower_mm.links import refuse_links_out
 from flower_mm.machine_failures import explained
+from flower_mm.process_resources import keep_memory
 from flower_mm.report.baselines import below_majority_class
 from flower_mm.report.learning_curves import draw_confusion
 from flower_mm.report.predictions import Predictions, write_predictions

@@ -8,7 +8,6 @@ from pathlib import Path
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
-from flower_mm.allocator import keep_memory
 from flower_mm.commands import command, typed_arguments
 from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
@@ -27,6 +26,7 @@ from flower_mm.files import sweep
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
 from flower_mm.machine_failures import explained
+from flower_mm.process_resources import keep_memory
 from flower_mm.weights.safe_loading import safe_loading
 
 

@@ -33,7 +33,7 @@ def predict(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         photos = _list_photos(args.photos, bad, stack)
         with importing_torch():
-            from flower_mm.allocator import keep_memory
+            from flower_mm.process_resources import keep_memory
 
             keep_memory()
             classifier = Classifier(

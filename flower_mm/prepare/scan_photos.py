@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 from flower_mm import console
-from flower_mm.cores import cores
 from flower_mm.decoding import (
     BadPhotoError,
     is_ordinary_jpeg,
@@ -32,6 +31,7 @@ from flower_mm.decoding import (
 )
 from flower_mm.errors import UserError
 from flower_mm.prepare.class_folders import Photo
+from flower_mm.process_resources import cores
 
 CHUNK = 32  # photos that a process gets at a time
 # Starting a process takes about as long as reading this many photos.

@@ -33,8 +33,8 @@ def serve(args: argparse.Namespace) -> None:
     # Before the model is loaded, so that a port in use is reported at once.
     with _listen(args) as listener:
         with importing_torch():
-            from flower_mm.allocator import keep_memory
             from flower_mm.inference.classifier import Classifier
+            from flower_mm.process_resources import keep_memory
             from flower_mm.serve.app import Service
 
             keep_memory()

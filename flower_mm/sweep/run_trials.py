@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flower_mm import console
-from flower_mm.cores import cores
 from flower_mm.exit_codes import Terminated
+from flower_mm.process_resources import cores
 from flower_mm.sweep.trial import Trial
 
 POLL_SECONDS = 0.5

@@ -67,8 +67,8 @@ compare('Classifier')
 assert classifier(sys.argv[2]).label in classifier.classes
 assert len(list(classifier.each([sys.argv[2]] * 3))) == 3
 compare('prediction')
-from flower_mm import allocator
-assert not allocator.keeps_memory
+from flower_mm import process_resources
+assert not process_resources.keeps_memory
 """
 
 

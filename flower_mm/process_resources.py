@@ -1,16 +1,31 @@
-"""Settings of glibc's allocator, to reuse the memory of a batch."""
+"""The cores and the memory of this process."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from flower_mm.console import hide_library_warnings
 
-# Parameters of mallopt.
+QUOTA = Path('/sys/fs/cgroup/cpu.max')  # of a container
+# Parameters of glibc's mallopt.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 
-
 keeps_memory = False  # whether keep_memory has changed this process
+
+
+def cores() -> int:
+    """Return the cores for this process, which a container can limit."""
+    if hasattr(os, 'sched_getaffinity'):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text().split()
+        return max(1, min(count, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return count
 
 
 def keep_memory() -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset is told before the first photo is read."""
+"""Faults of a dataset are reported before the first photo is read."""
 
 from pathlib import Path
 
@@ -158,7 +158,7 @@ def test_photos_may_stay_where_they_were(root, tmp_path):
     ['{', '[]', '{"photos": 1}', '{"photos": ["a"]}', '{"sha256": 1}',
      '{"sha256": "\\ud800"}', '[' * 100_000, '9' * 5000, '\xff'],
 )  # fmt: skip
-def test_a_broken_description_is_told(root, text):
+def test_invalid_dataset_json(root, text):
     (root / 'dataset.json').write_text(text, 'latin-1')
     with pytest.raises(UserError, match='--check'):
         photos_folder(root, 'train')

@@ -112,7 +112,7 @@ def test_predictions(tmp_path):
     assert back.labels.tolist() == [0, 1]
 
 
-def test_what_predict_writes(tmp_path):
+def test_predictions_of_predict(tmp_path):
     path = tmp_path / 'p.csv'
     with csv_into(str(path), [EVIL, 'rose']) as put:
         put(Prediction('@a.jpg', {EVIL: 0.75, 'rose': 0.25}), EVIL)

@@ -124,7 +124,7 @@ def test_a_name_that_mmpretrain_has(own, dataset):
     assert 'Traceback' not in done.stderr
 
 
-def test_force_replaces_what_mmpretrain_has(own, dataset, tmp_path):
+def test_force_replaces_a_class(own, dataset, tmp_path):
     """As the message says."""
     (own.parent / 'my_parts.py').write_text(REPLACING)
     own.write_text(

@@ -78,7 +78,7 @@ def test_orientation_can_be_ignored_in_jpeg():
     encoded(Image.new('F', (64, 48)), 'TIFF'),
     b'P', b'', b'\xff\xd8\xff',
 ])  # fmt: skip
-def test_what_has_no_agreed_pixels_is_refused(data):
+def test_ambiguous_formats_are_refused(data):
     for decoder in (decode, decode_rgb):
         with pytest.raises(BadPhotoError):
             decoder(data)
@@ -102,9 +102,9 @@ def test_a_format_that_is_not_accepted_is_named(name, data, formats):
     ):
         with pytest.raises(BadPhotoError) as refused:
             decoder(data)
-        said = str(refused.value)
-        assert said.startswith(f'{name} is not accepted: expected JPEG')
-        assert said.endswith(f' or {last}')
+        message = str(refused.value)
+        assert message.startswith(f'{name} is not accepted: expected JPEG')
+        assert message.endswith(f' or {last}')
 
 
 def test_a_refused_format_is_not_opened(monkeypatch):
@@ -123,7 +123,7 @@ def test_a_refused_format_is_not_opened(monkeypatch):
 @pytest.mark.parametrize(
     'data', [b'GIF89a' + bytes(40), b'\x01', b'BM', b'<html>no photo</html>']
 )
-def test_what_is_of_no_other_format_is_no_photo(data):
+def test_unknown_formats(data):
     """Also what begins as an accepted format does, and is damaged."""
     with pytest.raises(BadPhotoError) as refused:
         decode(data)

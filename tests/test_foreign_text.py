@@ -90,7 +90,7 @@ def test_folders_of_classes_are_checked(tmp_path):
 
 
 @pytest.mark.parametrize('stream', ['stdout', 'stderr'])
-def test_what_is_printed_is_visible(stream, capsys):
+def test_printed_text_is_escaped(stream, capsys):
     with plain_streams():
         print(f'a\tb\r{NASTY}', file=getattr(sys, stream))
         getattr(sys, stream).writelines([NASTY, 'end\n'])

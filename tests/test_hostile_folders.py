@@ -120,9 +120,7 @@ def test_links_that_stay_inside_and_photos_of_folds_are_kept(tmp_path):
     refuse_links_out(run)
 
 
-def test_what_another_process_deletes_meanwhile_is_no_fault(
-    tmp_path, monkeypatch
-):
+def test_folder_that_another_process_deletes(tmp_path, monkeypatch):
     (tmp_path / 'gone').mkdir()
     (tmp_path / 'kept').mkdir()
     (tmp_path / 'kept' / 'link').symlink_to(tmp_path.parent)
@@ -227,7 +225,7 @@ def test_training_goes_on_where_share_was_killed(run, config, dataset):
     assert not file.exists()
 
 
-def test_each_write_removes_what_is_left_of_the_same_file(tmp_path):
+def test_temporary_files_of_killed_processes(tmp_path):
     mine = tmp_path / '.result.csv.a_b1c2d3.part'
     others = [
         tmp_path / name
@@ -250,7 +248,7 @@ def test_each_write_removes_what_is_left_of_the_same_file(tmp_path):
     assert not part.exists()
 
 
-def test_what_another_process_writes_now_is_left_alone(tmp_path):
+def test_temporary_files_of_running_processes(tmp_path):
     ready = tmp_path / 'ready'
     first = tmp_path / 'first.py'
     first.write_text(
@@ -279,7 +277,7 @@ def test_what_another_process_writes_now_is_left_alone(tmp_path):
     assert list(tmp_path.glob('.*.part')) == []
 
 
-def test_what_is_left_of_sorting_goes(tmp_path):
+def test_temporary_files_of_sorting(tmp_path):
     rose = tmp_path / 'rose'
     rose.mkdir()
     (rose / '.copy.abcd1234.part').write_text('half')

@@ -52,7 +52,7 @@ def run_tool(act: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize('error', RAISED)
-def test_a_tool_says_that_the_memory_is_full(error):
+def test_tool_reports_a_lack_of_memory(error):
     done = run_tool(f'raise {error!r}')
     assert done.returncode == 2, done.stderr
     assert 'out of memory' in done.stderr
@@ -61,7 +61,7 @@ def test_a_tool_says_that_the_memory_is_full(error):
 
 
 @pytest.mark.parametrize('error', OTHERS)
-def test_other_errors_stay_what_they_are(error):
+def test_other_errors(error):
     done = run_tool(f'raise {error!r}')
     assert done.returncode == 1
     assert 'out of memory' not in done.stderr
@@ -88,7 +88,7 @@ def test_training_test_and_prediction_say_how_to_need_less(error):
         ('pass', '__import__("torch")'),
     ],
 )
-def test_a_real_limit_is_told(before, fill):
+def test_real_limit(before, fill):
     """As after `ulimit -v`."""
     done = run_tool(REAL.format(before=before, fill=fill))
     assert done.returncode == 2, done.stderr

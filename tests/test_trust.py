@@ -190,7 +190,7 @@ def test_a_home_that_cannot_be_written_to(copy, private, tmp_path, capsys):
     assert 'this process only' in capsys.readouterr().out
 
 
-def test_check_reads_only_what_the_dataset_knows(copy, private, monkeypatch):
+def test_check_reads_only_photos_of_the_dataset(copy, private, monkeypatch):
     """By its sha256; a photo that its maker has never seen is not decoded."""
     decoded = []
     monkeypatch.setattr(

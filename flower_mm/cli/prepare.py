@@ -154,5 +154,5 @@ def _next_commands(out: Path) -> list[str]:
     config = typed_config(config_path(CONFIG))
     return [
         *download_commands(CONFIG),
-        command('train', config, '--data-root', out),
+        command('train', config, '--data', out),
     ]

@@ -55,7 +55,7 @@ def batch(dataset: FlowerDataset) -> torch.Tensor:
     return torch.stack(photos).float()
 
 
-def test_what_the_model_sees_is_the_same(root):
+def test_inputs_of_the_model_are_the_same(root):
     """The photos have 40 x 48 pixels: none is shrunk."""
     assert torch.equal(batch(flowers(root, 40)), batch(flowers(root, 0)))
     (file,) = files(root)
@@ -75,7 +75,7 @@ def test_shrunk_photos_are_nearly_the_same(root, grain, least, most):
         y = np.linspace(0, 255, 240)[:, None, None]
         pixels = (x + np.array([0, 1, 2]) * y + number) / 3.1
         pixels += random.normal(0, grain, pixels.shape)
-        # As PNG, which OpenCV tells by its bytes: JPEG loses grain.
+        # As PNG, which OpenCV recognises by its bytes: JPEG loses grain.
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
             photo, 'PNG'
         )
@@ -87,7 +87,7 @@ def test_shrunk_photos_are_nearly_the_same(root, grain, least, most):
     assert least < (plain - shrunk).abs().mean() < most
 
 
-def test_the_second_run_reads_what_the_first_wrote(root):
+def test_second_run_reads_the_file(root):
     flowers(root, 32)
     (file,) = files(root)
     before = file.stat().st_mtime_ns
@@ -96,7 +96,7 @@ def test_the_second_run_reads_what_the_first_wrote(root):
     assert file.stat().st_mtime_ns == before
 
 
-def test_what_a_killed_process_left_is_swept(root):
+def test_temporary_file_of_a_killed_process(root):
     left = root / 'decoded' / '.train-40-0.photos.a_killed.part'
     left.parent.mkdir()
     left.write_bytes(b'pixels')
@@ -137,7 +137,7 @@ def test_of_several_processes_one_decodes(tmp_path):
     assert len(files(cache)) == 1
 
 
-def test_a_photo_that_changes_is_decoded_anew(root):
+def test_changed_photo(root):
     before = batch(flowers(root, 40))
     (file,) = files(root)
     photo = sorted((root / 'train').rglob('*.jpg'))[0]
@@ -162,7 +162,7 @@ def test_a_photo_that_changes_is_decoded_anew(root):
         (37, [37 * 40 * 48 * 3, 0, 0]),
     ],
 )
-def test_a_damaged_table_is_written_anew(row, damaged, root):
+def test_damaged_table(row, damaged, root):
     expected = batch(flowers(root, 40))
     (file,) = files(root)
     content = file.read_bytes()
@@ -185,7 +185,7 @@ def overwrite(file: Path, share: float, seed: int = 0) -> None:
 
 
 @pytest.mark.parametrize('side', [40, 32])
-def test_overwritten_pixels_are_decoded_anew(root, capfd, side):
+def test_overwritten_pixels(root, capfd, side):
     expected = batch(flowers(root, side))
     (file,) = files(root)
     overwrite(file, 1 / 6)
@@ -193,12 +193,12 @@ def test_overwritten_pixels_are_decoded_anew(root, capfd, side):
     damaged = flowers(root, side)
     assert torch.equal(batch(damaged), expected)
     assert 0 < len(damaged.decoded.damaged()) < len(damaged)
-    said = capfd.readouterr().out.splitlines()
-    assert len(said) == 1
-    assert str(file) in said[0]
+    output = capfd.readouterr().out.splitlines()
+    assert len(output) == 1
+    assert str(file) in output[0]
 
 
-def test_workers_decode_overwritten_pixels_anew(root, capfd):
+def test_overwritten_pixels_in_workers(root, capfd):
     dataset = flowers(root, 40)
     expected = batch(dataset)
     overwrite(files(root)[0], 0.5)
@@ -237,7 +237,7 @@ def test_a_photo_that_never_could_be_read_is_no_damage(tmp_path):
 
 
 @pytest.mark.parametrize('length', [0, 5, 1000])
-def test_a_damaged_file_is_written_anew(length, root):
+def test_damaged_file(length, root):
     expected = batch(flowers(root, 40))
     (file,) = files(root)
     with file.open('r+b') as stream:
@@ -245,7 +245,7 @@ def test_a_damaged_file_is_written_anew(length, root):
     assert torch.equal(batch(flowers(root, 40)), expected)
 
 
-def test_a_broken_photo_is_told_when_it_is_its_turn(root):
+def test_broken_photo(root):
     photo = sorted((root / 'train').rglob('*.jpg'))[3]
     photo.write_bytes(photo.read_bytes()[:60])
     dataset = flowers(root, 40)
@@ -266,7 +266,7 @@ def test_without_room_photos_are_decoded_each_time(root, monkeypatch, capsys):
     assert 'decoded in each epoch' in capsys.readouterr().out
 
 
-def test_the_message_says_what_is_missing(root, monkeypatch, capsys):
+def test_message_about_missing_space(root, monkeypatch, capsys):
     """The photos are 218,880 bytes."""
     usage = namedtuple('usage', 'free')
     monkeypatch.setattr(
@@ -288,12 +288,12 @@ def keep(root: Path, name: str, load=None) -> DecodedPhotos | None:
 
 
 def used(kept: DecodedPhotos, day: int) -> Path:
-    """Date its last use; nobody reads it now."""
+    """Set the time of the last use of an idle file."""
     os.utime(kept.path, (86400 * day, 0))
     return kept.path
 
 
-def test_what_was_not_used_for_longest_makes_room(tmp_path, monkeypatch):
+def test_least_recently_used_file_is_deleted(tmp_path, monkeypatch):
     monkeypatch.setattr(cache_space, 'MOST_BYTES', 7000)
     (tmp_path / 'decoded').mkdir()
     # As named before there was a list's name in it, and of another split.
@@ -310,7 +310,7 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path, monkeypatch):
     assert files(tmp_path) == sorted([first, third])
 
 
-def test_what_this_run_reads_is_not_deleted(tmp_path, monkeypatch, capsys):
+def test_files_in_use_stay(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cache_space, 'MOST_BYTES', 7000)
     others = [keep(tmp_path, 'a'), keep(tmp_path, 'b')]
     assert keep(tmp_path, 'c') is None
@@ -335,7 +335,7 @@ def test_a_full_disk_makes_room(tmp_path, monkeypatch):
     assert not path.exists()
 
 
-def test_what_cannot_be_deleted_stays(tmp_path, monkeypatch):
+def test_undeletable_file(tmp_path, monkeypatch):
     """As on Windows, where another run has it mapped."""
     path = used(keep(tmp_path, 'a'), 1)
 
@@ -374,7 +374,7 @@ def test_a_worker_whose_file_another_run_deleted(root):
 
 
 @pytest.mark.parametrize('side', [-5, 'big', True, 0.5, [320]])
-def test_a_side_that_is_none_is_refused(root, side):
+def test_invalid_side(root, side):
     with pytest.raises(UserError, match='invalid decode_once'):
         flowers(root, side)
 
@@ -434,21 +434,21 @@ def test_a_part_of_the_dataset_has_its_own_photos(root):
     assert np.array_equal(whole.load(1)['img'], part.load(1)['img'])
 
 
-def test_a_worker_that_is_started_anew_maps_the_file(root):
+def test_spawned_worker_maps_the_file(root):
     kept = flowers(root, 40).decoded
     sent = pickle.dumps(kept)
     assert len(sent) < 1000
     assert np.array_equal(pickle.loads(sent)[2], kept[2])  # noqa: S301
 
 
-def test_a_dataset_made_anew_has_none_of_the_old(root, photos):
+def test_dataset_that_was_prepared_again(root, photos):
     flowers(root, 40)
     assert files(root)
     tool('prepare_dataset', photos, '--out', root, '--overwrite')
     assert files(root) == []
 
 
-def test_what_is_written_is_not_kept(tmp_path):
+def test_memory_while_writing(tmp_path):
     """64 photos may be under way, of 200; all would be 24 MB."""
     photo = np.zeros((200, 200, 3), np.uint8)
     folder = tmp_path / 'train' / 'a'

@@ -1,4 +1,4 @@
-"""The same photo in the same epoch is the same tensor, whoever loads it."""
+"""A photo in an epoch gives the same tensor in any process."""
 
 import io
 import random
@@ -65,7 +65,7 @@ def test_workers_change_nothing(flowers, workers, context):
     expected = load(flowers, 0, None)
     found = load(flowers, workers, context)
     assert same(expected[0], found[0])
-    # Workers that live on are told of the next epoch.
+    # Persistent workers see the next epoch.
     assert same(expected[1], found[1])
     assert not same(expected[0], expected[1])
 
@@ -107,7 +107,7 @@ def test_a_pipeline_that_cannot_work_is_not_the_photos_fault(dataset, flowers):
     assert not isinstance(error.value, UserError)
 
 
-def test_a_wrapped_dataset_is_told_of_epochs(flowers):
+def test_epochs_of_a_wrapped_dataset(flowers):
     from mmengine.dataset import ClassBalancedDataset, ConcatDataset
 
     both = ConcatDataset([flowers, flowers])

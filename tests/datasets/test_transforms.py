@@ -9,7 +9,7 @@ from flower_mm.datasets.transforms import GrowingCrop, QuickJitter
 
 
 def photo(height: int, width: int) -> np.ndarray:
-    """A smooth one, whose colour tells the place."""
+    """A smooth photo whose colours encode the position."""
     down = np.linspace(0, 255, height, dtype=np.float32)[:, None]
     right = np.linspace(0, 255, width, dtype=np.float32)[None]
     planes = np.broadcast_arrays(down, right, (down + right) / 2)
@@ -83,7 +83,7 @@ def test_a_photo_too_narrow_for_any_crop():
         ({'brightness': 0.4, 'contrast': 0.4, 'saturation': 0.4}, 5),
     ],
 )
-def test_quick_jitter_gives_what_mmpretrains_gives(settings, most):
+def test_quick_jitter_equals_color_jitter(settings, most):
     ours, theirs = QuickJitter(**settings), ColorJitter(**settings)
     changed = 0
     for seed in range(20):

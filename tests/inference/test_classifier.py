@@ -125,7 +125,7 @@ def test_bad_photos_are_passed_over_or_named(classifier, files, tmp_path):
 
 
 def test_photos_are_taken_as_they_are_needed(classifier, files):
-    """From an endless source, too; in the thread of whoever asks."""
+    """Also from an endless source, in the calling thread."""
     taken = []
 
     def camera():
@@ -143,7 +143,7 @@ def test_photos_are_taken_as_they_are_needed(classifier, files):
     assert threading.active_count() == before
 
 
-def test_bad_ones_are_told_at_once(classifier):
+def test_unreadable_photos_are_yielded_at_once(classifier):
     """Not held back until a batch of good ones is full."""
     rest = iter([b'no photo'] * 1000)
     with closing(classifier.each(rest)) as results:

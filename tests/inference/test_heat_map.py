@@ -1,4 +1,4 @@
-"""Where a model looked: exact for models that tell, sound for all."""
+"""Heat maps: exact for simple models, plausible for all."""
 
 import io
 
@@ -110,8 +110,8 @@ def test_every_config_has_a_map_that_a_gradient_reaches(path):
     photos = torch.randn(2, 3, side, side)
     layer = last_map_layer(model, photos[:1])
     with torch.no_grad():
-        said = model(photos, mode='tensor').argmax(1)
-    maps = heat_of(model, layer, photos, said)
+        predicted = model(photos, mode='tensor').argmax(1)
+    maps = heat_of(model, layer, photos, predicted)
     assert [heat.shape for heat in maps] == [(side, side)] * 2
     for heat in maps:
         assert heat.min() >= 0
@@ -164,12 +164,12 @@ def test_photos_of_a_run(plain_run, tmp_path):
         path = tmp_path / f'{number}.jpg'
         draw_photo(path, number % 3, number)
         photos.append(str(path))
-    said = predictor.predict(photos, [0] * 20).predicted.tolist()
+    predicted = predictor.predict(photos, [0] * 20).predicted.tolist()
     prepared = [predictor.packed(photo) for photo in photos]
-    maps = heat_maps(predictor.model, prepared, said)
+    maps = heat_maps(predictor.model, prepared, predicted)
     assert [heat.shape for heat in maps] == [(32, 32)] * 20
     # The batch that a photo is in makes no difference.
-    (alone,) = heat_maps(predictor.model, prepared[18:19], said[18:19])
+    (alone,) = heat_maps(predictor.model, prepared[18:19], predicted[18:19])
     assert np.allclose(alone, maps[18], atol=1e-4)
 
 

@@ -129,7 +129,7 @@ def test_datasets_of_mmpretrain_read_the_same_pixels(by_hand):
         assert np.array_equal(photo['img'], reader.read(photo['img_path']))
 
 
-def test_inference_sees_what_test_sees(by_hand, plain_run, monkeypatch):
+def test_inference_equals_test(by_hand, plain_run, monkeypatch):
     classifier = Classifier(plain_run / 'best.pth', device='cpu')
     monkeypatch.setattr(limits, 'FORMATS', FORMATS)
     decoder = decoder_of(classifier.model.first)

@@ -28,7 +28,7 @@ def best(plain_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def predict(best: Path, tmp_path: Path):
-    """Run the tool; returns its exit code and what it said."""
+    """Run the tool; return its exit code and its output."""
 
     def run(*args: object, first: str = '', model: Path = best) -> tuple:
         script = tmp_path / 'first.py'
@@ -62,11 +62,11 @@ def test_scores_are_those_of_the_test_tool_to_the_bit(
     names = tmp_path / 'names'
     names.write_text('\n'.join(theirs.photos), encoding='utf-8')
     out = tmp_path / 'ours.csv'
-    code, said = predict(
+    code, output = predict(
         *('-', '--csv', out, '--batch-size', 7),
         first=f'import sys; sys.stdin = open({str(names)!r})',
     )
-    assert code == 0, said
+    assert code == 0, output
     ours = read(out)
     assert [row['photo'] for row in ours] == theirs.photos
     scores = np.array([[row[name] for name in CLASSES] for row in ours])
@@ -78,9 +78,7 @@ def test_scores_are_those_of_the_test_tool_to_the_bit(
     )
 
 
-def test_all_sorts_of_photos_and_what_is_said_of_bad_ones(
-    photos, predict, tmp_path
-):
+def test_files_folders_and_archives(photos, predict, tmp_path):
     packed = tmp_path / 'more.zip'
     with zipfile.ZipFile(packed, 'w') as archive:
         archive.write(photos / 'red/000.jpg', 'in/side.jpg')
@@ -88,7 +86,7 @@ def test_all_sorts_of_photos_and_what_is_said_of_bad_ones(
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
     out, found = tmp_path / 'out.csv', tmp_path / 'out.json'
-    code, said = predict(
+    code, output = predict(
         *(photos / 'red', 'gone.jpg', packed, photos / 'blue tit/00[01].jpg'),
         *('--csv', out, '--json', found, '--threshold', 0.999),
         first=f'import tempfile; tempfile.tempdir = {str(scratch)!r}',
@@ -102,7 +100,7 @@ def test_all_sorts_of_photos_and_what_is_said_of_bad_ones(
     ]
     assert rows[0] | {'photo': ''} == rows[20] | {'photo': ''}
     assert {row['predicted'] for row in rows} == {'unsure'}
-    lines = said.splitlines()
+    lines = output.splitlines()
     assert sum(line.startswith('unsure: ') for line in lines) == 23
     assert lines[-3:] == [
         '2 of 25 photos could not be classified:',
@@ -110,11 +108,11 @@ def test_all_sorts_of_photos_and_what_is_said_of_bad_ones(
         f'  {packed}/in/broken.jpg: not a photo by its content',
     ]
     assert any('23 photos in' in line for line in lines)
-    told = json.loads(found.read_text(encoding='utf-8'))
-    assert told['classes'] == CLASSES
-    assert told['threshold'] == 0.999
-    assert len(told['photos']) == 23
-    assert [one['photo'] for one in told['bad']] == [
+    content = json.loads(found.read_text(encoding='utf-8'))
+    assert content['classes'] == CLASSES
+    assert content['threshold'] == 0.999
+    assert len(content['photos']) == 23
+    assert [one['photo'] for one in content['bad']] == [
         'gone.jpg',
         f'{packed}/in/broken.jpg',
     ]
@@ -129,30 +127,30 @@ def test_sorting_twice(photos, predict, tmp_path):
     sorted_ = mine / 'sorted'
     out = tmp_path / 'out.csv'
     args = (mine, '--sort-into', sorted_, '--csv', out, '--threshold', 0.5)
-    code, said = predict(*args)
-    assert code == 0, said
+    code, output = predict(*args)
+    assert code == 0, output
     rows = read(out)
     copies = {path: path.read_bytes() for path in sorted_.rglob('*.jpg')}
     assert len(rows) == len(copies) == 60
-    assert f'{sorted_}: 60 copied' in said
+    assert f'{sorted_}: 60 copied' in output
     for row in rows:
         folder = sorted_ / row['predicted']
         (wanted,) = {before[Path(row['photo'])]} & {
             path.read_bytes() for path in folder.iterdir()
         }
         assert wanted in copies.values()
-    code, said = predict(*args)
-    assert code == 0, said
-    assert 'skipped 60 photos in class folders of' in said
-    assert '0 copied, 60 existed' in said
+    code, output = predict(*args)
+    assert code == 0, output
+    assert 'skipped 60 photos in class folders of' in output
+    assert '0 copied, 60 existed' in output
     after = {path: path.read_bytes() for path in mine.rglob('*.jpg')}
     assert after == before | copies
     assert len(read(out)) == 60
-    code, said = predict(
+    code, output = predict(
         *(sorted_, '--sort-into', sorted_, '--threshold', 0.5)
     )
-    assert code == 2, said
-    assert 'error: all photos are in class folders of' in said
+    assert code == 2, output
+    assert 'error: all photos are in class folders of' in output
 
 
 def renamed(best: Path, path: Path, classes: list[str]) -> Path:
@@ -166,8 +164,8 @@ def test_class_names_lead_nowhere_else(best, photos, predict, tmp_path):
     names = ['../../up', '/etc/x', 'con']
     model = renamed(best, tmp_path / 'x.pth', names)
     inside = tmp_path / 'deep' / 'er' / 'out'
-    code, said = predict(photos, '--sort-into', inside, model=model)
-    assert code == 0, said
+    code, output = predict(photos, '--sort-into', inside, model=model)
+    assert code == 0, output
     assert {path.name for path in inside.iterdir()} <= {
         '_.._.._up', '_etc_x', '_con',
     }  # fmt: skip
@@ -177,42 +175,42 @@ def test_class_names_lead_nowhere_else(best, photos, predict, tmp_path):
 
 def test_a_class_called_unsure(best, photos, predict, tmp_path):
     model = renamed(best, tmp_path / 'x.pth', ['a', 'unsure', 'b'])
-    code, said = predict(photos / 'red', model=model)
-    assert code == 0, said
-    code, said = predict(
+    code, output = predict(photos / 'red', model=model)
+    assert code == 0, output
+    code, output = predict(
         *(photos / 'red', '--threshold', 0.5, '--sort-into', tmp_path / 'out'),
         model=model,
     )
     assert code == 2
-    assert 'error: --threshold labels photos' in said
+    assert 'error: --threshold labels photos' in output
     assert not (tmp_path / 'out').exists()
 
 
 def test_without_photos(predict, tmp_path):
     (tmp_path / 'empty').mkdir()
-    code, said = predict(tmp_path / 'empty', '*.gone')
+    code, output = predict(tmp_path / 'empty', '*.gone')
     assert code == 2
-    assert 'a folder without photos' in said
-    assert '*.gone: matches no photo' in said
-    assert said.endswith('error: PHOTOS contains no photos\n')
+    assert 'a folder without photos' in output
+    assert '*.gone: matches no photo' in output
+    assert output.endswith('error: PHOTOS contains no photos\n')
 
 
 def test_unreadable_photos(predict, tmp_path):
     (tmp_path / 'x.jpg').write_text('x')
     out = tmp_path / 'x.json'
-    code, said = predict(tmp_path / 'x.jpg', 'gone.jpg', '--json', out)
+    code, output = predict(tmp_path / 'x.jpg', 'gone.jpg', '--json', out)
     assert code == 2
-    assert '0 photos in' in said
-    assert '2 of 2 photos could not' in said
+    assert '0 photos in' in output
+    assert '2 of 2 photos could not' in output
     found = json.loads(out.read_text())
     assert (found['photos'], len(found['bad'])) == ([], 2)
 
 
 @pytest.mark.parametrize('out', ['-', 'both.csv'])
 def test_csv_and_json_in_one_file(out, predict):
-    code, said = predict('x.jpg', '--csv', out, '--json', out)
+    code, output = predict('x.jpg', '--csv', out, '--json', out)
     assert code == 2
-    assert 'name the same file' in said
+    assert 'name the same file' in output
 
 
 def test_other_files_are_not_replaced(photos, predict, tmp_path):
@@ -228,9 +226,9 @@ def test_other_files_are_not_replaced(photos, predict, tmp_path):
         ['--csv', mine[2], mine[2]],
         ['--csv', tmp_path, mine[0]],
     ):
-        code, said = predict(*flags)
+        code, output = predict(*flags)
         assert code == 2
-        assert 'Name a' in said
+        assert 'Name a' in output
         assert [path.read_bytes() for path in mine] == [content] * 3
     # Earlier results are replaced.
     assert predict(mine[0], '--csv', mine[2])[0] == 0
@@ -249,16 +247,16 @@ sys.stdout = open(1, 'w')
 
 
 @pytest.mark.parametrize('kind', ['--csv', '--json', '--topk=1'])
-def test_nobody_reads_on(kind, photos, predict):
+def test_closed_pipe(kind, photos, predict):
     args = [kind, '-'] if kind in ('--csv', '--json') else [kind]
-    code, said = predict(
+    code, output = predict(
         photos,
         *args,
         first=CLOSED,
     )
-    assert code == 1, said
-    assert 'Traceback' not in said
-    assert 'rror' not in said
+    assert code == 1, output
+    assert 'Traceback' not in output
+    assert 'rror' not in output
 
 
 TERMINAL = """
@@ -282,12 +280,12 @@ threading.Thread(target=drain, daemon=True).start()
 @pytest.mark.skipif(os.name == 'nt', reason='has no such terminals')
 @pytest.mark.parametrize('kind', [[], ['--csv', '-']])
 def test_a_bar_on_the_terminal_leaves_the_output_alone(kind, photos, predict):
-    code, said = predict(photos / 'red', *kind, first=TERMINAL)
-    assert code == 0, said
-    lines = said.splitlines()
+    code, output = predict(photos / 'red', *kind, first=TERMINAL)
+    assert code == 0, output
+    lines = output.splitlines()
     assert len(lines) == 20 + len(kind) // 2
     assert all('.jpg' in line for line in lines[-20:])
-    assert '\x1b' not in said
+    assert '\x1b' not in output
 
 
 STOP = f"""
@@ -312,13 +310,13 @@ def test_stopped_in_the_middle(photos, predict, tmp_path):
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
     packed = Path(shutil.make_archive(tmp_path / 'p', 'zip', photos))
-    code, said = predict(
+    code, output = predict(
         *(packed, '--csv', out, '--sort-into', tmp_path / 'sorted'),
         first=f'{STOP}import tempfile; tempfile.tempdir = {str(scratch)!r}',
     )
     assert code == 130
-    assert 'stopped' in said
-    assert 'Traceback' not in said
+    assert 'stopped' in output
+    assert 'Traceback' not in output
     assert out.read_text() == 'old'
     assert not list(scratch.iterdir())
     assert not list(tmp_path.rglob('*.part'))
@@ -342,10 +340,10 @@ def full(*args, **kwargs):
 )
 def test_a_full_disk(which, flag, photos, predict, tmp_path):
     out = tmp_path / 'out'
-    code, said = predict(photos, flag, out, first=f'{FULL}{which} = full')
+    code, output = predict(photos, flag, out, first=f'{FULL}{which} = full')
     assert code == 2
-    assert f'error: no disk space for {out}' in said
-    assert ' MB (' in said
+    assert f'error: no disk space for {out}' in output
+    assert ' MB (' in output
     assert not [path for path in out.rglob('*') if path.is_file()]
 
 
@@ -359,11 +357,11 @@ TrainedModel.scores = full
 """
 
 
-def test_full_memory_says_what_helps(photos, predict):
-    code, said = predict(photos, '--batch-size', 24, first=MEMORY)
+def test_out_of_memory(photos, predict):
+    code, output = predict(photos, '--batch-size', 24, first=MEMORY)
     assert code == 2
-    assert 'too small for a batch of 24 photos' in said
-    assert '--batch-size 12' in said
+    assert 'too small for a batch of 24 photos' in output
+    assert '--batch-size 12' in output
 
 
 # --- as processes of their own -----------------------------------------------
@@ -408,7 +406,7 @@ def test_help_is_fast_and_loads_nothing():
 
 
 @pytest.mark.parametrize(
-    ('args', 'said'),
+    ('args', 'message'),
     [
         (['--threshold', '80'], 'from 0 to 1'),
         (['--threshold', 'nan'], 'from 0 to 1'),
@@ -416,7 +414,7 @@ def test_help_is_fast_and_loads_nothing():
         (['--batch-size', '-1'], 'at least 1'),
     ],
 )
-def test_numbers_out_of_range(args, said):
+def test_numbers_out_of_range(args, message):
     done = tool('predict', 'best.pth', 'x.jpg', *args, check=False)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr

@@ -84,7 +84,7 @@ def test_json_of_nothing(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['csv', 'json'])
-def test_what_ends_early_leaves_the_old_file(kind, tmp_path):
+def test_error_leaves_the_old_file(kind, tmp_path):
     path = tmp_path / 'out'
     path.write_text('old')
     into = {

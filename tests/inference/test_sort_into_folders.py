@@ -55,7 +55,7 @@ def test_photos_of_one_name_are_all_kept_and_twice_is_once(tmp_path):
     assert again.result == f'{out}: 0 copied, 4 existed'
 
 
-def test_what_is_there_stays(tmp_path):
+def test_existing_files_stay(tmp_path):
     out = tmp_path / 'out'
     one = photo(tmp_path / 'a.jpg', 'new')
     Sorter(out, ['rose']).copy(one, 'rose')
@@ -91,7 +91,7 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert tree(tmp_path / 'out') == {}
 
 
-def test_what_was_sorted_is_known_again(tmp_path):
+def test_sorted_photos_are_recognised(tmp_path):
     sorter = Sorter(tmp_path, ['rose', 'a/b'])
     for name, held in (
         ('rose/a.jpg', True),

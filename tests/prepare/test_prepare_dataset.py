@@ -96,7 +96,7 @@ def test_dataset_json(prepared):
 def test_screen(photos, out):
     shown = ok(photos, '--out', out, '--test', '0.2')
     command = 'train.py configs/flower/resnet50_flower.py'
-    assert f'{command} --data-root {out}' in shown
+    assert f'{command} --data {out}' in shown
     (total,) = (line for line in shown.splitlines() if 'total' in line)
     assert sum(map(int, total.split()[1:])) == 22
     assert set(read_splits(out).values()) == {'train', 'val', 'test'}

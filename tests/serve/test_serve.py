@@ -106,11 +106,11 @@ def test_names_of_photos(served, one):
     ],
 )
 def test_request_without_a_photo(served, body, kind, status):
-    said = served.run.text
+    output = served.run.text
     answer = served.ask('/predict', body, 'POST', content_type=kind)
     assert answer.status == status
     assert len(answer.error) > 10
-    assert served.run.text == said
+    assert served.run.text == output
 
 
 def test_unknown_addresses_and_methods(served, one):

@@ -75,7 +75,7 @@ def answered(tab: Browser, count: int) -> list[dict]:
     return tab.run(
         '[...document.querySelectorAll(".card")].map(card => ({'
         'text: card.innerText, bad: card.classList.contains("bad"),'
-        'said: card.querySelector("h2").innerText,'
+        'title: card.querySelector("h2").innerText,'
         'bars: [...card.querySelectorAll(".bars li")].map(li => ['
         'li.children[0].textContent, li.children[1].textContent,'
         'li.querySelector("b").getBoundingClientRect().width /'
@@ -108,12 +108,12 @@ def test_photos_are_shown_with_bars_and_heat(tab, served, files, plain_run):
     for card, expected in zip(cards[:3], known, strict=True):
         ranked = expected.top(3)
         assert not card['bad']
-        assert card['said'].split()[0] == expected.label.split()[0]
+        assert card['title'].split()[0] == expected.label.split()[0]
         assert [bar[0] for bar in card['bars']] == [name for name, _ in ranked]
-        for (_, said, width), (_, share) in zip(
+        for (_, title, width), (_, share) in zip(
             card['bars'], ranked, strict=True
         ):
-            assert float(said.split()[0]) == pytest.approx(
+            assert float(title.split()[0]) == pytest.approx(
                 100 * share, abs=0.06
             )
             assert width == pytest.approx(share, abs=0.01)

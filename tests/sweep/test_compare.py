@@ -164,10 +164,10 @@ def test_other_epochs_are_another_training(finish, tmp_path):
     """The first one is kept."""
     out = tmp_path / 'out'
     for epochs in ('1', '2', '1'):
-        said = finish('usual', '--epochs', epochs)
+        output = finish('usual', '--epochs', epochs)
         (row,) = rows(out)
         assert row['epochs'] == epochs
-    assert '1 of 1 runs are already done' in said
+    assert '1 of 1 runs are already done' in output
     assert len(runs_of(out)) == 2
 
 
@@ -175,11 +175,11 @@ def test_irrelevant_changes_keep_the_training(finish, dataset, tmp_path):
     finish('usual')
     other = tmp_path / 'elsewhere'
     other.symlink_to(dataset)
-    said = finish(
+    output = finish(
         'usual', '--data-root', other,
         '--cfg-options', 'val_dataloader.num_workers=1',
     )  # fmt: skip
-    assert '1 of 1 runs are already done' in said
+    assert '1 of 1 runs are already done' in output
 
 
 def test_run_without_sessions_runs_again(finish, tmp_path):
@@ -227,8 +227,8 @@ def test_killed_comparison_resumes(start, finish, tmp_path):
     os.kill(killed.process.pid, signal.SIGKILL)
     killed.wait()
     (run,) = runs_of(out)
-    said = finish('usual slow', '--epochs', '40')
-    assert 'waiting for a training' in said
+    output = finish('usual slow', '--epochs', '40')
+    assert 'waiting for a training' in output
     first, second = rows(out)
     assert first['epochs'] == '40'
     # It ran once and alone.
@@ -236,7 +236,7 @@ def test_killed_comparison_resumes(start, finish, tmp_path):
     (session,) = json.loads((run / 'trial.json').read_text())['sessions']
     ended = session['begun'] + float(first['seconds'])
     assert datetime.fromisoformat(second['started']).timestamp() > ended - 1
-    assert 'epochs: 80 of 80' in said
+    assert 'epochs: 80 of 80' in output
 
 
 def test_killed_before_the_training(start, finish, configs, tmp_path):
@@ -246,8 +246,8 @@ def test_killed_before_the_training(start, finish, configs, tmp_path):
     wait_for(lambda: len(runs_of(out)) == 2)
     os.kill(first.process.pid, signal.SIGTERM)
     assert first.wait() == 143
-    said = finish('usual', '--epochs', '2')
-    assert 'already done' not in said
+    output = finish('usual', '--epochs', '2')
+    assert 'already done' not in output
     (row,) = rows(out)
     assert row['epochs'] == '2'
 
@@ -394,22 +394,22 @@ def test_edits_of_a_config_during_a_comparison(
     }
     assert rates == {0.003}
 
-    said = finish('edited', '--seeds', '0', '1', '--epochs', '2')
-    assert 'already done' not in said  # it is another config now
-    assert '2 rows of ' in said
+    output = finish('edited', '--seeds', '0', '1', '--epochs', '2')
+    assert 'already done' not in output  # it is another config now
+    assert '2 rows of ' in output
 
 
 def test_renamed_weights_are_the_same_training(finish, plain_run, tmp_path):
     for name in ('one.pth', 'two.pth'):
         shutil.copy(plain_run / 'best.pth', tmp_path / name)
         (tmp_path / f'{name[:3]}_link').symlink_to(tmp_path)
-        said = finish(
+        output = finish(
             'usual', '--weights', tmp_path / name, '--epochs', '1',
             # The same folder under another name.
             *('--out', tmp_path / f'{name[:3]}_link' / 'out'),
         )  # fmt: skip
-    assert '1 of 1 runs are already done' in said
-    assert 'of other runs' not in said
+    assert '1 of 1 runs are already done' in output
+    assert 'of other runs' not in output
 
 
 def test_all_start_from_the_weights(finish, plain_run, tmp_path):
@@ -425,9 +425,9 @@ def test_load_from_of_a_config(finish, configs, config, plain_run, tmp_path):
     )
     finish('loaded', '--epochs', '1')
     (run,) = runs_of(tmp_path / 'out')
-    said = (run / 'train.log').read_text()
-    assert '30 of 30 backbone tensors' in said
-    assert f'from {weights}' in said
+    output = (run / 'train.log').read_text()
+    assert '30 of 30 backbone tensors' in output
+    assert f'from {weights}' in output
 
 
 def test_infinity_in_a_config(finish, configs, config, tmp_path):
@@ -478,8 +478,8 @@ def test_config_without_validation(finish, configs, config, tmp_path):
         f'_base_ = [{str(config)!r}]\n'
         'val_cfg = val_dataloader = val_evaluator = None\n'
     )
-    said = finish('blind')
-    assert 'Accuracy not measured: blind, seed 0' in said
+    output = finish('blind')
+    assert 'Accuracy not measured: blind, seed 0' in output
     (run,) = runs_of(tmp_path / 'out')
     assert list(run.glob('epoch_*.pth'))
 

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from flower_mm.files import write_whole
-from flower_mm.weights.safetensors import META, with_checksum
+from flower_mm.weights.safetensors_file import META, with_checksum
 
 TOP1 = 'accuracy/top1'  # in the `metrics` of best.pth
 

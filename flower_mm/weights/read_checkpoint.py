@@ -15,11 +15,14 @@ import torch
 
 from flower_mm.errors import UserError, printable
 from flower_mm.plain_text import class_name_fault, shorten
-from flower_mm.weights import safetensors
 from flower_mm.weights.container_layout import (
     check_end,
     check_layout,
     check_members,
+)
+from flower_mm.weights.safetensors_file import (
+    is_safetensors,
+    read_safetensors,
 )
 from flower_mm.weights.unpickle import (
     BYTES,
@@ -101,10 +104,9 @@ def _parse(file: BinaryIO, path: Path) -> object:
         raise UserError(f'{path} is empty.')
     file.seek(0)
     # First: its length may begin with any character.
-    if safetensors.is_one(start):
+    if is_safetensors(start):
         check_end(file, _size(file))
-        file.seek(0)
-        return safetensors.read(file)
+        return read_safetensors(path)
     for mark, what in STRANGERS.items():
         if start.lstrip().startswith(mark):
             raise UserError(f'{path} holds no weights: it is {what}.')

@@ -176,6 +176,6 @@ POLYGLOTS = (
     (has_a_large_zip_within_its_tensors, 'a zip as well'),
     (has_bytes_in_its_directory, 'foreign bytes between'),
     (has_other_names_inside, 'other names inside'),
-    (has_bytes_behind_its_tensors, 'foreign bytes behind'),
-    (has_bytes_between_its_tensors, 'foreign bytes between'),
+    (has_bytes_behind_its_tensors, 'file not fully covered'),
+    (has_bytes_between_its_tensors, 'invalid offset'),
 )

@@ -22,7 +22,7 @@ from flower_mm.weights.best_checkpoint import (
 )
 from flower_mm.weights.checked_config import config_of
 from flower_mm.weights.read_checkpoint import read_checkpoint
-from flower_mm.weights.safetensors import CHECKSUM, META, with_checksum
+from flower_mm.weights.safetensors_file import CHECKSUM, META, with_checksum
 
 CONFIGS = sorted((ROOT / 'configs' / 'flower').glob('*_flower.py'))
 
@@ -200,13 +200,10 @@ def mailed(path: Path, metadata: object) -> Path:
     'metadata',
     [
         None,
-        [],
         {},
-        'text',
         {'format': 'pt'},
         {'other': '{"dataset_meta": {}}'},
         {META.upper(): '{}'},
-        [META],
     ],
 )
 def test_without_our_part_it_is_tensors(metadata, tmp_path):

@@ -122,12 +122,12 @@ def _versions() -> str:
 
 
 def _weights() -> str:
-    """Where each name's first file comes from."""
+    """The first source of each name, and its preprocessing."""
     table = json.loads((PACKAGE / 'weights' / 'table.json').read_text('utf-8'))
     rows = []
     for name, entry in table.items():
         home = entry['homes'][0]
-        size = home.get('megabytes')
+        size, given = home.get('megabytes'), entry['preprocessing']
         rows.append(
             [
                 f'`{name}`',
@@ -136,10 +136,15 @@ def _weights() -> str:
                 f'{size:.0f}' if size else '',
                 home['source'],
                 home['licence'],
+                ', '.join(f'{value:g}' for value in given['mean']),
+                ', '.join(f'{value:g}' for value in given['std']),
+                given['interpolation'],
+                f'{given["size"]} px, {given["crop"]}',
             ]
         )
     heads = ['name', 'architecture', 'million parameters', 'MB']
-    return _table([*heads, 'source', 'licence'], rows)
+    heads += ['source', 'licence', 'mean', 'std', 'interpolation']
+    return _table([*heads, 'size and crop'], rows)
 
 
 def _schema(name: str = '') -> str:

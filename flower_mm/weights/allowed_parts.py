@@ -99,7 +99,7 @@ PREPROCESSOR: dict[str, Check] = {
 }
 
 
-class StrangeError(Exception):
+class DisallowedValueError(Exception):
     """A value that a classifier's config does not have; says where."""
 
 
@@ -121,7 +121,7 @@ class PartChecker:
             is_within(cls, ('mmpretrain.models.classifiers',))
             for cls in classes
         ):
-            raise StrangeError(
+            raise DisallowedValueError(
                 f'names {short(name)} at {place}.type, no classifier'
             )
         inner = part.get('data_preprocessor')
@@ -138,7 +138,7 @@ class PartChecker:
 
     def preprocessor(self, part: dict, place: str) -> dict:
         if not isinstance(part, dict):
-            raise StrangeError(f'has {short(part)} at {place}')
+            raise DisallowedValueError(f'has {short(part)} at {place}')
         part = without_scope(part)
         return self.arguments(part, PREPROCESSOR, place)
 
@@ -152,21 +152,27 @@ class PartChecker:
             if key in LEFT_OUT:
                 continue
             if type(key) is not str or key not in allowed:
-                raise StrangeError(f'has {where}, no argument of its type')
+                raise DisallowedValueError(
+                    f'has {where}, no argument of its type'
+                )
             if not allowed[key](value):
-                raise StrangeError(f'has {short(value)} at {where}')
+                raise DisallowedValueError(f'has {short(value)} at {where}')
             kept[key] = value
         return kept
 
     def part(self, value: object, place: str, depth: int = 0) -> object:
         """The same value; raises at the first that is not allowed."""
         if depth > DEEPEST:
-            raise StrangeError(f'is nested over {DEEPEST} deep at {place}')
+            raise DisallowedValueError(
+                f'is nested over {DEEPEST} deep at {place}'
+            )
         if isinstance(value, dict):
             return self._dict(value, place, depth)
         if isinstance(value, (list, tuple)):
             if len(value) > LONGEST_LIST:
-                raise StrangeError(f'has {len(value):,} values at {place}')
+                raise DisallowedValueError(
+                    f'has {len(value):,} values at {place}'
+                )
             return [
                 self.part(item, f'{place}.{i}', depth + 1)
                 for i, item in enumerate(value)
@@ -175,8 +181,8 @@ class PartChecker:
         if value is None or is_plain:
             return value
         if isinstance(value, (int, float, str)):
-            raise StrangeError(f'has {short(value)} at {place}')
-        raise StrangeError(f'has a {type(value).__name__} at {place}')
+            raise DisallowedValueError(f'has {short(value)} at {place}')
+        raise DisallowedValueError(f'has a {type(value).__name__} at {place}')
 
     def _dict(self, part: dict, place: str, depth: int) -> dict:
         part = without_scope(part)
@@ -196,9 +202,11 @@ class PartChecker:
             if key in LEFT_OUT:
                 continue
             if not is_name(key) or key in FORBIDDEN:
-                raise StrangeError(f'has {where}')
+                raise DisallowedValueError(f'has {where}')
             if names is not None and key not in names:
-                raise StrangeError(f'has {where}, no argument of its type')
+                raise DisallowedValueError(
+                    f'has {where}, no argument of its type'
+                )
             kept[key] = (
                 value if key == 'type' else self.part(value, where, depth + 1)
             )
@@ -210,12 +218,12 @@ class PartChecker:
         """The classes of that name, all of which are allowed."""
         bare = bare_name(name)
         if not bare:
-            raise StrangeError(
+            raise DisallowedValueError(
                 f'names {short(name)} at {place}, no registered type'
             )
         classes = find_classes(registry, bare)
         if not classes:
-            raise StrangeError(
+            raise DisallowedValueError(
                 f'names {short(name)} at {place}, no part of a classifier '
                 'that mmpretrain or flower_mm has; if it is in a module of '
                 f'your own: {how_to_import()}'
@@ -225,7 +233,7 @@ class PartChecker:
             and (is_within(cls, MODULES) or is_within(cls, self.imports))
             for cls in classes
         ):
-            raise StrangeError(
+            raise DisallowedValueError(
                 f'names {short(name)} at {place}, no part of a classifier'
                 + self._hint(classes)
             )
@@ -270,7 +278,7 @@ def _timm_backbone(
 def _timm_name(part: dict, place: str) -> str:
     name = part.pop('model_name', None)
     if not is_timm_name(name):
-        raise StrangeError(
+        raise DisallowedValueError(
             f'has {short(name)} at {place}.model_name, no model of timm'
         )
     return name
@@ -282,7 +290,7 @@ def _hugging_face(
     """Its name is looked up in the user's cache only."""
     name = part.pop('model_name', None)
     if not is_repository(name):
-        raise StrangeError(f'has {short(name)} at {place}.model_name')
+        raise DisallowedValueError(f'has {short(name)} at {place}.model_name')
     kept = _wrapped(checker, part, place, depth, HUGGING_FACE)
     return kept | {
         'model_name': name,

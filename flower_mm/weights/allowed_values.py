@@ -1,6 +1,6 @@
 """Checks of single values in a config that comes from a file.
 
-Each check takes a value and tells whether a classifier's config may have it.
+Each check takes a value and returns whether a classifier's config may have it.
 They accept plain data only: a value that reaches a constructor must not name
 a file, an address, a module or a size that fills the memory.
 """

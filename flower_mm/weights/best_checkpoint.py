@@ -25,7 +25,7 @@ def write_best(
 ) -> None:
     """Write beside `path`, then take its place."""
     content = BytesIO()
-    # Not into the file: where the disk is full torch raises what hides it.
+    # Into memory: on a full disk torch would raise a misleading error.
     torch.save({'state_dict': _laid(tensors), 'meta': plain(meta)}, content)
     write_whole(path, content.getbuffer())
 

@@ -19,8 +19,8 @@ from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.user_modules import allowed_modules, how_to_import
 from flower_mm.weights import allowed_transforms
 from flower_mm.weights.allowed_parts import (
+    DisallowedValueError,
     PartChecker,
-    StrangeError,
     argument_names,
     bare_name,
     find_classes,
@@ -75,7 +75,7 @@ def config_of(path: str | Path, checkpoint: dict | None = None) -> Config:
         pipeline = _checked_pipeline(
             checker, _part_at(config, PIPELINE, path), PIPELINE
         )
-    except StrangeError as error:
+    except DisallowedValueError as error:
         raise UserError(
             printable(f'{path} is refused: its config {error}', 1000)
         ) from error
@@ -127,7 +127,9 @@ def _checked_pipeline(
 ) -> list[dict]:
     """The transforms: a photo is loaded first, and packed last."""
     if not 2 <= len(steps) <= LONGEST_PIPELINE:
-        raise StrangeError(f'has {len(steps)} transforms in its {place}')
+        raise DisallowedValueError(
+            f'has {len(steps)} transforms in its {place}'
+        )
     found = [
         _checked_step(checker, step, f'{place}.{i}')
         for i, step in enumerate(steps)
@@ -140,18 +142,20 @@ def _checked_pipeline(
     for i, name in enumerate(names):
         wanted = ends.get(i)
         if name != wanted and (wanted or name in ends.values()):
-            raise StrangeError(
+            raise DisallowedValueError(
                 f'names {short(name)} at {place}.{i}.type'
                 + (f', not {wanted}' if wanted else '')
             )
     if names[1] in allowed_transforms.GROWING:
-        raise StrangeError(f'has {names[1]} before a resize at {place}.1')
+        raise DisallowedValueError(
+            f'has {names[1]} before a resize at {place}.1'
+        )
     return found
 
 
 def _checked_step(checker: PartChecker, step: object, place: str) -> dict:
     if not isinstance(step, dict):
-        raise StrangeError(f'has {short(step)} at {place}')
+        raise DisallowedValueError(f'has {short(step)} at {place}')
     step = without_scope(step)
     name = bare_name(step.get('type'))
     classes = [
@@ -167,7 +171,7 @@ def _checked_step(checker: PartChecker, step: object, place: str) -> dict:
     if allowed is None or not all(
         is_within(cls, allowed_transforms.MODULES) for cls in classes
     ):
-        raise StrangeError(
+        raise DisallowedValueError(
             f'names {short(step.get("type"))} at {place}.type, no transform '
             f'from a photo to a model; if it is your own: {how_to_import()}'
         )
@@ -203,6 +207,6 @@ def _own_step(
         if key == 'type':
             continue
         if key not in names:
-            raise StrangeError(f'has {where}, no argument of its type')
+            raise DisallowedValueError(f'has {where}, no argument of its type')
         kept[key] = checker.part(value, where)
     return kept

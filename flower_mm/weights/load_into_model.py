@@ -1,4 +1,4 @@
-"""Putting weights into a model: a backbone's, or all of a checkpoint's."""
+"""Load weights into a backbone, or a whole checkpoint into a model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model')
 CLASSIFIERS = ('head.', 'fc.', 'classifier.')
 PREFIXES = ('module.', '_orig_mod.')  # of data-parallel and compiled models
 
-# What a model computes for itself, and old files do not hold.
+# What a model computes for itself; old files lack it.
 OWN = (
     'num_batches_tracked',
     'relative_position_index',
@@ -109,7 +109,7 @@ def match_by_name(
 
 
 def _usable(model: nn.Module, path: Path) -> tuple[State, State, Match]:
-    """What of a file goes into the backbone and the neck."""
+    """Return the tensors for the backbone and the neck."""
     state = _tensors(read_checkpoint(path), path)
     backbone = model.backbone
     own, name = _in_our_names(state, backbone)
@@ -146,8 +146,7 @@ def check_whole(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
             for key, tensor in state.items()
         ):
             raise UserError(
-                f'{path} does not fit this config: what it holds are no '
-                'weights.'
+                f'{path} does not fit this config: expected tensors by name.'
             )
         wanted = {prefix + key: tensor for key, tensor in target.items()}
         for key in sorted(state.keys() & wanted.keys()):
@@ -169,7 +168,7 @@ def check_whole(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
 
 @contextmanager
 def _fitting(path: str | Path) -> Iterator[None]:
-    """Say in one line what torch and the models' own hooks object to."""
+    """Report errors of torch and of the models' own hooks in one line."""
     try:
         yield
     except (RuntimeError, AssertionError, LookupError, ValueError) as error:
@@ -182,7 +181,7 @@ def _fitting(path: str | Path) -> Iterator[None]:
 
 
 def _tensors(found: dict, path: Path) -> State:
-    """The tensors by name, out of whatever they are wrapped in."""
+    """Return the tensors by name, without their wrappers and prefixes."""
     while inner := next(
         (found[key] for key in WRAPPERS if isinstance(found.get(key), dict)),
         None,
@@ -197,12 +196,14 @@ def _tensors(found: dict, path: Path) -> State:
     if not state:
         raise UserError(f'{path} holds no tensors.')
     if len(state) > MOST:
-        raise UserError(f'{path} holds {len(state)} tensors: no model does.')
+        raise UserError(
+            f'{path} holds {len(state)} tensors: expected at most {MOST}.'
+        )
     return state
 
 
 def _in_our_names(state: State, backbone: nn.Module) -> tuple[State, str]:
-    """The backbone's part of the file, and whose names it came in."""
+    """Return the tensors in the backbone's names, and the file's style."""
     ours = {
         key.removeprefix('backbone.'): tensor
         for key, tensor in state.items()
@@ -268,7 +269,7 @@ def _fits(key: str, tensor: torch.Tensor, target: torch.Tensor) -> bool:
 
 
 def _check_numbers(state: State, target: State, path: str | Path) -> None:
-    """Refuse numbers of another kind than the model's, and those of none."""
+    """Refuse numbers of another kind than the model's, NaN and Inf."""
     for key, tensor in state.items():
         if key not in target:
             continue
@@ -302,7 +303,7 @@ def _kind(tensor: torch.Tensor) -> str:
 
 
 def _check_arithmetic(style: str, backbone: nn.Module, path: Path) -> None:
-    """Refuse what would fit by name while the numbers mean another thing."""
+    """Refuse weights that fit by name but compute something else."""
     if type(backbone).__name__ == 'DeiT3':
         raise UserError(
             "MMPretrain's DeiT3 skips the second norm of every block, so that "

@@ -1,4 +1,4 @@
-"""The one door through which a file of weights comes in: as data only."""
+"""Read a file of weights as data: no code in it is executed."""
 
 import io
 import os
@@ -36,8 +36,8 @@ from flower_mm.weights.unpickle import (
     unpickle,
 )
 
-# What files that are no weights begin with, and what they are.
-STRANGERS = {
+# How files of other kinds begin.
+OTHER_KINDS = {
     b'<': 'a web page; the download went wrong',
     b'version https://git-lfs': 'a Git LFS pointer; fetch the file itself',
     b'{': 'a JSON text',
@@ -45,16 +45,16 @@ STRANGERS = {
 ZIP = b'PK\x03\x04'
 LEGACY = 0x1950A86A20F9469CFC6C  # what torch.save began with before 1.6
 
-# Limits no honest file comes near. Structure is a hundredth of the tensors.
+# Limits far above real files. Structure is a hundredth of the tensors.
 LONGEST_PICKLE = 64 << 20  # bytes
 DEEPEST = 100
 MOST_VALUES = 1_000_000  # each part as often as it is referred to
 CHARACTERS = 64  # of a text count as one value
 LARGEST_NUMBER = 1 << 64
-# Tied tensors share their bytes; more than this is made to fill memory.
+# Tied tensors share their bytes; a file that shares more fills the memory.
 MOST_SHARED = 4
 
-GONE = object()  # what is left of a log
+DROPPED = object()  # stands for a log
 
 
 def read_checkpoint(path: str | Path) -> dict:
@@ -66,7 +66,7 @@ def read_checkpoint(path: str | Path) -> dict:
     path = Path(path)
     try:
         with _open(path) as file:
-            found = _parse(file, path)
+            content = _parse(file, path)
     except OSError as error:
         raise UserError(f'{path}: {error.strerror or error}.') from None
     except Refused as error:
@@ -80,21 +80,21 @@ def read_checkpoint(path: str | Path) -> dict:
             f'{path} is not a checkpoint, or is cut off or damaged: '
             f'{printable(reason)}'
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UserError(
-            f'{path} holds no weights: a {type(found).__name__} instead of '
-            'a dict of tensors.'
+            f'{path}: expected a dict of tensors, got a '
+            f'{type(content).__name__}'
         )
-    _check_metadata(found, path)
-    return found
+    _check_metadata(content, path)
+    return content
 
 
 def _open(path: Path) -> BinaryIO:
     # A pipe would be waited for, and has no end to look at.
     kind = path.stat().st_mode
     if not stat.S_ISREG(kind):
-        what = 'a directory' if stat.S_ISDIR(kind) else 'no regular file'
-        raise UserError(f'{path} is {what}.')
+        kind = 'a directory' if stat.S_ISDIR(kind) else 'not a regular file'
+        raise UserError(f'{path} is {kind}.')
     return path.open('rb')
 
 
@@ -107,9 +107,9 @@ def _parse(file: BinaryIO, path: Path) -> object:
     if is_safetensors(start):
         check_end(file, _size(file))
         return read_safetensors(path)
-    for mark, what in STRANGERS.items():
+    for mark, kind in OTHER_KINDS.items():
         if start.lstrip().startswith(mark):
-            raise UserError(f'{path} holds no weights: it is {what}.')
+            raise UserError(f'{path} is not a checkpoint: it is {kind}.')
     if start.startswith(ZIP):
         return _zipped(file)
     check_end(file, _size(file))
@@ -133,7 +133,7 @@ def _zipped(file: BinaryIO) -> object:
         root = _root(names)
         # Stored as they are, the parts cannot be more than the whole.
         if any(e.compress_type or e.flag_bits & 1 for e in entries):
-            raise Refused('is refused: torch compresses no checkpoint.')
+            raise Refused('is refused: its zip is compressed or encrypted.')
         if sum(entry.file_size for entry in entries) > _size(file):
             raise ValueError('a zip that claims more than it holds')
         if f'{root}/byteorder' in names and (
@@ -142,7 +142,7 @@ def _zipped(file: BinaryIO) -> object:
             raise Refused('is refused: it is of a big-endian machine.')
         pickle = archive.getinfo(f'{root}/data.pkl')
         if pickle.file_size > LONGEST_PICKLE:
-            raise Refused('is refused: its structure outweighs any weights.')
+            raise Refused('is refused: its structure is too large.')
 
         def load(storage: Storage) -> torch.Tensor:
             entry = archive.getinfo(f'{root}/data/{storage.key}')
@@ -155,17 +155,17 @@ def _zipped(file: BinaryIO) -> object:
         found, storages = unpickle(io.BytesIO(archive.read(pickle)))
         check_members(archive, root, storages)
         check_layout(file, _size(file), archive)
-        return _Settler(load, _size(file)).settle(found)
+        return _TensorBuilder(load, _size(file)).build(found)
 
 
 def _root(names: set[str]) -> str:
-    """The folder in the zip; it has the name that the file first had."""
+    """Return the folder in the zip, which has the file's first name."""
     found = [name for name in names if re.fullmatch(r'[^/]+/data\.pkl', name)]
     if len(found) != 1:
         raise ValueError('a zip, but not of torch.save')
     root = found[0].partition('/')[0]
     if f'{root}/constants.pkl' in names:
-        raise Refused('is refused: it is a TorchScript program, no weights.')
+        raise Refused('is refused: it is a TorchScript program.')
     return root
 
 
@@ -177,7 +177,7 @@ def _legacy(file: BinaryIO) -> object:
         raise ValueError('it does not begin like one')
     found, storages = unpickle(head)
     keys, _ = unpickle(head)
-    # In this order: keys that are no names may take for ever to compare.
+    # In this order: other keys than texts may take minutes to compare.
     if (
         type(keys) is not list
         or not all(type(key) is str and key in storages for key in keys)
@@ -205,11 +205,11 @@ def _legacy(file: BinaryIO) -> object:
         file.seek(places[storage.key])
         return _numbers(file, storage.nbytes)
 
-    return _Settler(load, _size(file)).settle(found)
+    return _TensorBuilder(load, _size(file)).build(found)
 
 
 def _numbers(source: BinaryIO, size: int) -> torch.Tensor:
-    """The next bytes, all of them: what is not read is this process's own."""
+    """Read bytes until the tensor is full; unread memory is never returned."""
     numbers = torch.empty(size, dtype=torch.uint8)
     rest = memoryview(numbers.numpy())
     while rest:
@@ -220,8 +220,8 @@ def _numbers(source: BinaryIO, size: int) -> torch.Tensor:
     return numbers
 
 
-class _Settler:
-    """Turns descriptions into tensors, and drops what are no plain values."""
+class _TensorBuilder:
+    """Turn descriptions into tensors; drop all but plain values."""
 
     def __init__(
         self, load: Callable[[Storage], torch.Tensor], size: int
@@ -232,38 +232,38 @@ class _Settler:
         self.loaded: dict[str, torch.UntypedStorage] = {}
         self.tensors: dict[Tensor, torch.Tensor] = {}
 
-    def settle(self, value: object, depth: int = 0) -> object:
+    def build(self, value: object, depth: int = 0) -> object:
         length = len(value) if isinstance(value, str) else 0
         self.values_left -= 1 + length // CHARACTERS
-        # Parts that hold one another would be gone through without end.
+        # Parts that contain one another would be visited without end.
         if self.values_left < 0:
-            raise Refused('is refused: it repeats itself without end.')
+            raise Refused(f'is refused: it has over {MOST_VALUES:,} values.')
         if depth > DEEPEST:
             raise Refused(f'is refused: it is nested over {DEEPEST} deep.')
         if isinstance(value, dict):
             return {
                 key: part
                 for key, item in value.items()
-                if (part := self.settle(item, depth + 1)) is not GONE
+                if (part := self.build(item, depth + 1)) is not DROPPED
             }
         if isinstance(value, (list, tuple)):
-            parts = [self.settle(item, depth + 1) for item in value]
-            return type(value)(part for part in parts if part is not GONE)
+            parts = [self.build(item, depth + 1) for item in value]
+            return type(value)(part for part in parts if part is not DROPPED)
         if isinstance(value, Tensor):
             return self._tensor(value)
         if isinstance(value, Call):
             return self._call(value, depth)
         if type(value) is int and abs(value) >= LARGEST_NUMBER:
-            raise Refused('is refused: it has a number of absurd length.')
+            raise Refused('is refused: it has a number of more than 64 bits.')
         if value is None or type(value) in (str, int, float, bool):
             return value
-        return GONE
+        return DROPPED
 
     def _call(self, call: Call, depth: int) -> object:
         if call.name not in (COUNTER, SET, BYTES):
             return _number(call)
-        # Settled, and so paid for, before it is copied.
-        value = self.settle(*call.args, depth)
+        # Built, and so counted, before it is copied.
+        value = self.build(*call.args, depth)
         if call.name == BYTES:
             return value.encode('latin-1')
         if call.name == COUNTER:
@@ -275,7 +275,7 @@ class _Settler:
             return self.tensors[tensor]
         self.bytes_left -= tensor.nbytes
         if self.bytes_left < 0:
-            raise Refused('is refused: its tensors are all made of the same.')
+            raise Refused('is refused: its tensors share their bytes.')
         storage = tensor.storage
         if storage.key not in self.loaded:
             self.loaded[storage.key] = self.load(storage).untyped_storage()
@@ -289,7 +289,7 @@ class _Settler:
 
 
 def _number(call: Call) -> object:
-    """One of NumPy's numbers as Python's; the logs themselves are gone."""
+    """Return a NumPy number as a Python number, and DROPPED for a log."""
     match call:
         case Call(
             name='numpy._core.multiarray.scalar'
@@ -301,26 +301,28 @@ def _number(call: Call) -> object:
         ) if kind in ('f8', 'f4', 'i8', 'i4', 'b1') and len(text) <= 8:
             form = {'f8': 'd', 'f4': 'f', 'i8': 'q', 'i4': 'i', 'b1': '?'}
             return struct.unpack(f'<{form[kind]}', text.encode('latin-1'))[0]
-    return GONE
+    return DROPPED
 
 
 # --- metadata ----------------------------------------------------------------
 
 
-def _check_metadata(found: dict, path: Path) -> None:
-    """Leave only metadata that whoever reads on can trust to be data."""
+def _check_metadata(content: dict, path: Path) -> None:
+    """Check the metadata, and delete configs in the form of Python text."""
     for part in ('meta', 'message_hub'):
-        if not isinstance(found.get(part, {}), dict):
-            raise UserError(f'{path} is refused: its {part} is no dict.')
+        if not isinstance(content.get(part, {}), dict):
+            raise UserError(f'{path} is refused: its {part} is not a dict.')
     # Configs in the form of Python text, as MMEngine writes them, are never
     # parsed. Its inferencer would run these two,
-    hub = found.get('message_hub')
+    hub = content.get('message_hub')
     if hub is not None:
         for part in ('log_scalars', 'runtime_info', 'resumed_keys'):
             if not isinstance(hub.setdefault(part, {}), dict):
-                raise UserError(f'{path} is refused: its {part} is no dict.')
+                raise UserError(
+                    f'{path} is refused: its {part} is not a dict.'
+                )
         hub['runtime_info'].pop('cfg', None)
-    meta = found.get('meta', {})
+    meta = content.get('meta', {})
     if isinstance(meta.get('cfg'), str):
         del meta['cfg']
     # and its Runner this one when it resumes.
@@ -334,7 +336,9 @@ def _check_metadata(found: dict, path: Path) -> None:
         and isinstance(data.get('classes', []), (list, tuple))
         and all(isinstance(name, str) for name in data.get('classes', []))
     ):
-        raise UserError(f'{path} is refused: its classes are no names.')
+        raise UserError(
+            f'{path} is refused: its classes: expected a list of names.'
+        )
     listed = meta.get('classes')
     names = [*(data or {}).get('classes', [])]
     names += listed if isinstance(listed, (list, tuple)) else []

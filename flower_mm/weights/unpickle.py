@@ -1,4 +1,4 @@
-"""The structure of a pickle, with none of the objects that it asks for.
+"""Read the structure of a pickle without creating its objects.
 
 A pickle names what it wants to be called. Here a name is looked up in the
 tables below and nowhere else: they hold constructors of plain values, and
@@ -11,7 +11,7 @@ No object of it is formatted, hashed or compared before its type is known.
 
 `torch.load(weights_only=True)` keeps code out as well, but not the rest: it
 allocates whatever size an old file claims, compares no checksums, and builds
-sparse, quantised and expanded tensors, which nobody here asks for.
+sparse, quantised and expanded tensors, which checkpoints do not need.
 """
 
 import math
@@ -66,9 +66,9 @@ LOGS = (
 
 
 class Refused(Exception):  # noqa: N818
-    """The file is whole, but holds what no weights need.
+    """The file is complete, but contains more than weights.
 
-    The text goes on where a sentence began with the name of the file.
+    The text continues a sentence that begins with the name of the file.
     """
 
 
@@ -101,7 +101,7 @@ class Tensor:
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """What a pickle asks for, and has not been made."""
+    """A call that the pickle contains; it is not made."""
 
     name: str
     args: tuple
@@ -110,14 +110,14 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Callee:
-    """A name that a pickle may call, and what that gives."""
+    """A name that a pickle may call, and the function in its place."""
 
     name: str
     result: Callable
 
 
 def unpickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
-    """Return what the pickle holds, and the storages it speaks of by key.
+    """Return what the pickle holds, and its storages by key.
 
     Understands what torch.save writes by default, protocol 2. A damaged
     pickle raises whatever Python's own types raise.
@@ -220,11 +220,11 @@ def plain_name(key: object) -> str | int:
         return key
     if type(key) is int and abs(key) < 1 << 31:
         return key
-    raise Refused('is refused: it has names that are none.')
+    raise Refused('is refused: it has invalid names.')
 
 
 def _global(words: str):
-    """What a name stands for; one that is not in the tables ends it."""
+    """Return the stand-in for a name; refuse a name outside the tables."""
     # Protocol 2 writes the names of Python 2.
     name = words.replace(' ', '.').replace('__builtin__.', 'builtins.', 1)
     if name in STORAGES:
@@ -235,19 +235,21 @@ def _global(words: str):
         return name
     shown = repr(name.removeprefix('builtins.')[:100])[1:-1]
     if name.startswith('torch.'):
-        raise Refused(f'holds {shown} and is refused: it is no plain tensor.')
+        raise Refused(
+            f'holds {shown} and is refused: only plain tensors are read.'
+        )
     raise Refused(f'holds code ({shown}) and is refused: weights are data.')
 
 
 def _storage(
-    what: str,
+    tag: str,
     kind: torch.dtype,
     key: str,
     place: str,
     numel: int,
     view: None = None,
 ) -> Storage:
-    if what != 'storage' or view is not None:
+    if tag != 'storage' or view is not None:
         raise ValueError('a storage of before torch 0.4')
     if not 0 <= _of(int, numel) <= LARGEST_SIDE:
         raise ValueError('a storage of impossible size')
@@ -267,7 +269,7 @@ def _tensor(
     storage = _of(Storage, storage)
     sides = len(_of(tuple, shape))
     if sides != len(_of(tuple, stride)) or flags:
-        raise ValueError('a tensor that is no plain one')
+        raise ValueError('a tensor of another kind')
     if sides > MOST_DIMENSIONS:
         raise Refused(f'is refused: it has a tensor of {sides:,} dimensions.')
     numbers = (offset, *shape, *stride)
@@ -280,8 +282,8 @@ def _tensor(
     ):
         shown = 'x'.join(map(str, shape[:8]))[:80]
         raise Refused(
-            f'is refused: it has a tensor of absurd shape, {shown}, made of '
-            f'{storage.numel:,} numbers.'
+            f'is refused: it has a tensor of impossible shape, {shown}, '
+            f'made of {storage.numel:,} numbers.'
         )
     return Tensor(storage, offset, shape, stride)
 
@@ -310,7 +312,7 @@ def _method_of_log(owner: object, name: str) -> Call:
 def _encode(text: str, codec: str) -> Call:
     """Bytes, as protocol 2 writes them."""
     if codec not in ('latin1', 'latin-1'):
-        raise ValueError('bytes in a strange codec')
+        raise ValueError('bytes in another codec')
     return Call(BYTES, (_of(str, text),))
 
 
@@ -324,7 +326,7 @@ def _set(items: list) -> Call:
 
 def _device(kind: str, index: int | None = None) -> str:
     if len(_of(str, kind)) > LONGEST_DEVICE:
-        raise ValueError('a device that is none')
+        raise ValueError('an invalid device')
     return kind if index is None else f'{kind}:{plain_name(_of(int, index))}'
 
 

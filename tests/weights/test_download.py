@@ -125,14 +125,24 @@ def test_a_file_that_stays_short_is_refused(entry, serve, tmp_path):
     assert len(serve.seen) == 3
 
 
-@pytest.mark.parametrize('way', ['short', 'garbage', 'wrong_piece'])
-def test_the_next_home_is_tried(way, entry, tmp_path):
+@pytest.mark.parametrize(
+    'way',
+    ['short', 'garbage', 'wrong_piece', 'forged', 'parked', 'missing', 'rude',
+     'to_ftp', 'to_file', 'to_nowhere', 'to_itself'],
+)  # fmt: skip
+def test_the_next_home_is_tried(way, entry, serve, tmp_path):
+    out = tmp_path / 'out'
+    out.mkdir()
+    serve.secret = tmp_path / 'secret'
+    serve.secret.write_bytes(CONTENT)
     if way == 'wrong_piece':
-        interrupted(tmp_path)
+        interrupted(out)
     reports = []
-    path = fetch(entry(way, 'good'), tmp_path, report=reports.append)
+    path = fetch(entry(way, 'good'), out, report=reports.append)
     assert path.read_bytes() == CONTENT
+    assert names(out) == ['file.pth']
     assert sum('trying the next home' in line for line in reports) == 1
+    assert '\x1b' not in ''.join(reports)
 
 
 def test_a_silent_home_is_left_after_a_time(entry, monkeypatch, tmp_path):

@@ -200,7 +200,7 @@ def test_no_name_is_called_but_those_of_the_tables(
 )
 def test_no_tensor_but_of_what_is_in_the_file(call, tmp_path):
     path = save({'x': call}, tmp_path / 'x.pth')
-    with pytest.raises(UserError, match='no plain tensor'):
+    with pytest.raises(UserError, match='only plain tensors'):
         read_checkpoint(path)
 
 
@@ -251,14 +251,14 @@ def test_pickles_that_are_none(content, tmp_path):
 @pytest.mark.parametrize(
     ('found', 'reason'),
     [
-        ({'x' * 1001: 1}, 'names that are none'),
-        ({'a\x1b[2J': 1}, 'names that are none'),
-        ({'a\nb': 1}, 'names that are none'),
-        ({(1, 2): 1}, 'names that are none'),
+        ({'x' * 1001: 1}, 'invalid names'),
+        ({'a\x1b[2J': 1}, 'invalid names'),
+        ({'a\nb': 1}, 'invalid names'),
+        ({(1, 2): 1}, 'invalid names'),
         # Python finds all of these under one number.
-        ({k * (2**61 - 1): 1 for k in range(1, 5)}, 'names that are none'),
-        ({'x': {2**61}}, 'names that are none'),
-        ({'x': 1 << 2000}, 'absurd length'),
+        ({k * (2**61 - 1): 1 for k in range(1, 5)}, 'invalid names'),
+        ({'x': {2**61}}, 'invalid names'),
+        ({'x': 1 << 2000}, 'more than 64 bits'),
         ({'x': ['y' * 50_000_000] * 2}, 'repeats itself'),
     ],
 )
@@ -380,13 +380,13 @@ def test_what_is_not_there(tmp_path):
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'x.pth')
-    with pytest.raises(UserError, match='no regular file'):
+    with pytest.raises(UserError, match='not a regular file'):
         read_checkpoint(tmp_path / 'x.pth')
 
 
 def test_a_bare_tensor_holds_no_weights(tmp_path):
     torch.save(torch.ones(1), tmp_path / 'x.pth')
-    with pytest.raises(UserError, match='a Tensor instead of a dict'):
+    with pytest.raises(UserError, match='got a Tensor'):
         read_checkpoint(tmp_path / 'x.pth')
 
 

@@ -43,8 +43,8 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         '--weights',
         metavar='NAME',
-        help='pretrained weights: a file, or a name that `weights --list` '
-        "shows; by default the config's",
+        help='pretrained weights: a file, a name that `weights --list` '
+        "shows, or timm/ and a name of timm's; by default the config's",
     )
     add_offline(start)
     start.add_argument(

@@ -168,7 +168,7 @@ def _missing(entry: Entry, folder: Path) -> str:
         f'The weights of {entry.name} are missing, and downloads are switched '
         f'off by --offline or {OFFLINE}.\nRun elsewhere: '
         f'{command("weights", entry.name)}\n'
-        f'or put {best.address} by hand at {path}'
+        f'or save the file from {best.address} as {path}'
     )
 
 
@@ -184,12 +184,18 @@ def _doubt(home: Home) -> str:
 
 def _unavailable(entry: Entry, folder: Path, accepted: bool) -> str:
     best = entry.homes[0]
-    by_hand = f'{best.address} by hand at {(folder / best.file).absolute()}'
+    by_hand = (
+        f'save the file from {best.address} as '
+        f'{(folder / best.file).absolute()}'
+    )
     if accepted or all(home.trusted for home in entry.homes):
-        return f'The weights of {entry.name} are unavailable. Put\n  {by_hand}'
+        return (
+            f'The weights of {entry.name} could not be downloaded.\n'
+            f'Try again later, or {by_hand}'
+        )
     return (
-        f'Verified weights of {entry.name} are unavailable. Unverified ones '
-        'are still loaded as data, never executed:\n'
-        f'  {command("weights", entry.name, "--accept-unverified")}, or '
-        f'put {by_hand}'
+        f'Verified weights of {entry.name} could not be downloaded. '
+        'Unverified ones are still loaded as data, never executed:\n'
+        f'  {command("weights", entry.name, "--accept-unverified")}\n'
+        f'or {by_hand}'
     )

@@ -95,7 +95,7 @@ class WheelHome(Home):
 
     @property
     def address(self) -> str:
-        return f'{self.wheel} on the Python package index'
+        return f'the wheel {self.wheel}'
 
 
 @dataclass(frozen=True, kw_only=True)

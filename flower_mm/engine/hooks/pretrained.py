@@ -27,7 +27,9 @@ class PretrainedHook(Hook):
     """Load the backbone before the first epoch of a run.
 
     Args:
-        weights: A name in the weights table, or the path of a file.
+        weights: A name in the weights table, timm/ and a name of timm's
+            weights, or the path of a file. Named weights are downloaded
+            where they are missing.
     """
 
     priority = 'VERY_HIGH'
@@ -75,7 +77,7 @@ def loads_weights(cfg: Config) -> bool:
 
 
 def find_weights(weights: str) -> Path:
-    """Return the path of a file, given a path or a name in the table."""
+    """Return the file of a path or of a name, downloaded where missing."""
     if Path(weights).suffix in ('.pth', '.pt', '.safetensors'):
         return Path(weights)
     return require(weights)

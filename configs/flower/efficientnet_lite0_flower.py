@@ -1,12 +1,12 @@
-"""EfficientNet-Lite0 of timm, for the weights of TensorFlow's authors.
+"""EfficientNet-Lite0 of timm. Not measured yet.
 
-flower-mm train efficientnet_lite0 --data DATA
+python tools/train.py configs/flower/efficientnet_lite0_flower.py
 """
 
 _base_ = ['./timm_flower.py']
 
 model = dict(backbone=dict(model_name='tf_efficientnet_lite0'))
-# (value - 127) / 128, in which these weights were trained.
+# The weights were trained on (value - 127) / 128.
 data_preprocessor = dict(mean=[127.0] * 3, std=[128.0] * 3)
 # The learning rate of our configs for CNNs.
 optim_wrapper = dict(optimizer=dict(lr=3e-4))

@@ -1,10 +1,10 @@
 """Any network of timm, by default MobileNetV4 small.
 
-flower-mm train timm --backbone vit_small_patch16_dinov3.lvd1689m --data DATA
+python tools/train.py configs/flower/timm_flower.py --backbone repvit_m0_9
 
 or in a config that inherits this one:
 
-model = dict(backbone=dict(model_name='vit_small_patch16_dinov3.lvd1689m'))
+model = dict(backbone=dict(model_name='repvit_m0_9'))
 
 Values of 'auto' follow from timm's record of the pretrained weights: size,
 interpolation, crop, mean and std of the photos, the number of features, and

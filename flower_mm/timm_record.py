@@ -5,6 +5,7 @@ network and its pretrained weights. `fill_in_auto` replaces them.
 """
 
 import difflib
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
@@ -50,6 +51,7 @@ def pixel_values(shares: tuple[float, ...]) -> list[float]:
     return [round(255 * share, 4) for share in shares]
 
 
+@cache
 def count_features(name: str) -> int:
     """The number of features that the classifier of a network gets."""
     import timm

@@ -6,7 +6,7 @@ from functools import cached_property
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor
 
-from flower_mm.errors import UserError
+from flower_mm.errors import UserError, printable
 from flower_mm.models.low_rank import accept_plain, add_low_rank_updates
 from flower_mm.registry import MODELS
 from flower_mm.timm_record import record_of
@@ -134,7 +134,8 @@ class TimmBackbone(BaseBackbone):
         """Rename tensors with timm's names to the keys of this module.
 
         timm's own filter, where a network has one, brings position embeddings
-        to the image size. The classifier is dropped.
+        to the image size; ValueError where the tensors are those of another
+        network. The classifier is dropped.
         """
         network = self.timm_model
         state = {key.removeprefix(PREFIX): state[key] for key in state}
@@ -143,10 +144,10 @@ class TimmBackbone(BaseBackbone):
             try:
                 state = convert(state, network)
             except Exception as error:
-                raise UserError(
-                    f'weights of another network than '
-                    f'{type(network).__name__}: {type(error).__name__} '
-                    f'{error}'
+                reason = printable(f'{type(error).__name__}: {error}', 200)
+                raise ValueError(
+                    f"timm's filter for {type(network).__name__} fails: "
+                    f'{reason}'
                 ) from error
         classifier = network.pretrained_cfg.get('classifier') or ()
         if isinstance(classifier, str):

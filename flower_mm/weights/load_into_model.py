@@ -112,7 +112,8 @@ def _usable(model: nn.Module, path: Path) -> tuple[State, State, Match]:
     """Return the tensors for the backbone and the neck."""
     state = _tensors(read_checkpoint(path), path)
     backbone = model.backbone
-    own, name = _in_our_names(state, backbone)
+    with _fitting(path):
+        own, name = _in_our_names(state, backbone)
     _check_arithmetic(name, backbone, path)
     usable, match = _compare(own, backbone, name)
     if not match.is_enough:

@@ -223,3 +223,15 @@ def test_preprocessing(text, expected, examine):
     rows = examine(text, check=preprocessing).rows()
     assert rows == ({f'W {expected}'} if expected else set())
     assert examine(text, '--from-scratch', check=preprocessing).rows() == set()
+
+
+def test_the_record_of_timm(examine):
+    text = (
+        "_base_ = 'CONFIGS/timm_flower.py'\n"
+        "model = dict(backbone=dict(model_name='test_vit'))\n"
+    )
+    words = ('--weights', 'x.pth')
+    assert examine(text, *words, check=preprocessing).rows() == set()
+    text += 'data_preprocessor = dict(mean=[123.675, 116.28, 103.53])\n'
+    finding = examine(text, *words, check=preprocessing).one('PRE005')
+    assert 'mean=[127.5,127.5,127.5]' in finding.fix

@@ -78,6 +78,18 @@ def test_a_key_that_is_set_twice_is_refused():
         read('resnet18', '--epochs', '3', '--cfg-options', *options)
 
 
+def test_a_network_of_timm_brings_its_preprocessing():
+    cfg, args = read('timm', '--backbone', 'test_vit', '--image-size', '64')
+    assert args.cfg_options['model.backbone.model_name'] == 'test_vit'
+    assert cfg.model.backbone.img_size == 64
+    assert cfg.data_preprocessor.mean == [127.5] * 3
+    assert model_size(cfg.val_dataloader.dataset.pipeline) == '64 x 64'
+    with pytest.raises(UserError, match='test_vit2'):
+        read('timm', '--backbone', 'tst_vit2')
+    with pytest.raises(UserError, match='TimmBackbone'):
+        read('resnet18', '--backbone', 'test_vit')
+
+
 CONFIGS = short_names().values()
 
 

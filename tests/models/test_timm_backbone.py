@@ -196,11 +196,20 @@ def test_positions_of_another_image_size(prefix, tmp_path):
     assert shape != state['pos_embed'].shape
 
 
-def test_weights_of_another_network(tmp_path):
+@pytest.mark.parametrize(
+    'state',
+    [
+        timm.create_model('test_resnet').state_dict(),
+        # On which timm's filter fails.
+        {'patch_embed.proj.weight': torch.ones(1), 'pos_embed': torch.ones(1)},
+    ],
+    ids=['test_resnet', 'crafted'],
+)
+def test_weights_of_another_network(state, tmp_path):
     file = tmp_path / 'weights.pth'
-    torch.save(timm.create_model('test_resnet').state_dict(), file)
+    torch.save(state, file)
     _, model = model_of(model_name='test_vit')
-    with pytest.raises(UserError, match='weights'):
+    with pytest.raises(UserError, match=r'weights\.pth'):
         load_backbone(model, file)
 
 

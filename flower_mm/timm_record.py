@@ -26,10 +26,10 @@ def require_name(name: object) -> None:
     """
     import timm
 
-    known = {*timm.list_models(), *timm.list_pretrained()}
+    known = sorted({*timm.list_models(), *timm.list_pretrained()})
     if name in known:
         return
-    near = difflib.get_close_matches(str(name), sorted(known), 5, 0.5)
+    near = difflib.get_close_matches(str(name), known, 5, 0.5)
     hint = f'Nearest: {", ".join(near)}' if near else ''
     raise UserError(
         f'invalid model_name: expected a network of timm, got '

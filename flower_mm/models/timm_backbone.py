@@ -18,8 +18,8 @@ PREFIX = 'timm_model.'
 class TimmBackbone(BaseBackbone):
     """A network of timm without its classifier.
 
-    Its output are the features that timm's own classifier gets, so that the
-    tokens of a ViT are pooled as its authors do.
+    It returns the features that timm's own classifier gets, so that the tokens
+    of a ViT are pooled as its authors do.
 
     Args:
         model_name: A name of `timm.list_models()` or

@@ -5,13 +5,13 @@ import safetensors.torch
 import timm
 import torch
 from helpers import CLASSES, ROOT
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from timm.optim import param_groups_layer_decay
 
 from flower_mm import TimmBackbone
-from flower_mm.config import read_config
+from flower_mm.config import apply_dataset, read_config, use_data_root
 from flower_mm.errors import UserError
 from flower_mm.registry import MODELS
 from flower_mm.timm_record import count_features
@@ -108,7 +108,8 @@ def test_arguments_reach_the_network():
 
 
 @pytest.mark.parametrize(
-    'name', ['hf-hub:a/b', 'local-dir:/x', 'vit_smal_patch14_dinov2', None, '']
+    'name',
+    ['hf-hub:a/b', 'local-dir:/x', 'vit_smal_patch14_dinov2', None, '', ['x']],
 )
 def test_only_names_in_timms_registry(name):
     with pytest.raises(UserError, match='invalid model_name') as error:
@@ -148,6 +149,15 @@ def test_preprocessing_follows_from_the_name(name, mean, size, resize):
     assert crop.scale == size
     assert crop.interpolation == 'bicubic'
     assert "'auto'" not in str(cfg.model)
+
+
+def test_other_tools_read_the_config_as_well(dataset):
+    cfg = Config.fromfile(TIMM)
+    assert cfg.data_preprocessor.mean == 'auto'
+    use_data_root(cfg, str(dataset))
+    apply_dataset(cfg)
+    assert cfg.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert cfg.model.head.in_channels == 1280
 
 
 def test_a_record_that_our_pipelines_do_not_cover():

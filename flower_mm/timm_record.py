@@ -63,8 +63,10 @@ def count_features(name: str) -> int:
 
 
 def has_timm_backbone(cfg: Config) -> bool:
-    backbone = (cfg.get('model') or {}).get('backbone') or {}
-    return str(backbone.get('type')).rpartition('.')[2] == BACKBONE
+    part = cfg.get('model')
+    for key in ('backbone', 'type'):  # a check reports other kinds of values
+        part = part.get(key) if isinstance(part, dict) else None
+    return str(part).rpartition('.')[2] == BACKBONE
 
 
 def fill_in_auto(cfg: Config) -> None:

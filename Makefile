@@ -17,7 +17,7 @@ endif
 PY := $(BIN)/python
 DEMO := data/demo
 
-.PHONY: train test test-all test-nightly docs lint format lock clean demo
+.PHONY: train test test-all test-nightly test-versions docs lint format lock clean demo
 
 train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(DEMO)/dataset.json))
 	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root "$(DATA)") $(ARGS)
@@ -34,6 +34,10 @@ test-all: .venv/installed-dev
 # Every backbone family of MMPretrain. One process: they need the memory.
 test-nightly: .venv/installed-dev
 	$(PY) -m pytest -m nightly $(ARGS)
+
+# Other versions of Python, torch and MM*, each in an environment of its own.
+test-versions: .venv/installed-dev
+	$(PY) -m benchmarks.versions --every
 
 demo: $(DEMO)/dataset.json
 

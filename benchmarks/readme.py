@@ -15,7 +15,7 @@ from math import inf
 from pathlib import Path
 from statistics import median
 
-from benchmarks import config_tables, targets
+from benchmarks import config_tables, targets, versions
 from benchmarks.config_headers import unmeasured
 from benchmarks.config_tables import markdown
 from benchmarks.recipes import CANDIDATES
@@ -162,6 +162,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'reports': config_tables.reports,
     'targets': targets.table,
     'recipes': recipes,
+    'versions': versions.table,
 }
 
 

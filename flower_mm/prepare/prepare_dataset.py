@@ -154,22 +154,22 @@ def _split_options(record: dict) -> tuple[float, float, int]:
 def _choose_contents(
     tree: FileTree, source: Path, options: Options, earlier: dict | None
 ) -> _Contents:
-    found = find_photos(tree, source)
-    if len(found.classes) < 2:
+    listing = find_photos(tree, source)
+    if len(listing.classes) < 2:
         raise UserError(
-            f'{source} has one class ({found.classes[0]}): expected at least '
-            f'two, e.g. {source / "daisy"} and {source / "rose"}'
+            f'{source} has one class ({listing.classes[0]}): expected two or '
+            f'more, e.g. {source / "daisy"} and {source / "rose"}'
         )
     in_place = options.how == 'none'
-    root = Path(source.resolve().as_posix(), found.base).as_posix()
+    root = Path(source.resolve().as_posix(), listing.base).as_posix()
     if in_place:
-        _refuse_other_spelling(found, root)
-    scan(found.photos)
+        _refuse_other_spelling(listing, root)
+    scan(listing.photos)
     report = Report(
-        bad=dict(found.bad), drops_conflicts=options.on_conflict == 'drop'
+        bad=dict(listing.bad), drops_conflicts=options.on_conflict == 'drop'
     )
-    photos = usable_photos(found.photos, report, in_place, options.on_bad)
-    refuse_empty_classes(found.classes, photos, report)
+    photos = usable_photos(listing.photos, report, in_place, options.on_bad)
+    refuse_empty_classes(listing.classes, photos, report)
     photos, groups = leave_out_conflicts(photos, report)
     splits = assign_splits(
         groups,
@@ -184,18 +184,18 @@ def _choose_contents(
     groups = [g for g, s in zip(groups, splits, strict=True) if s]
     photos = [p for p, s in zip(photos, splits, strict=True) if s]
     splits = [split for split in splits if split]
-    refuse_empty_classes(found.classes, photos, report)
+    refuse_empty_classes(listing.classes, photos, report)
     name_photos(photos, in_place)
-    record = dataset_json.make(photos, splits, found.classes, options)
+    record = dataset_json.make(photos, splits, listing.classes, options)
     record['source'] = escape_controls(source.resolve().as_posix())
     record['photos'] = root if in_place else None
-    record['equal'] = dataset_json.groups(photos, groups, found.classes)
+    record['equal'] = dataset_json.groups(photos, groups, listing.classes)
     record['left_out'] = report.left_out()
     report.counts = record['counts']
     return _Contents(photos, splits, record, report)
 
 
-def _refuse_other_spelling(found: ClassFolders, root: str) -> None:
+def _refuse_other_spelling(listing: ClassFolders, root: str) -> None:
     """Refuse folders whose paths cannot stand in the lists of a dataset."""
     if escape_controls(root) != root:
         raise UserError(
@@ -203,7 +203,7 @@ def _refuse_other_spelling(found: ClassFolders, root: str) -> None:
             'control characters, line breaks or bytes that are not UTF-8.\n'
             'Rename the folder, or use --how copy'
         )
-    for folder, name in zip(found.folders, found.classes, strict=True):
+    for folder, name in zip(listing.folders, listing.classes, strict=True):
         if folder != name:
             raise UserError(
                 f'invalid folder name for --how none: expected {name!r}, got '

@@ -246,7 +246,7 @@ def test_names_of_modules_in_other_arguments_than_type(
     ],
 )
 def test_images_that_grow(steps, plain_run, photo, tmp_path, monkeypatch):
-    monkeypatch.setattr('flower_mm.inference.model.MOST_PIXELS', 1 << 25)
+    monkeypatch.setattr('flower_mm.inference.model.MAX_PIXELS', 1 << 25)
     found = torch.load(plain_run / 'best.pth', weights_only=True)
     dataset = found['meta']['cfg']['test_dataloader']['dataset']
     dataset['pipeline'][1:1] = steps

@@ -89,15 +89,17 @@ def download_commands(name: str | None) -> list[str]:
 
 
 def _print_list(folder: Path, path: Path | None) -> None:
-    from flower_mm.weights import file_hash, pretrained_table
+    from flower_mm.weights import pretrained_table
 
     for entry in pretrained_table.read_table(path).values():
         file = pretrained_table.present(entry, folder)
         print(f'{entry.name}: {entry.architecture}')
         print(f'  stored: {_state(entry, file) if file else "no"}')
+        if entry.preprocessing:
+            print(f'  preprocessing: {entry.preprocessing}')
         for home in entry.homes:
             size = f'{home.megabytes} MB' if home.megabytes else 'size unknown'
-            how = file_hash.description(home.sha256)
+            how = home.verified_by
             print(f'  {home.source}, {home.licence}, {size}, {how}')
 
 

@@ -66,6 +66,10 @@ class Home:
         """
         return bool(self.sha256)
 
+    @property
+    def verified_by(self) -> str:
+        return file_hash.description(self.sha256)
+
 
 @dataclass(frozen=True, kw_only=True)
 class UrlHome(Home):
@@ -97,6 +101,11 @@ class WheelHome(Home):
     def address(self) -> str:
         return f'the wheel {self.wheel}'
 
+    @property
+    def trusted(self) -> bool:
+        """True: the hash of the wheel holds for its members."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class HubHome(Home):
@@ -114,6 +123,10 @@ class HubHome(Home):
     def trusted(self) -> bool:
         """True: the hub publishes the hash of each file."""
         return True
+
+    @property
+    def verified_by(self) -> str:
+        return f'sha256 of {"the table" if self.sha256 else "the hub"}'
 
 
 # By the key that only a row of this kind has.
@@ -136,6 +149,14 @@ class Preprocessing:
 
     # Beside the fields, the ranges of their values.
     RANGES: ClassVar = {'size': (16, 4096), 'crop': (0.1, 1)}
+
+    def __str__(self) -> str:
+        mean = ', '.join(f'{value:g}' for value in self.mean)
+        std = ', '.join(f'{value:g}' for value in self.std)
+        return (
+            f'mean {mean}; std {std}; {self.interpolation}; {self.size} px, '
+            f'crop {self.crop:g}'
+        )
 
 
 @dataclass(frozen=True)
@@ -210,6 +231,8 @@ def _preprocessing(row: dict) -> Preprocessing:
     for name, (low, high) in Preprocessing.RANGES.items():
         if not low <= getattr(found, name) <= high:
             raise ValueError(f'{name} {getattr(found, name)!r}')
+    if not re.fullmatch(r'\w+', found.interpolation):
+        raise ValueError(f'interpolation {found.interpolation!r}')
     if not all(0 <= value <= 255 for value in found.mean + found.std):
         raise ValueError('mean and std: expected pixel values')
     return found

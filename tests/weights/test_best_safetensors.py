@@ -39,7 +39,7 @@ def written(
     return best, path
 
 
-def test_it_is_read_back_whole(written):
+def test_it_is_read_back_complete(written):
     one, other = map(read_checkpoint, written)
     assert one['state_dict'].keys() == other['state_dict'].keys()
     for name, tensor in one['state_dict'].items():
@@ -259,7 +259,7 @@ def nested(depth: int) -> str:
         *((nested(depth), 'refused|not a c') for depth in (400, 900)),
     ],
 )
-def test_what_is_no_model_of_ours_is_refused(text, why, tmp_path):
+def test_other_metadata_is_refused(text, why, tmp_path):
     path = mailed(tmp_path / 'best.safetensors', {META: text})
     with pytest.raises(UserError, match=why) as error:
         Classifier(path)

@@ -77,7 +77,7 @@ def parts_of(model) -> list:
     return modules + [(k, t.shape) for k, t in model.state_dict().items()]
 
 
-def test_what_predicting_does_not_need_stays_behind(demo, tmp_path):
+def test_settings_of_the_training_are_dropped(demo, tmp_path):
     demo['model']['pretrained'] = 'https://example.org/x.pth'
     demo['model']['backbone']['init_cfg'] = {
         'type': 'Pretrained',
@@ -127,7 +127,7 @@ def test_scopes_that_are_ours_are_taken_off(demo, tmp_path):
     ],
 )
 @pytest.mark.parametrize('place', ['model.backbone', 'pipeline'])
-def test_a_type_that_is_no_part_of_a_classifier(name, place, demo, tmp_path):
+def test_other_types_are_refused(name, place, demo, tmp_path):
     part = (
         pipeline(demo)[1] if place == 'pipeline' else demo['model']['backbone']
     )
@@ -164,7 +164,7 @@ def set_in(part: str, key: str, value: object) -> Callable[[dict], None]:
         (set_in('', 'test_dataloader', 3), r'no test_dataloader\.dataset\.'),
     ],
 )
-def test_other_values_that_do_more_than_count(change, reason, demo, tmp_path):
+def test_values_with_side_effects_are_refused(change, reason, demo, tmp_path):
     change(demo)
     with pytest.raises(UserError, match=reason) as error:
         config_of(best(tmp_path / 'best.pth', demo))
@@ -255,7 +255,7 @@ def test_a_photo_is_loaded_in_one_way(change, demo, tmp_path):
         config_of(best(tmp_path / 'best.pth', demo))
 
 
-def test_no_other_backend_is_accepted_and_dropped(demo, tmp_path):
+def test_another_backend_is_refused(demo, tmp_path):
     pipeline(demo)[0]['backend_args'] = None
     found = config_of(best(tmp_path / 'best.pth', demo))
     assert found.test_dataloader.dataset.pipeline[0] == {
@@ -271,7 +271,7 @@ def test_no_other_backend_is_accepted_and_dropped(demo, tmp_path):
     ],
     ids=repr,
 )
-def test_a_value_that_is_no_size_and_no_word(value, demo, tmp_path):
+def test_values_other_than_sizes_and_words(value, demo, tmp_path):
     demo['model']['backbone']['style'] = value
     with pytest.raises(UserError, match=r'at model\.backbone\.style') as error:
         config_of(best(tmp_path / 'best.pth', demo))
@@ -300,7 +300,7 @@ def timm_backbone(**changes: object) -> dict:
     ],
     ids=repr,
 )
-def test_what_timm_would_load_from_elsewhere(change, demo, tmp_path):
+def test_names_that_timm_would_download(change, demo, tmp_path):
     demo['model']['backbone'] = timm_backbone(**change)
     with pytest.raises(UserError, match=r'is refused: its config has .*model'):
         config_of(best(tmp_path / 'best.pth', demo))
@@ -360,7 +360,7 @@ def test_what_transformers_would_load(change, demo, tmp_path, monkeypatch):
         config_of(best(tmp_path / 'best.pth', demo))
 
 
-def test_without_names_of_classes_nothing_is_predicted(demo, tmp_path):
+def test_missing_class_names(demo, tmp_path):
     with pytest.raises(UserError, match='no classes'):
         config_of(best(tmp_path / 'best.pth', demo, classes=[]))
 
@@ -375,7 +375,7 @@ def test_a_config_in_another_form(config, tmp_path):
         config_of(path)
 
 
-def test_the_traps_are_real_ones(tmp_path):
+def test_mmengine_builds_what_is_refused(tmp_path):
     """When this fails, MMEngine and MMPretrain have been mended."""
     canaries = [tmp_path / 'type', tmp_path / 'dtype']
     MODELS.build({'type': 'os.system', 'command': f'touch {canaries[0]}'})

@@ -36,7 +36,7 @@ def is_loaded(model, state):
     return all(t.equal(state[k]) for k, t in found.items())
 
 
-def test_the_match_says_how_many(model, state, path):
+def test_the_match_counts_tensors(model, state, path):
     torch.save(state, path)
     match = load_backbone(model, path)
     assert str(match) == (
@@ -80,7 +80,7 @@ def test_mmengine_s_average_is_in_the_state_dict(model, state, path):
     assert is_loaded(model, state)
 
 
-def test_the_head_stays_behind_and_the_neck_comes(model, state, path):
+def test_the_neck_is_loaded_and_the_head_is_not(model, state, path):
     model.head = nn.Linear(512, 1000)
     model.neck = nn.Linear(2, 2)
     head = model.head.weight.clone()
@@ -130,12 +130,12 @@ def test_95_percent_is_the_line(kept, enough, model, state, path):
             load_backbone(model, path)
 
 
-def test_what_a_file_has_too_much_is_said(model, state, path):
+def test_unused_tensors_are_reported(model, state, path):
     torch.save({**state, 'layer9.weight': torch.ones(1)}, path)
     assert 'not used: layer9.weight' in str(load_backbone(model, path))
 
 
-def test_names_that_nobody_knows(model, path):
+def test_unknown_names(model, path):
     torch.save({'what.is.this': torch.ones(3)}, path)
     with pytest.raises(UserError, match=r'such as what\.is\.this'):
         load_backbone(model, path)
@@ -148,7 +148,7 @@ def test_a_file_without_tensors(model, path):
 
 
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), 1e300])
-def test_numbers_that_are_none(bad, model, state, path):
+def test_nan_and_inf(bad, model, state, path):
     """The last is one in double precision, which the file may have."""
     name = 'layer1.0.conv1.weight'
     broken = state | {name: state[name].double()}
@@ -173,7 +173,7 @@ def test_numbers_of_another_kind(kind, said, model, state, path):
     assert all(t.equal(before[k]) for k, t in model.state_dict().items())
 
 
-def test_a_neck_of_numbers_that_are_none(model, state, path):
+def test_nan_in_the_neck(model, state, path):
     model.neck = nn.Linear(2, 2)
     neck = {'neck.weight': torch.full((2, 2), float('nan'))}
     torch.save(add('backbone.', state) | neck, path)
@@ -190,7 +190,7 @@ def test_counts_may_come_as_any_kind(model, state, path):
     assert model.backbone.bn1.num_batches_tracked.dtype == torch.int64
 
 
-def test_names_that_are_numbers_are_passed_over(model, state, path):
+def test_names_that_are_numbers_are_ignored(model, state, path):
     torch.save({1: torch.ones(1), **state}, path)
     load_backbone(model, path)
     assert is_loaded(model, state)
@@ -202,7 +202,7 @@ def test_more_tensors_than_any_model_has(model, path):
         load_backbone(model, path)
 
 
-def test_positions_that_are_no_square(path):
+def test_positions_that_form_another_shape_than_a_square(path):
     state = build('vit_small').backbone.state_dict()
     torch.save(state | {'pos_embed': torch.ones(1, 8, 384)}, path)
     with pytest.raises(UserError, match='does not fit this config') as error:
@@ -253,7 +253,7 @@ def test_an_efficientnet_that_pads_in_another_way_is_refused(path):
 
 
 def test_deit3_is_refused_where_a_norm_is_skipped(path):
-    """When this fails, MMPretrain has been mended: take the refusal out."""
+    """When this fails, MMPretrain is fixed: remove the refusal."""
     with torch.no_grad():
         deit3 = build('vit_small', type='DeiT3', arch='s').backbone
         deit3.eval()

@@ -91,13 +91,13 @@ def test_initial_weights_that_a_config_names(safe, stock):
         'mmcls://resnet18',
     ],
 )
-def test_nothing_is_downloaded_unverified(safe, address):
+def test_addresses_are_refused(safe, address):
     with pytest.raises(UserError, match='weights NAME') as error:
         CheckpointLoader.load_checkpoint(address)
     assert address in str(error.value)
 
 
-def test_nor_by_mmpretrain(safe):
+def test_mmpretrain_downloads_nothing(safe):
     with pytest.raises(UserError, match='cannot load https://'):
         get_model('resnet18_8xb32_in1k', pretrained=True)
 

@@ -67,8 +67,8 @@ def collect_state(runner: Runner, epoch: int, run: dict) -> dict:
         'optimizer': runner.optim_wrapper.state_dict(),
         'param_schedulers': [
             # OneCycleLR's has a function, which building it creates again.
-            {k: v for k, v in one.state_dict().items() if not callable(v)}
-            for one in runner.param_schedulers or []
+            {k: v for k, v in part.state_dict().items() if not callable(v)}
+            for part in runner.param_schedulers or []
         ],
     }
     stopping = _early_stopping(runner)

@@ -200,10 +200,10 @@ def check_optimizer_state(checkpoint: dict, runner: Runner) -> None:
         raise StateError(
             'optimizer.param_groups', f'{len(own)} groups', len(groups)
         )
-    for number, (group, mine) in enumerate(zip(groups, own, strict=True)):
+    for number, (group, own_group) in enumerate(zip(groups, own, strict=True)):
         field = f'optimizer.param_groups.{number}.params'
-        if not _equal(group.get('params'), mine['params']):
-            expected = f'the weights {mine["params"]!r:.40}'
+        if not _equal(group.get('params'), own_group['params']):
+            expected = f'the weights {own_group["params"]!r:.40}'
             raise StateError(field, expected, group.get('params'))
     weights = [w for group in optimizer.param_groups for w in group['params']]
     for index, state in checkpoint['optimizer']['state'].items():
@@ -226,9 +226,9 @@ def _check_groups(groups: list[dict], runner: Runner) -> None:
     if 'momentum' in scheduled:
         scheduled.add('betas')  # Adam's
     own = runner.optim_wrapper.optimizer.param_groups
-    for number, (group, mine) in enumerate(zip(groups, own, strict=True)):
-        highest = _highest(mine)
-        for key, value in mine.items():
+    for number, (group, own_group) in enumerate(zip(groups, own, strict=True)):
+        highest = _highest(own_group)
+        for key, value in own_group.items():
             field = f'optimizer.param_groups.{number}.{key}'
             if key == 'params' or key not in group:
                 continue  # torch sets keys of later versions to defaults

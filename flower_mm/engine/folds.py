@@ -80,8 +80,8 @@ def train_folds(
         out_of_fold = []
         for fold in range(1, args.folds + 1):
             print(f'fold {fold} of {args.folds}', flush=True)
-            mine = [photo for photo in held if photo.fold == fold]
-            code = _train(cfg, args, folder, fold, mine)
+            in_fold = [photo for photo in held if photo.fold == fold]
+            code = _train(cfg, args, folder, fold, in_fold)
             if code:
                 return code
             # The decoded photos of a fold are not needed any more.
@@ -237,7 +237,7 @@ def _conclude(
         _summary(_run(folder, fold), predictions)
         for fold, predictions in enumerate(out_of_fold, 1)
     ]
-    top1 = [one['top1'] for one in runs]
+    top1 = [run['top1'] for run in runs]
     summary = {
         'photos': len(held),
         'mean_top1': statistics.mean(top1),
@@ -284,10 +284,10 @@ def _shortfalls(folder: Path, folds: list[Predictions]) -> list[str]:
 
 def _show(folder: Path, summary: dict, notes: list[str]) -> None:
     print(f'\n{"":8}  photos  top-1, %  best epoch, %')
-    for one in summary['folds']:
-        best = one['best_top1']
+    for run in summary['folds']:
+        best = run['best_top1']
         print(
-            f'{one["run"]:8}  {one["photos"]:6}  {one["top1"]:8.2f}  '
+            f'{run["run"]:8}  {run["photos"]:6}  {run["top1"]:8.2f}  '
             + ('' if best is None else f'{best:17.2f}')
         )
     print(
@@ -299,10 +299,10 @@ def _show(folder: Path, summary: dict, notes: list[str]) -> None:
     )
     for line in notes:
         print(f'note: {line}')
-    for what, name in (
+    for title, name in (
         ('report', RunDir.REPORT),
         ('predictions', RunDir.PREDICTIONS),
         ('figures', RunDir.FOLDS),
     ):
         if (folder / name).is_file():
-            print(f'  {what:11}  {folder / name}', flush=True)
+            print(f'  {title:11}  {folder / name}', flush=True)

@@ -15,6 +15,7 @@ from helpers import CLASSES, ROOT, draw_photo, tool
 from flower_mm.cli.training_flags import parse_training
 from flower_mm.config import read_config
 from flower_mm.engine import folds
+from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.report.predictions import read_predictions
 from flower_mm.report.predictor import Predictor
 
@@ -146,7 +147,8 @@ def test_photos_kept_decoded_go_when_their_fold_ends(
     monkeypatch.setattr(folds, 'read_predictions', lambda _: None)
     words = '--data-root', data, '--work-dir', tmp_path, '--folds', '3'
     args = parse_training([str(config), *map(str, words)])
-    assert folds.train_folds(read_config(args.config), args)
+    cfg = read_config(args.config)
+    assert folds.train_folds(cfg, resolve_training(cfg, args), args)
     (left,) = tmp_path.rglob('*.photos')  # for --resume
     assert left.parent == tmp_path / 'folds' / '3' / 'decoded'
 

@@ -27,6 +27,8 @@ OTHER_PHOTOS = 'the photos or classes of '
 
 
 class Photo(NamedTuple):
+    """A line of an annotation file."""
+
     name: str  # relative to the folder of the split, with forward slashes
     label: int
 

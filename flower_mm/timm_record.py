@@ -39,7 +39,7 @@ def require_name(name: object) -> None:
 
 
 def record_of(name: str) -> 'PretrainedCfg':
-    """timm's record of the pretrained weights of a network."""
+    """Return the record of the pretrained weights of a network in timm."""
     import timm
 
     require_name(name)

@@ -51,10 +51,12 @@ class Prediction:
 
     @property
     def label(self) -> str:
+        """The most probable class."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def confidence(self) -> float:
+        """The probability of `label`."""
         return self.probabilities[self.label]
 
     def top(self, count: int) -> list[tuple[str, float]]:

@@ -33,6 +33,8 @@ STDIN = '-'
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
+    """A photo to predict."""
+
     name: str  # the path that the user gave, or below it
     file: str  # where the bytes are
 

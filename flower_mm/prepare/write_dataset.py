@@ -189,8 +189,9 @@ def _rewrite(photo: Photo, target: Path) -> None:
 
 
 def write_texts(record: dict, report: str, folder: Path) -> None:
-    """Write all files but the photos; dataset.json, the mark of a complete
-    dataset, comes last.
+    """Write all files except the photos.
+
+    dataset.json marks a complete dataset, so it is the last one.
     """
     texts = dataset_json.texts(record) | {DatasetDir.SUMMARY: report}
     for name, text in texts.items():

@@ -64,6 +64,8 @@ NO_METADATA = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
 
 @dataclass(frozen=True)
 class Chart:
+    """A chart as SVG, with its title."""
+
     title: str
     svg: str
     values: tuple[float, ...] = ()  # for its description

@@ -22,6 +22,8 @@ from flower_mm.weights.file_hash import sha256_of
 
 
 class LabelledPhotos(NamedTuple):
+    """The photos and labels of a split."""
+
     photos: list[str]
     labels: list[int]
     classes: list[str]

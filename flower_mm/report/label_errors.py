@@ -18,6 +18,8 @@ from flower_mm.report.predictions import Predictions
 
 @dataclass(frozen=True)
 class LabelError:
+    """A photo whose label is possibly wrong."""
+
     index: int  # of the photo in the predictions
     given: int  # the class of the label
     suggested: int

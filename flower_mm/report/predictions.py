@@ -22,6 +22,8 @@ TOLERANCE = 0.01  # of the sum of the scores of a photo
 
 @dataclass(frozen=True)
 class Predictions:
+    """The scores of a model on labelled photos."""
+
     photos: list[str]  # paths
     labels: np.ndarray  # (photos,) indices of the true classes
     scores: np.ndarray  # (photos, classes) float32, each row sums to 1

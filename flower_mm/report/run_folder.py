@@ -41,6 +41,8 @@ def report_schema() -> dict:
 
 @dataclass(frozen=True)
 class Run:
+    """A finished or running training, read from its folder."""
+
     folder: Path
     # All keys of run.json in the schema, None if missing; of a run with folds
     # those of the first fold, with the dataset that was split.

@@ -29,6 +29,8 @@ BLOCK = 2**20  # bytes of pixels in a message
 
 
 class Settings(NamedTuple):
+    """How the process decodes, and its limits."""
+
     color_type: str  # as for MMCV's LoadImageFromFile
     backend: str  # likewise
     formats: tuple[str, ...]

@@ -70,6 +70,8 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
+    """A uvicorn server that calls `stop` before it shuts down."""
+
     def __init__(
         self, config: uvicorn.Config, stop: Callable[[], None]
     ) -> None:

@@ -25,6 +25,8 @@ FIELD_BYTES = 1024  # of a form field without a photo
 
 @dataclass(frozen=True)
 class Upload:
+    """A photo in a request."""
+
     name: str  # given by the client; it is never used as a path
     data: bytes
 

@@ -24,6 +24,8 @@ MAX_SIDE = 512  # pixels of an example
 
 
 class DatasetPhoto(NamedTuple):
+    """A photo of the dataset, with its recorded sha256."""
+
     file: Path
     sha256: str
 

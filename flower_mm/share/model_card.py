@@ -39,6 +39,8 @@ class Model:
 
 @dataclass(frozen=True)
 class Example:
+    """A photo that is shared as an example."""
+
     file: str  # below the folder
     label: str
     confidence: float

@@ -21,6 +21,8 @@ STOP_SECONDS = 60  # for a training to end by itself
 
 @dataclass
 class Running:
+    """A trial in training."""
+
     trial: Trial
     process: subprocess.Popen
     counted: int = 0  # epochs in the progress bar

@@ -22,14 +22,16 @@ DEMO := data/demo
 train: .venv/installed $(if $(findstring demo_flower,$(CONFIG)),$(if $(DATA),,$(DEMO)/dataset.json))
 	@$(PY) tools/train.py $(CONFIG) $(if $(DATA),--data-root "$(DATA)") $(ARGS)
 
+# Each worker takes one half of the files, and of the other what is left.
+PYTEST := $(PY) -m pytest -n auto --dist worksteal
 test: .venv/installed-dev
-	$(PY) -m pytest -n auto $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # Besides, as CI does, one of 30 parts of the nightly tests: another one for
 # each commit. `make test-all SLICE=7/30` runs the seventh.
 SLICE ?= $(shell git rev-list --count HEAD 2> /dev/null || date +%j)/30
 test-all: .venv/installed-dev
-	$(PY) -m pytest -n auto --durations=25 --nightly-slice $(SLICE) $(ARGS)
+	$(PYTEST) --durations=25 --nightly-slice $(SLICE) $(ARGS)
 
 # Every backbone family of MMPretrain. One process: they need the memory.
 test-nightly: .venv/installed-dev

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import hypothesis
 import memory
 import pytest
 from helpers import CLASSES, ROOT, TINY, draw_photo, tool, train_tiny
+from slices import parse_slice
 
 from flower_mm.torch_import import let_threads_sleep
 
@@ -31,17 +31,11 @@ SLICE = '--nightly-slice'
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         SLICE,
-        type=_slice,
+        type=parse_slice,
         metavar='K/N',
         help='besides the tests of every change, run the K-th of N parts of '
         'the nightly ones, chosen by a hash of their names',
     )
-
-
-def _slice(text: str) -> tuple[int, int]:
-    """K and N; any whole number is a K, such as that of the commit."""
-    number, count = map(int, text.split('/'))
-    return number % count, count
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     part = config.getoption(SLICE)
-    return f'nightly slice: {SLICE} {part[0]}/{part[1]}' if part else None
+    return f'{SLICE} {part.number}/{part.count}' if part else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -61,12 +55,10 @@ def pytest_collection_modifyitems(
     part = config.getoption(SLICE)
     if not part:
         return
-    number, count = part
     others = [
         item
         for item in items
-        if item.get_closest_marker('nightly')
-        and zlib.crc32(item.nodeid.encode()) % count != number
+        if item.get_closest_marker('nightly') and not part.has(item.nodeid)
     ]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in set(others)]

@@ -132,7 +132,7 @@ def test_the_shared_folder_says_what_it_needs(own, photos, tmp_path):
     python = "Classifier('path/to/this/folder', imports=['my_parts'])"
     assert python in top
     assert python in text[len(top) :]  # of the example
-    command = re.search('`python tools/predict.py (.+)`', text)[1].split()
+    command = re.search('`flower-mm predict (.+?)`', text)[1].split()
     shutil.copy(next(photos.rglob('*.jpg')), tmp_path / 'photo.jpg')
     move = tmp_path / 'move.py'
     move.write_text(f'import os\nos.chdir({str(tmp_path)!r})\n')

@@ -207,7 +207,7 @@ def test_the_reports_figures_stand_in_the_headers():
     assert theirs.keys() <= {path.stem for path in REPORTS}
     for path in REPORTS:
         text = path.read_text()
-        said = re.search(r'Theirs: (.+?) %', text)
+        said = re.search(r'Published: (.+?) %', text)
         assert (said[1] if said else None) == theirs.get(path.stem)
         assert f'python tools/train.py {path.relative_to(ROOT)}\n' in text
         assert 'num_classes' not in text

@@ -19,7 +19,7 @@ PRELOADED = [
     *('flower_mm.checks.run', 'flower_mm.inference.predict'),
     *('flower_mm.report.html', 'flower_mm.report.evaluate'),
     *('flower_mm.share.model_card', 'flower_mm.export.verify_export'),
-    *('mmpretrain.engine', 'mmpretrain.visualization', 'pkg_resources'),
+    *('mmpretrain.engine', 'mmpretrain.visualization'),
     *('matplotlib.pyplot', 'matplotlib.backends.backend_agg'),
     *('torch.utils.tensorboard', 'onnxruntime'),
     'torch.onnx._internal.exporter._core',
@@ -72,8 +72,6 @@ def start(
         args = ('--no-report', *args)
     # One thread each: two OpenMP pools on two cores wait for each other.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    # MMEngine imports pkg_resources, which warns of itself.
-    os.environ.setdefault('PYTHONWARNINGS', 'ignore:pkg_resources')
     log.touch()
     process = server.Process(
         target=_main,

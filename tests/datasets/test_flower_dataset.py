@@ -59,7 +59,12 @@ def same(one: list, two: list) -> bool:
 
 
 @pytest.mark.parametrize(
-    ('workers', 'context'), [(1, 'fork'), (3, 'fork'), (2, 'spawn')]
+    ('workers', 'context'),
+    [
+        (1, 'fork'),
+        (3, 'fork'),
+        pytest.param(2, 'spawn', marks=pytest.mark.nightly),
+    ],
 )
 def test_workers_change_nothing(flowers, workers, context):
     expected = load(flowers, 0, None)

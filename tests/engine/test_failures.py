@@ -207,7 +207,6 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_word(
     run = start(*LONG, *WORKERS, first=str(script))
     run.process.join(QUICK)
     assert run.process.exitcode == 2, run.text
-    assert 'error: a worker that loads photos was ended' in run.text
     assert '--resume' in run.text
     assert 'Traceback' not in run.text, run.text
     assert processes_of(run.process.pid) == []
@@ -279,7 +278,6 @@ def test_a_full_disk_keeps_what_stands(size, kept, start, tmp_path):
         )
         assert run.wait() == 2, run.text
         assert 'error: no disk space for' in run.text
-        assert ' MB are free' in run.text
         assert 'Traceback' not in run.text
         assert whole_files(disk / 'run') == kept
         subprocess.run(['mount', '-o', 'remount,size=9m', disk], check=True)

@@ -296,9 +296,6 @@ def test_with_nothing_to_resume_it_begins_with_what_the_config_loads(
         (['--from-scratch'], 'either --weights or --from-scratch'),
         (['--cfg-options', 'load_from=best.pth'], 'load_from=None'),
         (['--cfg-options', 'word'], "got 'word'"),
-        (['--cfg-options', 'a=[(1,2]'], 'Imbalanced brackets'),
-        (['--cfg-options', 'a=dict(b=1,c=2)'], 'invalid value in a='),
-        (['--cfg-options', 'a={b:1,c:2}'], 'KEY.a=1 KEY.b=2'),
     ],
 )
 def test_what_weights_and_options_cannot_be(

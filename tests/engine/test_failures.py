@@ -402,7 +402,7 @@ LITTLE_MEMORY = """
 import resource
 with open('/proc/self/statm') as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (now + 5 * 10**8,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (now + 2 * 10**9,) * 2)
 """
 
 
@@ -411,8 +411,8 @@ def test_full_memory_says_which_batch_and_what_helps(start, tmp_path):
     script.write_text(LITTLE_MEMORY)
     run = start(
         'train_dataloader.batch_size=32',
-        'train_pipeline.1.scale=1500',
-        'train_dataloader.dataset.pipeline.1.scale=1500',
+        'train_pipeline.1.scale=3000',
+        'train_dataloader.dataset.pipeline.1.scale=3000',
         first=str(script),
     )
     assert run.wait() == 2, run.text

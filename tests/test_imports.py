@@ -152,7 +152,8 @@ def test_a_module_in_the_current_folder(own, photos):
         check=False,
     )
     assert elsewhere.returncode == 2
-    assert "no module 'my_parts'" in elsewhere.stderr
+    assert "'my_parts'" in elsewhere.stderr
+    assert str(own['run']) in elsewhere.stderr
 
 
 def test_from_python(own, photos, monkeypatch):

@@ -114,7 +114,7 @@ def _fuzz(fuzzer: str, folder: Path) -> list[dict]:
 
 
 def _tests(what: str, tests: str) -> dict:
-    """Run tests, the slow ones too; count those that passed."""
+    """Run tests, the nightly ones too; count those that passed."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / 'report.xml'

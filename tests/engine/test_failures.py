@@ -196,9 +196,7 @@ FlowerDataset.prepare_data = killed
 @pytest.mark.parametrize(
     'validating', [False, True], ids=['training', 'validating']
 )
-def test_a_worker_that_is_killed_ends_the_run_with_a_word(
-    validating, start, tmp_path
-):
+def test_killed_worker(validating, start, tmp_path):
     script = tmp_path / 'first.py'
     after = str(tmp_path / 'run' / 'epoch_1.pth')
     script.write_text(
@@ -267,8 +265,8 @@ def whole_files(folder: Path) -> list[str]:
         ('1500k', ['best.pth', 'epoch_0.pth', 'epoch_1.pth']),
     ],
 )
-def test_a_full_disk_keeps_what_stands(size, kept, start, tmp_path):
-    """The first, best.pth and a later checkpoint that finds no room."""
+def test_full_disk(size, kept, start, tmp_path):
+    """It fills at the first checkpoint, at best.pth or at a later one."""
     with small_disk(tmp_path / 'small', f'size={size}') as disk:
         # The doctor would not let it begin.
         run = start(

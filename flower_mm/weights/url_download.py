@@ -147,10 +147,14 @@ def _is_final(error: Exception) -> bool:
     if isinstance(error, urllib.error.HTTPError):
         return error.code < 500 and error.code not in (408, 429)
     if isinstance(error, urllib.error.URLError):
-        # An unknown host, a refused connection, an invalid certificate.
+        # An unknown host, a firewall that drops or refuses connections, an
+        # invalid certificate.
         return isinstance(
             error.reason,
-            socket.gaierror | ConnectionRefusedError | ssl.SSLError,
+            socket.gaierror
+            | ConnectionRefusedError
+            | TimeoutError
+            | ssl.SSLError,
         )
     return isinstance(error, ValueError)  # a redirect to an invalid address
 

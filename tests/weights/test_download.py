@@ -177,6 +177,21 @@ def test_an_unknown_host_is_left_at_once(entry, tmp_path):
     assert 'connection failed' in reports[1]
 
 
+def test_a_firewall_that_drops_packets_is_tried_once(
+    entry, monkeypatch, tmp_path
+):
+    attempts = []
+
+    def connect(address, *_, **__):
+        attempts.append(address)
+        raise TimeoutError('timed out')
+
+    monkeypatch.setattr('socket.create_connection', connect)
+    with pytest.raises(UserError):
+        fetch(entry('good'), tmp_path)
+    assert len(attempts) == 1
+
+
 @pytest.mark.parametrize(
     ('way', 'requests'), [('busy_once', 2), ('missing', 1)]
 )

@@ -85,6 +85,7 @@ def test_a_config_trains_from_weights_of_its_shapes(
 ):
     cfg = small(path, dataset, tmp_path)
     apply_dataset(cfg)
+    init_default_scope(cfg.default_scope)
     backbone = MODELS.build(cfg.model.backbone).state_dict()
     file = tmp_path / 'weights.pth'
     torch.save({f'backbone.{k}': v for k, v in backbone.items()}, file)

@@ -4,6 +4,7 @@ import forked
 import pytest
 import torch
 from helpers import ROOT
+from mmengine.registry import DefaultScope
 from mmpretrain.models import AlexNet, LinearClsHead, PoolFormer
 from torch import nn
 
@@ -121,5 +122,6 @@ def test_an_own_head_leaves_the_memory_format_of_its_backbone():
 
 @pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
 def test_our_own_configs_use_channels_last(config):
-    model = MODELS.build(read_config(str(config)).model.backbone)
+    with DefaultScope.overwrite_default_scope('flower_mm'):
+        model = MODELS.build(read_config(str(config)).model.backbone)
     assert is_channels_last(use_channels_last(model))

@@ -222,7 +222,7 @@ def test_resumed_where_it_was_killed_it_ends_in_the_same(
     ('args', 'said'),
     [
         (['--folds', '1'], 'expected at least 2'),
-        (['--folds', '40'], 'At most: --folds'),
+        (['--folds', '40'], 'Try: --folds 8'),
         (['--resume', 'epoch_1.pth'], '--resume without epoch_1.pth'),
         (['--resume-anyway'], 'not --resume-anyway'),
         (['--resume', '--seed', '7'], 'another seed'),

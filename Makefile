@@ -85,5 +85,5 @@ lock: .venv/installed-dev
 
 # Runs, photos and weights stay.
 clean:
-	rm -rf .venv .venv-docs site build dist .pytest_cache .ruff_cache .hypothesis *.egg-info flower_mm/.mim
+	rm -rf .venv .venv-docs site build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info flower_mm/.mim
 	find . -name __pycache__ -prune -exec rm -rf {} +

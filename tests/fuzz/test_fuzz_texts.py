@@ -125,7 +125,7 @@ def test_record_of_a_dataset(photos, made, copy, data):
             find_damage(copy)
         with only_ours('dataset.json, --out'):
             prepare(photos, copy, Options(val=0.3))
-        with only_ours('dataset.json, --sides-from'):
+        with only_ours('dataset.json, --splits-from'):
             prepare(photos, made, Options(val=0.3), splits_from=copy)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from flower_mm.cli.demo import DATASET as DEMO
 from flower_mm.cli.demo import demo_commands
-from flower_mm.cli.weights import download_commands
 from flower_mm.commands import command, typed_arguments
 from flower_mm.errors import UserError
 from flower_mm.packaged_configs import typed_config
@@ -36,28 +35,20 @@ def require_dataset_of(cfg: 'Config', args: argparse.Namespace) -> None:
         return
     raise UserError(
         f'the dataset {root} does not exist yet.\n'
-        + ('' if root == DEMO else _own_photos(cfg, args))
+        + ('' if root == DEMO else _own_photos(args))
         + 'The demo, on drawn photos of flowers:\n  '
         + '\n  '.join(demo_commands())
     )
 
 
-def _own_photos(cfg: 'Config', args: argparse.Namespace) -> str:
+def _own_photos(args: argparse.Namespace) -> str:
     config, options = typed_config(args.config), _options(args)
     lines = [
         'Your own photos, in one folder per class or a zip of that:',
         command('prepare', 'YOUR_PHOTOS', '--out', OWN),
-        *_weights_commands(cfg, args),
-        command('train', config, '--data-root', OWN, *options),
+        command('train', config, '--data', OWN, *options),
     ]
     return '\n  '.join(lines) + '\n'
-
-
-def _weights_commands(cfg: 'Config', args: argparse.Namespace) -> list[str]:
-    """Return the command that downloads the weights of the config, if any."""
-    hook = (cfg.get('default_hooks') or {}).get('pretrained')
-    name = args.weights or (hook and hook.get('weights'))
-    return [] if args.from_scratch else download_commands(name)
 
 
 def _options(args: argparse.Namespace) -> list[str]:

@@ -37,7 +37,6 @@ Options of a command: {PROGRAM} COMMAND --help
 
 Train on your own photos, in one folder per class:
   {PROGRAM} prepare my_photos.zip --out data/mine
-  {PROGRAM} weights resnet50
   {PROGRAM} train resnet50 --data data/mine
   {PROGRAM} predict work_dirs/resnet50_flower/best.pth new_photo.jpg
 

@@ -7,7 +7,6 @@ import argparse
 from pathlib import Path
 
 from flower_mm.cli.demo import DATASET as DEMO
-from flower_mm.cli.weights import download_commands
 from flower_mm.commands import command
 from flower_mm.errors import UserError
 from flower_mm.packaged_configs import config_path, typed_config
@@ -152,7 +151,4 @@ def _next_commands(out: Path) -> list[str]:
     if out == DEMO:
         return [command('train', typed_config(config_path('demo')))]
     config = typed_config(config_path(CONFIG))
-    return [
-        *download_commands(CONFIG),
-        command('train', config, '--data', out),
-    ]
+    return [command('train', config, '--data', out)]

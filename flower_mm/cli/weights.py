@@ -78,16 +78,6 @@ def run(args: argparse.Namespace) -> None:
         print(f'Training uses them with FLOWER_MM_CHECKPOINTS={folder}')
 
 
-def download_commands(name: str | None) -> list[str]:
-    """Return the command that downloads these weights, if they are missing."""
-    from flower_mm.weights import pretrained_table
-
-    entry = pretrained_table.read_table().get(name)
-    if not entry or pretrained_table.present(entry, pretrained_table.folder()):
-        return []
-    return [command('weights', entry.name)]
-
-
 def _print_list(folder: Path, path: Path | None) -> None:
     from flower_mm.weights import pretrained_table
 

@@ -3,7 +3,6 @@
 import shlex
 from pathlib import Path
 
-import pytest
 from helpers import ROOT, tool
 
 from flower_mm.exit_codes import YOURS
@@ -21,7 +20,6 @@ def test_both_ways_are_shown(tmp_path):
     scripts = [Path(words[1]).name for words in commands_in(done.stderr)]
     assert scripts == [
         'prepare_dataset.py',
-        'get_weights.py',
         'train.py',
         'make_demo.py',
         'prepare_dataset.py',
@@ -29,20 +27,10 @@ def test_both_ways_are_shown(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    'words', [['--from-scratch'], ['--weights', 'mine.pth']]
-)
-def test_weights_are_downloaded_only_where_they_are_used(words, tmp_path):
-    config = ROOT / 'configs' / 'flower' / 'resnet50_flower.py'
-    done = tool('train', config, *words, cwd=tmp_path, check=False)
-    assert done.returncode == YOURS
-    assert 'get_weights' not in done.stderr
-
-
 def test_the_own_training_keeps_the_options(tmp_path):
     words = ['resnet18', '--epochs', '3', '--work-dir', 'a b']
     done = tool('train', *words, cwd=tmp_path, check=False)
-    own = commands_in(done.stderr)[2]
+    own = commands_in(done.stderr)[1]
     assert own[-4:] == ['--epochs', '3', '--work-dir', 'a b']
 
 

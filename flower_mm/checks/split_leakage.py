@@ -156,7 +156,7 @@ def _search(ctx: CheckContext, splits: list[Split]) -> Iterator[Finding]:
             photos.append(Photo(path, path, int(label)))
             loaders[id(photos[-1])] = split.loader
     scan(photos, 'looking for near-duplicates')
-    sound = [photo for photo in photos if not photo.bad]
+    sound = [photo for photo in photos if not photo.error]
     groups = defaultdict(list)
     for photo, number in zip(sound, group(sound), strict=True):
         groups[number].append(photo)

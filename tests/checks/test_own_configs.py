@@ -81,7 +81,7 @@ def test_a_report_keeps_its_mistake(path, prepared):
 )
 def test_no_flag_is_a_mistake(words, prepared):
     config = ROOT / 'configs' / 'flower' / 'demo_flower.py'
-    common = ('--data-root', prepared, '--device', 'cpu')
+    common = ('--data', prepared, '--device', 'cpu', '--from-scratch')
     assert look_at(config, *common, *words).rows() == set()
 
 

@@ -59,7 +59,7 @@ def test_a_config_on_its_own_has_no_base(tmp_path):
     assert made['bases'] == []
 
 
-@pytest.mark.parametrize('name', ['demo_flower', 'vit_small_flower'])
+@pytest.mark.parametrize('name', ['mobilenet_v2_flower', 'vit_small_flower'])
 def test_our_own_configs(name):
     root = Path(__file__).parents[2]
     path = root / 'configs' / 'flower' / f'{name}.py'

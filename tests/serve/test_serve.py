@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import forked
 import pytest
-from helpers import CLASSES, tool
+from helpers import CLASSES, ROOT, tool
 from PIL import Image
 from serving import FORM, SLOW, Served, form, serving, until
 
@@ -279,8 +280,15 @@ def test_help_without_torch_and_invalid_port(tmp_path):
         'atexit.register(lambda: print("torch" in sys.modules, "mmengine" in '
         'sys.modules, "uvicorn" in sys.modules))'
     )
-    env = {'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])}
-    shown = tool('serve', '--help', env=env).stdout
+    # A process of its own, as the forks of `tool` have torch loaded.
+    shown = subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'serve.py', '--help'],
+        env=os.environ
+        | {'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
     assert '--port' in shown
     assert shown.endswith('False False False\n')
     wrong = tool('serve', 'best.pth', '--port', '65536', check=False)

@@ -127,19 +127,19 @@ def test_a_precision_that_is_none(wanted):
 DISAGREE = """
 import os
 from pathlib import Path
-from flower_mm.engine import precision, train
+from flower_mm.engine import precision, resolved_run
 rank = int(os.environ['RANK'])
 asked = []
 def speed_up(device):
     asked.append(device)
     return (1.0, 2.0)[rank == {faster}]
 precision.speed_up = speed_up
-choose = train.choose_precision
+choose = resolved_run.choose_precision
 def choose_and_note(cfg, *args, **kwargs):
     choose(cfg, *args, **kwargs)
     note = cfg.optim_wrapper.type, cfg.val_cfg.get('fp16'), bool(asked)
     Path({folder!r}, f'{{rank}}.txt').write_text(repr(note))
-train.choose_precision = choose_and_note
+resolved_run.choose_precision = choose_and_note
 """
 
 

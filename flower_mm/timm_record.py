@@ -6,7 +6,7 @@ network and its pretrained weights. `fill_in_auto` replaces them.
 
 import difflib
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -41,9 +41,11 @@ def require_name(name: object) -> None:
 def record_of(name: str) -> 'PretrainedCfg':
     """Return the record of the pretrained weights of a network in timm."""
     import timm
+    from timm.models import PretrainedCfg
 
     require_name(name)
-    return timm.get_pretrained_cfg(name)
+    # Default values for a user's own network without a record, as timm does.
+    return timm.get_pretrained_cfg(name) or PretrainedCfg()
 
 
 def pixel_values(shares: tuple[float, ...]) -> list[float]:
@@ -59,7 +61,8 @@ def count_features(name: str) -> int:
 
     # Without memory for the weights and without initialising them.
     with torch.device('meta'):
-        return timm.create_model(name, num_classes=0).head_hidden_size
+        network: Any = timm.create_model(name, num_classes=0)
+    return network.head_hidden_size
 
 
 def has_timm_backbone(cfg: Config) -> bool:
@@ -80,7 +83,7 @@ def fill_in_auto(cfg: Config) -> None:
     if backbone.get('img_size') == AUTO:
         backbone.img_size = side
     if head.get('in_channels') == AUTO:
-        head.in_channels = count_features(name)
+        head['in_channels'] = count_features(name)
     preprocessor = cfg.get('data_preprocessor') or {}
     for key in ('mean', 'std'):
         if preprocessor.get(key) == AUTO:
@@ -89,7 +92,7 @@ def fill_in_auto(cfg: Config) -> None:
     if hook.get('weights') == AUTO:
         # timm's names differ from the table's: efficientnet_b0 of the table
         # is timm's tf_efficientnet_b0.
-        hook.weights = f'timm/{name}'
+        hook['weights'] = f'timm/{name}'
     _fill_in_steps(cfg._cfg_dict, record, side)
 
 

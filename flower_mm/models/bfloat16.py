@@ -73,10 +73,13 @@ def _probe(device: str) -> float:
         # By default the random state of every GPU is saved and restored.
         gpus = [torch.cuda.current_device()] if device == 'cuda' else []
         with torch.random.fork_rng(devices=gpus):
-            network = _network().to(device, memory_format=torch.channels_last)
+            # torch documents the argument, and its stub lacks it.
+            network = _network().to(  # type: ignore[call-overload]
+                device, memory_format=torch.channels_last
+            )
             batch = torch.randn(photos, 64, 28, 28, device=device)
             batch = batch.to(memory_format=torch.channels_last)
-        seconds = {True: [], False: []}
+        seconds: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(ROUNDS + 1):
             for bfloat16, taken in seconds.items():
                 start = clock()

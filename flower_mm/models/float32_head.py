@@ -6,6 +6,7 @@ softmax and log_softmax in bfloat16.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,9 @@ def classify_in_float32(model: nn.Module) -> None:
         network.register_forward_hook(_return_float32)
     if head is None or next(head.parameters(), None) is None:
         # The last layer of the network itself returns the logits, as in VGG.
-        layers = [m for m in classifier.modules() if type(m) is nn.Linear]
+        layers: list[Any] = [
+            m for m in classifier.modules() if type(m) is nn.Linear
+        ]
         for layer in layers[-1:]:
             layer.forward = _Float32Forward(layer)
 
@@ -44,7 +47,7 @@ class _Float32Forward:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
-    def __call__(self, *args: object, **kwargs: object) -> object:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forward = type(self.module).forward
         tensor = next(_tensors([args, kwargs]), None)
         device = 'cpu' if tensor is None else tensor.device.type
@@ -55,7 +58,7 @@ class _Float32Forward:
             return forward(self.module, *_float32(args), **_float32(kwargs))
 
 
-def _return_float32(module: nn.Module, inputs: tuple, output: object):
+def _return_float32(module: nn.Module, inputs: tuple, output: Any) -> Any:
     """Convert logits: a tensor, or Hugging Face's output with `logits`."""
     if hasattr(output, 'logits'):
         output.logits = _float32(output.logits)
@@ -71,7 +74,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _float32(value: object) -> object:
+def _float32(value: Any) -> Any:
     """Convert the tensors in nested lists, tuples and dictionaries."""
     if isinstance(value, Tensor):
         return value.float() if value.dtype in LOW_PRECISION else value

@@ -7,6 +7,7 @@ the weight itself.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ def _accept_plain(
 ) -> None:
     plain = state.pop(f'{prefix}weight', None)
     if plain is not None:
-        update = layer.parametrizations.weight[0]
+        update: Any = layer.get_submodule('parametrizations.weight.0')
         key = prefix.removesuffix('.') + _WEIGHT
         state[f'{key}original'] = plain
         state[f'{key}0.down'] = update.down.detach()

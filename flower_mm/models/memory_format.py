@@ -36,15 +36,19 @@ def use_channels_last(model: nn.Module) -> nn.Module:
     ):
         backbone.register_forward_pre_hook(_to_contiguous, with_kwargs=True)
         return model
-    return model.to(memory_format=torch.channels_last)
+    # torch documents the argument, and its stub lacks it.
+    return model.to(  # type: ignore[call-overload]
+        memory_format=torch.channels_last
+    )
 
 
 def _to_contiguous(
     module: nn.Module, args: tuple, kwargs: dict
 ) -> tuple[tuple, dict]:
     def contiguous(value: object) -> object:
-        is_batch = isinstance(value, torch.Tensor)
-        return value.contiguous() if is_batch else value
+        if isinstance(value, torch.Tensor):
+            return value.contiguous()
+        return value
 
     return (
         tuple(map(contiguous, args)),

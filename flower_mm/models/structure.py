@@ -1,14 +1,17 @@
 """The parts of a model inside its wrappers."""
 
+from typing import Any
+
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the model inside distributed and test-time wrappers."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
+    network: Any = model
+    while is_model_wrapper(network) or isinstance(network, BaseTTAModel):
+        network = network.module
+    return network
 
 
 def backbone_of(model: nn.Module) -> nn.Module:

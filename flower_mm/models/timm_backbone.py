@@ -2,6 +2,7 @@
 
 import sys
 from functools import cached_property
+from typing import Any
 
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor
@@ -50,25 +51,26 @@ class TimmBackbone(BaseBackbone):
         import timm
 
         is_fixed = record_of(model_name).fixed_input_size
-        settings = {
+        settings: dict[str, Any] = {
             'img_size': img_size if is_fixed else None,
             'drop_path_rate': drop_path_rate,
         }
         settings = {k: v for k, v in settings.items() if v is not None}
         try:
             # Of a name alone: it loads no weights.
-            self.timm_model = timm.create_model(
+            network: Any = timm.create_model(
                 model_name, num_classes=0, **settings
             )
             if with_cp:
-                self.timm_model.set_grad_checkpointing()
+                network.set_grad_checkpointing()
         except (TypeError, AssertionError) as error:
             settings['with_cp'] = with_cp
             raise UserError(
                 f'{model_name} of timm does not support {settings}: {error}'
             ) from error
         if lora_rank:
-            add_low_rank_updates(self.timm_model, lora_rank)
+            add_low_rank_updates(network, lora_rank)
+        self.timm_model = network
         self.frozen_stages = frozen_stages
         self._freeze()
 

@@ -160,6 +160,17 @@ def test_other_tools_read_the_config_as_well(dataset):
     assert cfg.model.head.in_channels == 1280
 
 
+def test_a_network_that_the_user_registered_without_a_record(monkeypatch):
+    def my_network(pretrained=False, **kwargs):
+        return timm.create_model('test_convnext', **kwargs)
+
+    entrypoints = timm.models._registry._model_entrypoints
+    monkeypatch.setitem(entrypoints, 'my_network', my_network)
+    cfg = read_config(TIMM, {NAME: 'my_network'})
+    assert cfg.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert cfg.model.head.in_channels == count_features('test_convnext')
+
+
 def test_a_record_that_our_pipelines_do_not_cover():
     with pytest.raises(UserError, match='1024 pixels'):
         read_config(TIMM, {NAME: 'vit_base_patch16_sapiens2.fb'})

@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
 from flower_mm import console
 from flower_mm.decoding import MAX_BYTES
@@ -45,7 +45,7 @@ MAX_NAMES = 1_000_000_000
 # member that claims 2^60 bytes.
 MAX_READS_AT_END = 100
 # The first bytes of compressed files, and what opens them.
-DECOMPRESSORS = {
+DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {
     b'\x1f\x8b': gzip.open,
     b'BZh': bz2.open,
     b'\xfd7zXZ': lzma.open,
@@ -103,6 +103,10 @@ def unpack(archive: Path, into: Path) -> FileTree:
     return tree
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Limits:
     """Counts unpacked bytes and raises where there are too many."""
 
@@ -124,7 +128,7 @@ class _Limits:
                 self.archive, f'more than {MAX_RATIO} times its size'
             )
 
-    def copy(self, content: IO[bytes], target: IO[bytes], path: str) -> None:
+    def copy(self, content: _Readable, target: IO[bytes], path: str) -> None:
         written = 0
         while chunk := content.read(CHUNK):
             written += len(chunk)
@@ -174,7 +178,7 @@ def _relative_path(name: str, archive: Path) -> str:
 
 
 # (name, whether it is a folder, content) of each member
-Members = Iterator[tuple[str, bool, IO[bytes]]]
+Members = Iterator[tuple[str, bool, _Readable]]
 
 
 def _reader_of(archive: Path) -> Callable[[Path, _Limits], Members]:
@@ -236,8 +240,11 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 def _tar_members(archive: Path, limits: _Limits) -> Members:
     with (
         _decompressed(archive) as stream,
-        # As a stream, members come in the order of the file.
-        tarfile.open(fileobj=_CountedStream(stream, limits), mode='r|') as tar,
+        # As a stream, members come in the order of the file. Of its methods
+        # tarfile calls `read` alone; typeshed requires those of a file.
+        tarfile.open(  # type: ignore[call-overload]
+            fileobj=_CountedStream(stream, limits), mode='r|'
+        ) as tar,
         console.progress(0, 'unpacking') as advance,
     ):
         for info in tar:

@@ -91,7 +91,9 @@ def list_folder(root: Path) -> FileTree:
     """List the files below `root`; links are followed, but not in circles."""
     tree = FileTree()
     # (folder, its path below the root, the real folders above it)
-    todo = [(str(root), '', (os.path.realpath(root),))]
+    todo: list[tuple[str, str, tuple[str, ...]]] = [
+        (str(root), '', (os.path.realpath(root),))
+    ]
     while todo:
         folder, below, above = todo.pop()
         try:

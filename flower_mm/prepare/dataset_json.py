@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import flower_mm
 from flower_mm.commands import command
@@ -32,7 +32,7 @@ def make(
     options: 'Options',
 ) -> dict:
     """Return the content of dataset.json, before the photos are written."""
-    files = {
+    files: Files = {
         split: {}
         for split in DatasetDir.SPLITS
         if split != 'test' or options.test or split in splits
@@ -189,7 +189,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and escape_controls(value) == value != ''
 
 
-def _is_sha(value: object) -> bool:
+def _is_sha(value: Any) -> bool:
     return bool(re.fullmatch('[0-9a-f]{64}', value))
 
 

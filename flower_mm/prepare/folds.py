@@ -54,7 +54,7 @@ def make_folds(
         count,
         seed,
     )
-    in_place = bool(root) and all(
+    in_place = root is not None and all(
         Path(photo.file) == Path(root, photo.path) for photo in photos
     )
     name_photos(photos, in_place)
@@ -135,7 +135,8 @@ def assign_folds(
         order = (-len(of_labels), min(of_labels), -len(members))
         drawn.append((order, draw(seed, first), of_labels, members))
     folds = [0] * len(groups)
-    of_class, of_all = Counter(), Counter()
+    of_class: Counter[tuple[int, int]] = Counter()
+    of_all: Counter[int] = Counter()
     for _, _, of_labels, members in sorted(drawn, key=lambda group: group[:2]):
         fold = min(
             range(1, count + 1),
@@ -163,7 +164,7 @@ def _refuse_too_many(
         )
         for i, name in enumerate(classes)
     }
-    name = min(different, key=different.get)
+    name = min(different, key=different.__getitem__)
     if different[name] < count:
         advice = (
             f'Try: --folds {different[name]}'

@@ -59,6 +59,9 @@ MAX_COLOUR, MAX_WORST_COLOUR = 8.0, 18.0
 # (minimum of textured, minimum of structure, maximum of different)
 ANY_COLOUR = ((0.85, 0.84, 0.07), (0.7, 0.97, 0.01))
 
+# two indices, 1 where the second photo is mirrored, and the alignment
+_Candidate = tuple[int, int, int, np.ndarray]
+
 
 def group(photos: list[Photo]) -> list[int]:
     """Number the photos so that near-duplicates share a number.
@@ -134,10 +137,10 @@ def near_pairs(photos: list[Photo]) -> list[tuple[int, int]]:
     data = data.reshape(len(photos), -1)
     thumbs = data[:, COLOURS:].reshape(-1, THUMB, THUMB)
     pairs = neighbours(data[:, :COLOURS].reshape(-1, 8, 8, 3))
-    similar = []
+    similar: list[_Candidate] = []
     for start in range(0, len(pairs), BLOCK):
         similar += _with_similar_thumbs(pairs[start : start + BLOCK], thumbs)
-    verified = []
+    verified: list[tuple[int, int]] = []
     for start in range(0, len(similar), PAIRS):
         verified += verify(similar[start : start + PAIRS], photos)
     return verified
@@ -181,7 +184,7 @@ def neighbours(colours: np.ndarray) -> np.ndarray:
 
 def _with_similar_thumbs(
     pairs: np.ndarray, thumbs: np.ndarray
-) -> Iterator[tuple[int, int, int, np.ndarray]]:
+) -> Iterator[_Candidate]:
     """Yield the pairs with similar thumbnails, and their alignments."""
     alignment = np.tile(IDENTITY, (len(pairs), 1))
     for side, steps in ((16, 5), (32, 4)):
@@ -209,29 +212,33 @@ def _mirror(photos: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
 
 
 def verify(
-    pairs: list[tuple[int, int, int, np.ndarray]], photos: list[Photo]
+    pairs: list[_Candidate], photos: list[Photo]
 ) -> Iterator[tuple[int, int]]:
     """Yield the pairs that agree in structure and colour at 64 pixels."""
-    pixels = [
-        (_pixels(photos[i].file), _pixels(photos[j].file))
-        for i, j, *_ in pairs
-    ]
     # Without photos that could not be decoded a second time.
-    known = [k for k, two in enumerate(pixels) if None not in two]
+    known = [
+        (pair, one, other)
+        for pair in pairs
+        if (one := _pixels(photos[pair[0]].file)) is not None
+        and (other := _pixels(photos[pair[1]].file)) is not None
+    ]
     if not known:
         return
     first, second = (
-        np.stack([np.frombuffer(pixels[k][n], np.uint8) for k in known])
+        np.stack([np.frombuffer(pixels, np.uint8) for pixels in side])
         .reshape(-1, SIDE, SIDE, 3)
         .astype(np.float32)
-        for n in (0, 1)
+        for side in (
+            [one for _, one, _ in known],
+            [two for _, _, two in known],
+        )
     )
-    second = _mirror(second, np.array([pairs[k][2] for k in known]))
-    start = np.stack([pairs[k][3] for k in known])
+    second = _mirror(second, np.array([pair[2] for pair, _, _ in known]))
+    start = np.stack([pair[3] for pair, _, _ in known])
     near = are_near_duplicates(measure(first, second, start))
-    for k, is_near in zip(known, near, strict=True):
+    for (pair, _, _), is_near in zip(known, near, strict=True):
         if is_near:
-            yield pairs[k][:2]
+            yield pair[:2]
 
 
 def measure(
@@ -239,7 +246,7 @@ def measure(
 ) -> Agreement:
     """Align colour photos (n, 64, 64, 3) and compare them."""
     grey = [blur(photos.mean(3)) for photos in (first, second)]
-    return agreement(first, second, align(*grey, start, 4))
+    return agreement(first, second, align(grey[0], grey[1], start, 4))
 
 
 def are_near_duplicates(pairs: Agreement) -> np.ndarray:

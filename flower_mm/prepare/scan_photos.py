@@ -101,6 +101,7 @@ def _end_with_parent() -> None:
     console.hide_library_warnings()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def watch() -> None:
         wait([parent.sentinel])

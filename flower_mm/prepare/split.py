@@ -126,7 +126,7 @@ def _missing_photos(
     groups: list[_Group], label: int, val: float, test: float
 ) -> dict[str, int]:
     """Return the photos of a class that validation and test still need."""
-    assigned = Counter()
+    assigned: Counter[str] = Counter()
     for group in groups:
         assigned[group.split] += group.labels[label]
     targets = _target_counts(assigned.total(), len(groups), val, test)

@@ -157,7 +157,8 @@ def _duplicates(
     groups = defaultdict(list)
     for i, number in enumerate(group(photos)):
         groups[number].append(i)
-    faults, notes = [], []
+    faults: list[str] = []
+    notes: list[str] = []
     for members in groups.values():
         is_split = len({splits[i] for i in members}) > 1
         if not is_split and len({photos[i].label for i in members}) < 2:

@@ -232,8 +232,13 @@ def _write(path: Path, count: int, side: int, load: Load, task: str) -> None:
     table = np.zeros((count, COLUMNS), np.int64)
     sums = np.zeros(count, np.int64)
     begin = 0
+
+    def load_shrunk(idx: int) -> np.ndarray | None:
+        photo = load(idx)
+        return None if photo is None else shrink(photo, side)
+
     with replacing(path) as file:
-        shrunk = _in_threads(lambda idx: shrink(load(idx), side), count)
+        shrunk = _in_threads(load_shrunk, count)
         for idx, photo in enumerate(console.track(shrunk, count, task)):
             if photo is None:
                 continue
@@ -259,10 +264,8 @@ def _write(path: Path, count: int, side: int, load: Load, task: str) -> None:
         file.write(np.int64(begin).tobytes())
 
 
-def shrink(photo: np.ndarray | None, side: int) -> np.ndarray | None:
+def shrink(photo: np.ndarray, side: int) -> np.ndarray:
     """Reduce a photo whose shorter side is larger than `side`."""
-    if photo is None:
-        return None
     height, width = photo.shape[:2]
     scale = side / min(height, width)
     if scale >= 1:

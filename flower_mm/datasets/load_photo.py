@@ -1,6 +1,7 @@
 """The first step of a pipeline, which decodes photos as inference does."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import mmengine.fileio
 import numpy as np
@@ -41,7 +42,7 @@ class LoadPhoto(LoadImageFromFile):
         return client.get(path)
 
 
-def as_load_photo(step: object) -> object:
+def as_load_photo(step: Any) -> Any:
     """Convert MMCV's LoadImageFromFile to LoadPhoto; keep other steps."""
     if type(step) is not LoadImageFromFile:
         return step
@@ -51,11 +52,11 @@ def as_load_photo(step: object) -> object:
             f'pillow, got {step.imdecode_backend!r}'
         )
     loader = LoadPhoto.__new__(LoadPhoto)
-    vars(loader).update(vars(step))
+    loader.__dict__.update(vars(step))
     return loader
 
 
-def use_decoder(dataset: object) -> None:
+def use_decoder(dataset: Any) -> None:
     """Replace LoadImageFromFile in a dataset and inside wrappers."""
     for inner in _inner_datasets(dataset):
         use_decoder(inner)
@@ -64,7 +65,7 @@ def use_decoder(dataset: object) -> None:
         steps[:] = map(as_load_photo, steps)
 
 
-def _inner_datasets(dataset: object) -> Iterator[object]:
+def _inner_datasets(dataset: Any) -> Iterator[Any]:
     yield from getattr(dataset, 'datasets', ())
     if getattr(dataset, 'dataset', None) is not None:
         yield dataset.dataset

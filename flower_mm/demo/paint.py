@@ -19,7 +19,7 @@ class Canvas:
 
     def __init__(self, rgb: np.ndarray) -> None:
         self.rgb = np.array(rgb, np.float32)
-        self.cover = np.zeros(rgb.shape[:2], np.float32)
+        self.cover: np.ndarray = np.zeros(rgb.shape[:2], np.float32)
 
     @property
     def size(self) -> tuple[int, int]:

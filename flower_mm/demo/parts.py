@@ -197,7 +197,8 @@ def leaf(
         half = form.half(np.array([at + 0.1]))[0] * 0.8
         for way in (-1, 1):
             mid = form.bend * at**2
-            veins.append([(at, mid), (at + 0.14, mid + way * half)])
+            vein = [(at, mid), (at + 0.14, mid + way * half)]
+            veins.append(np.array(vein))
     strokes(canvas, frame, veins, 0.01, pale, 0.4)
 
 

@@ -199,10 +199,9 @@ def _plain(
     tone: np.ndarray, width: int, height: int, rng: np.random.Generator
 ) -> np.ndarray:
     """One tone with soft patches of lighter and darker."""
-    patches = sum(
-        noise(rng, width, height, cells) * depth
-        for cells, depth in ((3, 0.10), (9, 0.06), (30, 0.04))
-    )
+    patches = np.zeros((height, width), np.float32)
+    for cells, depth in ((3, 0.10), (9, 0.06), (30, 0.04)):
+        patches += noise(rng, width, height, cells) * depth
     return tone * (1 + patches[..., None])
 
 

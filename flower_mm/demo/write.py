@@ -132,8 +132,11 @@ def _follow_parent() -> None:
     """Ignore Ctrl-C in a worker process, and exit when the parent exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
     def exit_with_parent() -> None:
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=exit_with_parent, daemon=True).start()

@@ -65,9 +65,9 @@ def run_all(
                 # Abandoned trainings count as jobs.
                 free = sorted(set(range(jobs)) - running.keys())
                 for slot in free[: max(0, jobs - len(running) - len(busy))]:
-                    if trial := _next(waiting, busy):
+                    if unstarted := _next(waiting, busy):
                         device = devices[slot % len(devices)]
-                        running[slot] = _start(trial, device, at_once)
+                        running[slot] = _start(unstarted, device, at_once)
                 time.sleep(POLL_SECONDS)
                 for slot, run in list(running.items()):
                     code = run.process.poll()
@@ -143,9 +143,9 @@ def _start(trial: Trial, device: str, at_once: int) -> Running:
             [
                 # -P: no module in the current folder hides another.
                 *(sys.executable, '-P', '-m', 'flower_mm', 'train'),
-                *(trial.config_copy, *trial.flags),
+                *(str(trial.config_copy), *trial.flags),
                 '--resume',
-                *('--device', device, '--work-dir', trial.folder),
+                *('--device', device, '--work-dir', str(trial.folder)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

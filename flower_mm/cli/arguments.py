@@ -66,7 +66,7 @@ def add_offline(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         '--device',
         default='auto',
@@ -87,7 +87,7 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_launcher(parser: argparse.ArgumentParser) -> None:
+def add_launcher(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -109,7 +109,7 @@ def use_local_rank(args: argparse.Namespace) -> None:
 
 
 def add_config_options(
-    parser: argparse.ArgumentParser, also: str = ''
+    parser: argparse._ActionsContainer, also: str = ''
 ) -> None:
     parser.add_argument(
         '--cfg-options',

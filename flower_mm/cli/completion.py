@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from typing import Any
 
 from flower_mm.commands import python
 from flower_mm.errors import UserError
@@ -22,13 +23,15 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
             f"  {python()} -m pip install 'flower_mm[completion]'"
         ) from error
 
+    completions: dict[Any, dict] = {
+        **dict.fromkeys(FILES, shtab.FILE),
+        **dict.fromkeys(FOLDERS, shtab.DIRECTORY),
+        'CONFIG': _configs(),
+    }
     for action in _actions(parser):
-        if action.metavar in FILES:
-            action.complete = shtab.FILE
-        elif action.metavar in FOLDERS:
-            action.complete = shtab.DIRECTORY
-        elif action.metavar == 'CONFIG':
-            action.complete = _configs()
+        if action.metavar in completions:
+            completion = completions[action.metavar]
+            action.complete = completion  # type: ignore[attr-defined]  # shtab's
     return shtab.complete(parser, shell)
 
 

@@ -43,7 +43,7 @@ Train on your own photos, in one folder per class:
 Without photos:
   {PROGRAM} demo
 """
-ARGUMENTS = {
+ARGUMENTS: dict[int | str | None, str] = {
     None: '{0}',
     '?': '[{0}]',
     '*': '[{0} ...]',
@@ -114,7 +114,9 @@ def _fill(parser: Parser, name: str) -> ModuleType:
     """Give a parser the arguments of a command; return the module."""
     module = importlib.import_module(f'flower_mm.cli.{name}')
     # Examples, which are lines of their own, are indented.
-    text = re.sub(rf'(?m)^{PROGRAM} ', f'  {PROGRAM} ', inspect.getdoc(module))
+    text = re.sub(
+        rf'(?m)^{PROGRAM} ', f'  {PROGRAM} ', inspect.getdoc(module) or ''
+    )
     parser.description = _as_typed(text)
     module.add_arguments(parser)
     # All options would make a usage line as long as their help.
@@ -128,7 +130,8 @@ def _required(parser: Parser) -> Iterator[str]:
         if not action.option_strings:
             yield ARGUMENTS[action.nargs].format(action.metavar)
         elif action.required:
-            yield f'{action.option_strings[0]} {{{",".join(action.choices)}}}'
+            choices = ','.join(action.choices or ())
+            yield f'{action.option_strings[0]} {{{choices}}}'
 
 
 def _as_typed(text: str) -> str:

@@ -2,8 +2,8 @@
 
 import argparse
 import difflib
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 from flower_mm.exit_codes import YOURS
 
@@ -52,21 +52,21 @@ OTHER_NAMES = {
 class Parser(argparse.ArgumentParser):
     """A parser that names the flag that an unknown one probably stands for."""
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
         )
 
     def parse_args(
         self,
-        args: Sequence[str] | None = None,
-        namespace: argparse.Namespace | None = None,
-    ) -> argparse.Namespace:
-        args, unknown = self.parse_known_args(args, namespace)
+        args: Iterable[str] | None = None,
+        namespace: Any = None,
+    ) -> Any:
+        parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flags = [word for word in unknown if word.startswith('-')]
             self.error('\n'.join(map(self._unknown, flags or unknown)))
-        return args
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         self.exit(YOURS, f'error: {message}\nAll flags: {self.prog} --help\n')

@@ -5,7 +5,7 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 
 import torch
@@ -264,7 +264,7 @@ def unknown_key(
     given: dict,
     path: str,
     key: str,
-    keys: set[str] | frozenset[str],
+    keys: Set[str],
 ) -> Finding:
     sources = read_sources(cfg.filename)
 
@@ -292,9 +292,7 @@ def _severity(path: str) -> Severity:
     return Severity.WARNING if path.startswith(HARMLESS) else Severity.ERROR
 
 
-def _meant(
-    cfg: Config, path: str, key: str, keys: set[str] | frozenset[str]
-) -> str | None:
+def _meant(cfg: Config, path: str, key: str, keys: Set[str]) -> str | None:
     """Return the key that was probably meant, here or in another part."""
     now = RENAMED_KEYS.get(key, key)
     close = now if now in keys else similar(key, keys)

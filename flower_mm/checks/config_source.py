@@ -130,8 +130,10 @@ def _contains(value: ast.expr, keys: list[str]) -> bool:
         case ast.Call(func=ast.Name(id='dict'), keywords=words):
             pairs = [(word.arg, word.value) for word in words]
         case ast.Dict(keys=names, values=values):
-            names = [getattr(name, 'value', None) for name in names]
-            pairs = list(zip(names, values, strict=True))
+            pairs = [
+                (getattr(name, 'value', None), item)
+                for name, item in zip(names, values, strict=True)
+            ]
         case ast.List(elts=items) | ast.Tuple(elts=items):
             pairs = [(str(i), item) for i, item in enumerate(items)]
         case _:

@@ -3,8 +3,9 @@
 import argparse
 import os.path
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -39,7 +40,7 @@ def _is_dict(value: object) -> bool:
 
 
 def _is_list_of_dicts(value: object) -> bool:
-    return _is_list(value) and all(map(_is_dict, value))
+    return isinstance(value, (list, tuple)) and all(map(_is_dict, value))
 
 
 # What is expected, how that is tested, and where; `*` is any key.
@@ -161,15 +162,17 @@ def _kinds(cfg: Config) -> Iterator[Finding]:
 
 
 def _values(
-    part: object, keys: list[str], path: str
-) -> Iterator[tuple[str, object]]:
+    part: Any, keys: list[str], path: str
+) -> Iterator[tuple[str, Any]]:
     """Yield all values that a path with `*` stands for."""
     if not keys:
         yield path[1:], part
         return
     first, *rest = keys
-    items = enumerate(part) if _is_list(part) else ()
-    if isinstance(part, dict):
+    items: Iterable[tuple[Any, Any]] = ()
+    if _is_list(part):
+        items = enumerate(part)
+    elif isinstance(part, dict):
         items = part.items()
         if first == '*' and 'type' in part:
             items = ()  # it is one part, not a group of them

@@ -3,6 +3,7 @@
 import os.path
 import shlex
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmengine.config import Config
 
@@ -20,7 +21,7 @@ FLAGS = {
 }
 
 
-def value_at(part: object, path: str, default: object = None) -> object:
+def value_at(part: Any, path: str, default: Any = None) -> Any:
     """Return what the config has at `a.b.0.c`."""
     for step in path.split('.'):
         try:
@@ -30,7 +31,7 @@ def value_at(part: object, path: str, default: object = None) -> object:
     return part
 
 
-def parts_of(part: object, path: str) -> Iterator[tuple[str, dict]]:
+def parts_of(part: object, path: str) -> Iterator[tuple[str, Any]]:
     """Yield every dictionary of a piece of config with its path."""
     if isinstance(part, dict):
         yield path, part

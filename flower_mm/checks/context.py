@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
+from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from mmpretrain.models import BaseSelfSupervisor
-from torch import nn
-from torch.utils.data import Dataset
 
 from flower_mm.annotations import prepare_command
 from flower_mm.checks.building import (
@@ -39,7 +39,7 @@ class Split:
     photos: list[str]
     labels: np.ndarray
     classes: list[str]
-    dataset: Dataset  # without a pipeline
+    dataset: BaseDataset  # without a pipeline
 
     @property
     def name(self) -> str:
@@ -215,7 +215,7 @@ class CheckContext:
         return height_width
 
     @cached_property
-    def model(self) -> nn.Module:
+    def model(self) -> BaseModel:
         """The model, without initial weights."""
         self.enter_scope()
         cfg = copy.deepcopy(self.cfg.model)

@@ -41,7 +41,7 @@ def _numbers(ctx: CheckContext) -> Iterator[Finding]:
         for place, part in parts:
             stated = part.get('num_classes')
             # Every model of MMPretrain has ImageNet's number.
-            usual = (None, -1, count)
+            usual: tuple[int | None, ...] = (None, -1, count)
             if name != 'data_preprocessor':
                 usual += (IMAGENET,)
             if stated not in usual:
@@ -114,7 +114,7 @@ def _labels(ctx: CheckContext, split: Split) -> Iterator[Finding]:
     for photo, label in zip(split.photos, split.labels.tolist(), strict=True):
         below = photo.removeprefix(root).replace('\\', '/').split('/')
         folder = next((part for part in below[:-1] if part in number), None)
-        named = number.get(folder)
+        named = number.get(folder or '')
         if not 0 <= label < len(number) or named not in (None, label):
             wrong.append((photo, label, folder))
     if not wrong:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
+from mmengine.config import ConfigDict
 from mmengine.registry import TRANSFORMS
 
 from flower_mm.checks.codes import Severity
@@ -106,7 +107,7 @@ def _load_step(ctx: CheckContext, loader: str) -> Callable | None:
     None where a photo that cannot be loaded depends on the other steps, or is
     replaced by MMPretrain's dataset.
     """
-    _, name, step = next(ctx.steps(loader), ('', '', {}))
+    _, name, step = next(ctx.steps(loader), ('', '', ConfigDict()))
     if name != 'LoadImageFromFile' or step.get('ignore_empty'):
         return None
     try:

@@ -109,7 +109,7 @@ def _checkpoint(ctx: CheckContext, hook: ConfigDict) -> int:
         return size
     optimizer = ctx.cfg.optim_wrapper.get('optimizer') or {}
     name = optimizer.get('type')
-    states = STATES.get(name, 2)
+    states = STATES.get(str(name), 2)
     if name in ('SGD', 'RMSprop'):
         states += bool(optimizer.get('momentum'))
     return size + states * sum(

@@ -29,6 +29,12 @@ class Finding:
             object.__setattr__(self, 'severity', CODES[self.code][1])
 
     @property
+    def level(self) -> Severity:
+        """The severity, which is set when the finding is made."""
+        assert self.severity is not None
+        return self.severity
+
+    @property
     def text(self) -> str:
         """All but the severity."""
         fix = f'\n  fix: {self.fix}' if self.fix else ''
@@ -36,7 +42,7 @@ class Finding:
         return f'{self.where}: {self.code} {message}{fix}'
 
     def __str__(self) -> str:
-        code = f'{self.code} {self.severity.name.lower()}: '
+        code = f'{self.code} {self.level.name.lower()}: '
         return self.text.replace(f'{self.code} ', code, 1)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,7 +113,7 @@ def _batch_memory(ctx: CheckContext) -> Iterator[Finding]:
 def _memory(device: str, processes: int) -> int | None:
     """Return the bytes of this machine, or of the smallest GPU in use."""
     if device == 'cuda':
-        used = [torch.cuda.current_device()]
+        used: Sequence[int] = [torch.cuda.current_device()]
         if processes > 1:
             used = range(min(processes, torch.cuda.device_count()))
         return min(

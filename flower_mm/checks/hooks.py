@@ -1,6 +1,6 @@
 """Hooks and schedulers that wait for a metric, and hooks that conflict."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mmengine.config import ConfigDict
@@ -34,7 +34,7 @@ class NamedPart:
 
     place: str
     cfg: ConfigDict
-    kind: type
+    kind: Callable
 
     def is_a(self, kind: type) -> bool:
         return isinstance(self.kind, type) and issubclass(self.kind, kind)
@@ -71,7 +71,7 @@ def _parts(ctx: CheckContext, key: str, kind: str) -> Iterator[NamedPart]:
         items = dict(enumerate(parts))
     for name, part in items.items():
         if part and part.get('type'):
-            found = find_type(part.type, kind, scope_of(ctx.cfg, part))
+            found = find_type(part['type'], kind, scope_of(ctx.cfg, part))
             if found:
                 yield NamedPart(f'{key}.{name}'.rstrip('.'), part, found)
 

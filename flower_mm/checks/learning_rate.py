@@ -36,7 +36,7 @@ class ScheduleError(Exception):
 
     def __init__(self, place: str, part: ConfigDict, error: Exception) -> None:
         super().__init__(str(error))
-        self.place, self.part = place, part
+        self.place, self.part, self.cause = place, part, error
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,14 @@ class LearningRate:
         return self.ctx.cfg
 
     @property
-    def optimizer(self) -> ConfigDict | None:
-        """None for several optimizers, each with its own learning rate."""
-        return self.cfg.optim_wrapper.get('optimizer')
+    def optimizer(self) -> ConfigDict:
+        """Empty for several optimizers, each with its own learning rate."""
+        return self.cfg.optim_wrapper.get('optimizer') or ConfigDict()
 
     @property
-    def epochs(self) -> int | None:
-        return self.cfg.train_cfg.get('max_epochs')
+    def epochs(self) -> int:
+        """The length of the run; 0 if the config lacks it."""
+        return self.cfg.train_cfg.get('max_epochs') or 0
 
     @property
     def is_known(self) -> bool:

@@ -1,6 +1,7 @@
 """How photos reach the model: order, colours, scale, augmentation."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -103,8 +104,8 @@ def _normalisation(ctx: CheckContext) -> Iterator[Finding]:
     stock = ctx.cfg.model.get('type') == 'ImageClassifier'
     scaled = any(name in SCALING for _, name, _ in steps)
     mean, std = _channels(part.get('mean'), 0.0), _channels(part.get('std'), 1)
-    known = kind == 'ClsDataPreprocessor' and stock and mean and std
-    if scaled or not known:
+    known = kind == 'ClsDataPreprocessor' and stock
+    if scaled or not known or not mean or not std:
         return
     message = ''
     if not any(mean) and set(std) == {1}:
@@ -148,7 +149,7 @@ def _record(ctx: CheckContext) -> Iterator[Finding]:
         yield Finding('PRE005', PLACE, message, fix)
 
 
-def _channels(value: object, default: float) -> list[float] | None:
+def _channels(value: Any, default: float) -> list[float] | None:
     """Return three numbers, None where the value is no number."""
     if value is None:
         return [default] * 3

@@ -221,7 +221,7 @@ def _fix(ctx: CheckContext, instead: str = '') -> str:
     parameters = parameters_of(ctx.model.backbone.state_dict())
     name = architecture_of(parameters)
     fix = f'{command("weights", name or "--list")}, then'
-    values = {}
+    values: dict[str, str | None] = {}
     if instead and not instead.startswith(HOOK):
         values[instead] = None
     if ctx.is_flower_run:

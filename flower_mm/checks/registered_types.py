@@ -84,7 +84,7 @@ def _constructors(part: Callable) -> Iterator[Callable]:
         return
     for base in part.__mro__:
         if '__init__' in vars(base) and base is not object:
-            yield base.__init__
+            yield vars(base)['__init__']
 
 
 def similar(name: str, names: Iterable[str], cutoff: float = 0.75) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from mmengine.config import ConfigDict
 from mmengine.evaluator import BaseMetric, Evaluator
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATA_SAMPLERS, METRICS, OPTIMIZERS
 from mmengine.runner import Runner
@@ -182,7 +182,7 @@ def _batches(ctx: CheckContext, batches: dict[str, dict]) -> Iterator[Finding]:
 
 
 def _training_step(
-    ctx: CheckContext, model: nn.Module, watch: _Watch, batch: dict
+    ctx: CheckContext, model: BaseModel, watch: _Watch, batch: dict
 ) -> bool:
     """Note the memory of a step in the context; return whether it runs."""
     model.train()
@@ -237,7 +237,7 @@ def _failed_step(
 
 def _validation_step(
     ctx: CheckContext,
-    model: nn.Module,
+    model: BaseModel,
     watch: _Watch,
     batch: dict,
     metrics: list[tuple[str, BaseMetric]],

@@ -94,7 +94,7 @@ def examine(
                 has_errors(check.check, ctx)
     # One mistake may stop several checks.
     findings = list(dict.fromkeys(findings))
-    return sorted(findings, key=lambda finding: -finding.severity), ctx
+    return sorted(findings, key=lambda finding: -finding.level), ctx
 
 
 def _from_error(error: Exception, where: str) -> Finding:
@@ -142,6 +142,7 @@ def check_before_training(
             print(finding, flush=True)
     if errors:
         raise UserError('\n'.join(errors))
+    assert ctx is not None  # without it, a finding is an error
     return ctx.run
 
 
@@ -169,7 +170,7 @@ def print_checks(cfg: Config, args: argparse.Namespace) -> int:
         print(f'learning rate over the run: {args.plot}')
     if any(f.severity == Severity.ERROR for f in findings):
         return YOURS
-    if args.time:
+    if args.time and ctx:
         with safe_loading():
             print(f'\n{measure(ctx)}')
     return OK

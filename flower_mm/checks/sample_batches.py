@@ -94,13 +94,14 @@ def _extremes(split: Split) -> list[dict]:
         max(sizes, key=lambda photo: (photo[0], -photo[1])),
         min(sizes, key=lambda photo: photo[1:]),
     ]
-    infos, pixels = {}, 0
+    infos: dict[int, dict] = {}
+    pixels = 0
     for _, area, number in chosen:
         if len(infos) < 2 or pixels + area < ENOUGH:
             infos[number] = split.dataset.get_data_info(number)
             pixels += area
-    infos = list(infos.values())
-    return infos if len(infos) > 1 else infos * 2  # for batch norm
+    several = list(infos.values())
+    return several if len(several) > 1 else several * 2  # for batch norm
 
 
 def size_of(photo: str) -> tuple[int, int] | None:

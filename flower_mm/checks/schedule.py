@@ -44,8 +44,7 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
     try:
         curve = rate.curve()
     except ScheduleError as error:
-        cause = error.__cause__
-        built = ctx.build_error(error.place, error.part, cause).finding
+        built = ctx.build_error(error.place, error.part, error.cause).finding
         fix = _refit(rate) if built.code == 'RUN001' else built.fix
         yield replace(built, fix=fix)
         return
@@ -223,7 +222,7 @@ def _end_of(scheduler: ConfigDict) -> int | None:
 
 def _refit(rate: LearningRate) -> str:
     """Return options that scale the schedule to the length of the run."""
-    values = {}
+    values: dict[str, object] = {}
     for place, scheduler in rate.schedulers:
         length = length_of(rate, scheduler) or 0
         if bare_name(scheduler.get('type')) in WARM_UPS:

@@ -42,7 +42,7 @@ def _value(ctx: CheckContext, show: Callable[[CheckContext], str]) -> str:
 
 def _learning_rate(ctx: CheckContext) -> str:
     rate = LearningRate(ctx)
-    if rate.optimizer is None:
+    if not rate.optimizer:
         return 'one for each of several optimizers'
     try:
         curve = rate.curve()

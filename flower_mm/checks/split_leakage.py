@@ -41,7 +41,8 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
 
 def _prepared_photos(root: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     """Return sha256 and split by path; both empty for other datasets."""
-    sha256, split_of = {}, {}
+    sha256: dict[str, bytes] = {}
+    split_of: dict[str, str] = {}
     try:
         record = dataset_json.load(root)
     except UserError:

@@ -8,6 +8,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -153,7 +154,7 @@ class Watch(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: dict | None = None,
+        data_batch: Any = None,
         outputs: dict | None = None,
     ) -> None:
         self.count += 1

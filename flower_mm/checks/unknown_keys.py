@@ -3,9 +3,10 @@
 MMEngine ignores some of them, and raises for others after the first epoch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
@@ -70,7 +71,7 @@ def check_keys(cfg: Config, given: dict) -> Iterator[Finding]:
 
 
 def _compare(
-    cfg: Config, given: dict, path: str, keys: set[str] | frozenset[str]
+    cfg: Config, given: dict, path: str, keys: Set[str]
 ) -> Iterator[Finding]:
     part = value_at(cfg, path)
     for key in part if isinstance(part, dict) else ():
@@ -79,7 +80,7 @@ def _compare(
 
 
 def _hook(
-    cfg: Config, given: dict, path: str, part: dict
+    cfg: Config, given: dict, path: str, part: ConfigDict
 ) -> Iterator[Finding]:
     if not part.get('type'):
         known = {*MMENGINES_HOOKS, *cfg.default_hooks, 'pretrained', 'ema'}
@@ -95,7 +96,7 @@ def _hook(
             yield unknown_type(str(part.type), path, 'HOOKS', scope)
         return
     keys = accepted_keys(hook) | MARKS
-    init = getattr(hook, '__init__', None)
+    init: Any = getattr(hook, '__init__', None)
     module = str(getattr(init, '__module__', ''))
     # These pass other keys on, to what runs after an epoch.
     if module.startswith(('mmengine.', 'mmpretrain.')):

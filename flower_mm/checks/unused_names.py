@@ -71,7 +71,7 @@ def check_names(
     old: dict[str, str] = {}
     for name, value, where in _own_names(cfg, args, sources):
         place = place_of(name)
-        flag = FLAGS.get(place)
+        flag = FLAGS.get(place or '')
         if name in READ or (flag and getattr(args, flag) is not None):
             continue
         if names_classes(name):

@@ -165,11 +165,11 @@ def read_annotations(
             )
         elif photo and not outside and present.leads_out(photo.name):
             outside = str(folder / photo.name)
-        if fault:
-            faults.append(f'line {number}: {fault}')
-        else:
+        if photo and not fault:
             first_line[photo.name] = number
             photos.append(photo)
+        else:
+            faults.append(f'line {number}: {fault}')
     if faults:
         lines = faults[:SHOWN]
         if len(faults) > SHOWN:

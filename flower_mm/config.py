@@ -78,8 +78,10 @@ def _package_bases() -> Iterator[None]:
         package, mark, inside = name.partition('::')
         if not mark or package not in PACKAGES:
             return previous(name, file)
-        folder = Path(find_spec(package).origin).parent
-        path = folder / '.mim' / 'configs' / inside
+        spec = find_spec(package)
+        assert spec is not None  # of PACKAGES, which are installed
+        assert spec.origin is not None
+        path = Path(spec.origin).parent / '.mim' / 'configs' / inside
         if not path.is_file():
             raise FileNotFoundError(f'{name}: {path} does not exist')
         return str(path), package
@@ -310,7 +312,7 @@ def require_epochs(cfg: Config) -> None:
     if length.get('max_epochs', 1) < 1:
         raise UserError(
             'invalid train_cfg.max_epochs: expected at least 1, got '
-            f'{length.max_epochs}'
+            f'{length["max_epochs"]}'
         )
     if not length.get('by_epoch', True) or 'max_iters' in length:
         raise UserError(

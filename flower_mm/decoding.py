@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -311,7 +312,7 @@ def to_plain(image: Image.Image) -> Image.Image:
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Scale grey of 12 or 16 bits, which Pillow would clip."""
     deep = np.asarray(image)
-    tags = image.tag_v2 if image.format == 'TIFF' else {}
+    tags = getattr(image, 'tag_v2', {})  # of a TIFF
     bits = 12 if tags.get(BITS_PER_SAMPLE) == (12,) else 16
     grey = (deep >> (bits - 8)).astype(np.uint8)
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
@@ -334,7 +335,9 @@ def is_transparent(image: Image.Image) -> bool:
         return False
     if image.mode.startswith('I'):
         return bool((np.asarray(image) == image.info['transparency']).any())
-    return _to_rgba(image).getchannel('A').getextrema()[0] < 255
+    # One band: two numbers. Pillow's stubs allow a pair for each of several.
+    lowest: Any = _to_rgba(image).getchannel('A').getextrema()[0]
+    return lowest < 255
 
 
 def _to_rgba(image: Image.Image) -> Image.Image:

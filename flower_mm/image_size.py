@@ -71,7 +71,7 @@ def _pipeline(key: str, steps: Sequence[dict], size: int) -> dict[str, object]:
         [square, square],
     ):
         raise _refusal(f'{last} leaves photos that are not square')
-    settings = {}
+    settings: dict[str, object] = {}
     for _, place, value in sizes:
         if isinstance(value, int):
             settings[place] = round(value * size / square)

@@ -108,7 +108,12 @@ def _try_lock_on_windows(file: IO) -> bool:
     # Far behind any text, since others cannot read a locked byte.
     file.seek(1 << 20)
     try:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        # typeshed declares these for Windows only.
+        msvcrt.locking(  # type: ignore[attr-defined]
+            file.fileno(),
+            msvcrt.LK_NBLCK,  # type: ignore[attr-defined]
+            1,
+        )
     except OSError:
         return False
     return True

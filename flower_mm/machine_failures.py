@@ -53,14 +53,14 @@ def explained(folder: Path, batch_size: int, fix: str) -> Iterator[None]:
         if 'killed by signal: Terminated' in text:
             # A signal to the process group reaches this process now.
             time.sleep(0.5)
-        text = (
+        explanation = (
             _memory(error, batch_size, fix)
             or _shared_memory(text)
             or _worker(text)
         )
-        if text is None:
+        if explanation is None:
             raise
-        raise UserError(text) from error
+        raise UserError(explanation) from error
 
 
 @contextmanager
@@ -100,12 +100,12 @@ def _shared_memory(text: str) -> str | None:
         or ('unable to' in text and 'torch_' in text)
     ):
         return None
-    free = ''
+    space = ''
     if SHARED_MEMORY.is_dir():
         free = shutil.disk_usage(SHARED_MEMORY).free
-        free = f' ({SHARED_MEMORY} has {free / 1e6:.0f} MB free)'
+        space = f' ({SHARED_MEMORY} has {free / 1e6:.0f} MB free)'
     return (
-        f'the data loading workers ran out of shared memory{free}.\n'
+        f'the data loading workers ran out of shared memory{space}.\n'
         'Try: --workers 0\n'
         'or, in a container, more shared memory (docker run --shm-size=2g)'
     )

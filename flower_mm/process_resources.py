@@ -40,7 +40,7 @@ def keep_memory() -> None:
     """
     global keeps_memory
     libc = _libc()
-    if hasattr(libc, 'mallopt'):
+    if libc is not None and hasattr(libc, 'mallopt'):
         keeps_memory = True
         libc.mallopt(MMAP_MAX, 0)
         libc.mallopt(TRIM_THRESHOLD, 2**30)
@@ -54,7 +54,7 @@ def begin_lean(begin: Callable[[int], None] | None, worker: int) -> None:
     """
     hide_library_warnings()  # in a spawned worker
     libc = _libc()
-    if hasattr(libc, 'malloc_trim'):
+    if libc is not None and hasattr(libc, 'malloc_trim'):
         libc.malloc_trim(0)
     if begin:
         begin(worker)

@@ -71,7 +71,7 @@ def make_public(path: Path, mode: int) -> None:
     path.chmod(mode & ~umask)
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def write_whole(path: str | Path, content: bytes | memoryview) -> None:
     """Replace `path`; a UserError reports missing disk space."""
     try:
         with replacing(path) as file:

@@ -6,6 +6,7 @@ the library, which would take files and addresses as well.
 
 import re
 from pathlib import Path
+from typing import TypeGuard
 
 from flower_mm.weights.allowed_values import (
     Check,
@@ -74,5 +75,5 @@ def is_repository(name: object) -> bool:
     )
 
 
-def _is_short(name: object) -> bool:
+def _is_short(name: object) -> TypeGuard[str]:
     return type(name) is str and len(name) <= LONGEST_NAME

@@ -345,9 +345,10 @@ def argument_names(cls: type) -> set[str]:
         if '__init__' not in vars(base):
             continue
         try:
-            arguments = inspect.signature(base.__init__).parameters.values()
+            signature = inspect.signature(vars(base)['__init__'])
         except ValueError:
             break
+        arguments = signature.parameters.values()
         names |= {argument.name for argument in arguments}
         if not any(a.kind is a.VAR_KEYWORD for a in arguments):
             break

@@ -8,8 +8,9 @@ a file, an address, a module or a size that fills the memory.
 import math
 import re
 from collections.abc import Callable
+from typing import Any, TypeGuard
 
-Check = Callable[[object], bool]
+Check = Callable[[Any], bool]
 
 LONGEST_TEXT = 64  # characters
 LONGEST_LIST = 100_000  # a weight for each class
@@ -30,7 +31,7 @@ def is_name(value: object) -> bool:
     )
 
 
-def is_word(value: object) -> bool:
+def is_word(value: object) -> TypeGuard[str]:
     """Whether it is a text that names neither a file nor a module."""
     return (
         type(value) is str

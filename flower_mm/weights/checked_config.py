@@ -10,6 +10,7 @@ list is refused.
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -110,8 +111,8 @@ def own_modules(config: Config) -> list[str]:
     ]
 
 
-def _part_at(config: dict, place: str, path: Path) -> dict | list:
-    part = config
+def _part_at(config: dict, place: str, path: Path) -> Any:  # dict or list
+    part: Any = config
     for key in place.split('.'):
         part = part.get(key) if isinstance(part, dict) else None
     kind = (list, tuple) if place.endswith('pipeline') else dict
@@ -188,7 +189,7 @@ def _checked_step(checker: PartChecker, step: object, place: str) -> dict:
     return {'type': name, **values}
 
 
-def _with_tuples(value: object) -> object:
+def _with_tuples(value: Any) -> Any:
     """Turn lists into tuples, which best.safetensors does not keep."""
     if isinstance(value, dict):
         return {key: _with_tuples(item) for key, item in value.items()}
@@ -201,7 +202,7 @@ def _own_step(
     checker: PartChecker, step: dict, name: str, classes: list, place: str
 ) -> dict:
     names = set.union(*map(argument_names, classes))
-    kept = {'type': name}
+    kept: dict[str, Any] = {'type': name}
     for key, value in step.items():
         where = f'{place}.{short_key(key)}'
         if key == 'type':

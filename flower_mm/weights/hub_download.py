@@ -4,6 +4,7 @@ huggingface_hub serves HF_ENDPOINT, HF_HOME with its shared cache, HF_TOKEN
 and proxies. It is imported when it is needed, which takes 0.7 s.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -69,14 +70,20 @@ def _downloaded(home: HubHome) -> tuple[str, str]:
     digest = metadata.etag or ''
     if not SHA256.fullmatch(digest):
         raise ValueError(f'{home.address} publishes no sha256 of its file')
-    if (metadata.size or 0) > LARGEST:
-        raise ValueError(f'{home.address}: {metadata.size / 1e9:.0f} GB')
-    # By the name of the branch, as which the cache finds it offline.
-    request = (home.repo, home.hub_file)
-    options = {'revision': home.revision, 'endpoint': endpoint}
-    path = hf_hub_download(*request, **options)
+    size = metadata.size or 0
+    if size > LARGEST:
+        raise ValueError(f'{home.address}: {size / 1e9:.0f} GB')
+    hub_file = functools.partial(
+        hf_hub_download,
+        home.repo,
+        home.hub_file,
+        # By the name of the branch, as which the cache finds it offline.
+        revision=home.revision,
+        endpoint=endpoint,
+    )
+    path = hub_file()
     if sha256_of(Path(path)) != digest:  # a damaged cache
-        path = hf_hub_download(*request, **options, force_download=True)
+        path = hub_file(force_download=True)
     return path, digest
 
 
@@ -86,8 +93,9 @@ def _cached(home: HubHome) -> tuple[str, str]:
     path = try_to_load_from_cache(
         home.repo, home.hub_file, revision=home.revision
     )
-    # The cache stores a file under its SHA-256 and links to it.
-    digest = Path(path).resolve().name if isinstance(path, str) else ''
-    if not SHA256.fullmatch(digest):
-        raise ValueError(f'{home.address} is not in the cache')
-    return path, digest
+    if isinstance(path, str):
+        # The cache stores a file under its SHA-256 and links to it.
+        digest = Path(path).resolve().name
+        if SHA256.fullmatch(digest):
+            return path, digest
+    raise ValueError(f'{home.address} is not in the cache')

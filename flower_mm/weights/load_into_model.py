@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -73,7 +74,7 @@ def load_backbone(model: nn.Module, path: str | Path) -> Match:
     The classifier is never loaded: it is of other classes. The model is
     untouched when this raises.
     """
-    backbone = model.backbone
+    backbone = model.get_submodule('backbone')
     usable, neck, match = _usable(model, Path(path))
     with _fitting(path):
         backbone.load_state_dict(usable, strict=False)
@@ -81,7 +82,7 @@ def load_backbone(model: nn.Module, path: str | Path) -> Match:
         # TinyViT looks its biases up once, when it is put into this mode.
         backbone.eval()
     if neck:
-        model.neck.load_state_dict(neck, strict=False)
+        model.get_submodule('neck').load_state_dict(neck, strict=False)
     return match
 
 
@@ -111,7 +112,7 @@ def match_by_name(
 def _usable(model: nn.Module, path: Path) -> tuple[State, State, Match]:
     """Return the tensors for the backbone and the neck."""
     state = _tensors(read_checkpoint(path), path)
-    backbone = model.backbone
+    backbone = model.get_submodule('backbone')
     with _fitting(path):
         own, name = _in_our_names(state, backbone)
     _check_arithmetic(name, backbone, path)
@@ -222,7 +223,7 @@ def _in_our_names(state: State, backbone: nn.Module) -> tuple[State, str]:
     return state, MMPRETRAIN if known else UNKNOWN
 
 
-def _in_timm_names(state: State, backbone: nn.Module) -> tuple[State, str]:
+def _in_timm_names(state: State, backbone: Any) -> tuple[State, str]:
     """The backbone's part of a file that is timm's, or is converted to it."""
     name, style = TIMM, style_of(state)
     if style is EFFICIENTNET_LITE:

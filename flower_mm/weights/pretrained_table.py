@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flower_mm.commands import command
 from flower_mm.errors import UserError
@@ -199,7 +199,7 @@ def read_table(path: Path | None = None) -> dict[str, Entry]:
 
 def _entry(name: str, row: dict) -> Entry:
     homes = tuple(_home(home) for home in row['homes'])
-    changes = {'name': name, 'homes': homes}
+    changes: dict[str, Any] = {'name': name, 'homes': homes}
     if row.get('preprocessing') is not None:
         changes['preprocessing'] = _preprocessing(row['preprocessing'])
     entry = Entry(**{**row, **changes})
@@ -215,8 +215,10 @@ def _home(row: dict) -> Home:
     name = path.rpartition('/')[2] + '.safetensors' * (kind == 'repo')
     home = HOMES[kind](**{'file': name, **row})
     for name, pattern in PATTERNS.items():
-        value = getattr(home, name, None)
-        if hasattr(home, name) and not re.fullmatch(pattern, value):
+        if not hasattr(home, name):
+            continue
+        value = getattr(home, name)
+        if not re.fullmatch(pattern, value):
             raise ValueError(f'{name} {value!r}')
     if home.megabytes is not None and not 0 < home.megabytes < 1e6:
         raise ValueError(f'megabytes {home.megabytes}')

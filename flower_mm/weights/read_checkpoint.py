@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 
@@ -91,9 +91,9 @@ def read_checkpoint(path: str | Path) -> dict:
 
 def _open(path: Path) -> BinaryIO:
     # A pipe would be waited for, and has no end to look at.
-    kind = path.stat().st_mode
-    if not stat.S_ISREG(kind):
-        kind = 'a directory' if stat.S_ISDIR(kind) else 'not a regular file'
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = 'a directory' if stat.S_ISDIR(mode) else 'not a regular file'
         raise UserError(f'{path} is {kind}.')
     return path.open('rb')
 
@@ -208,10 +208,13 @@ def _legacy(file: BinaryIO) -> object:
     return _TensorBuilder(load, _size(file)).build(found)
 
 
-def _numbers(source: BinaryIO, size: int) -> torch.Tensor:
+def _numbers(
+    source: Any,  # a binary file: BinaryIO lacks `readinto`
+    size: int,
+) -> torch.Tensor:
     """Read bytes until the tensor is full; unread memory is never returned."""
     numbers = torch.empty(size, dtype=torch.uint8)
-    rest = memoryview(numbers.numpy())
+    rest = numbers.numpy().data
     while rest:
         count = source.readinto(rest)
         if not count:
@@ -232,7 +235,7 @@ class _TensorBuilder:
         self.loaded: dict[str, torch.UntypedStorage] = {}
         self.tensors: dict[Tensor, torch.Tensor] = {}
 
-    def build(self, value: object, depth: int = 0) -> object:
+    def build(self, value: object, depth: int = 0) -> Any:
         length = len(value) if isinstance(value, str) else 0
         self.values_left -= 1 + length // CHARACTERS
         # Parts that contain one another would be visited without end.
@@ -262,8 +265,9 @@ class _TensorBuilder:
     def _call(self, call: Call, depth: int) -> object:
         if call.name not in (COUNTER, SET, BYTES):
             return _number(call)
+        (argument,) = call.args
         # Built, and so counted, before it is copied.
-        value = self.build(*call.args, depth)
+        value = self.build(argument, depth)
         if call.name == BYTES:
             return value.encode('latin-1')
         if call.name == COUNTER:

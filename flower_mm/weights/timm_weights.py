@@ -34,15 +34,16 @@ def timm_entry(name: str) -> Entry:
                 hub_file=hub_file,
             )
         )
-    digits = HASH_IN_NAME.search(record.url or '')
-    if digits and record.url.startswith('https://'):
+    url = record.url if isinstance(record.url, str) else ''
+    digits = HASH_IN_NAME.search(url)
+    if digits and url.startswith('https://'):
         homes.append(
             UrlHome(
                 source='the authors of the weights',
                 licence=record.license or 'unknown',
-                file=record.url.rpartition('/')[2],
+                file=url.rpartition('/')[2],
                 sha256=digits[1],
-                url=record.url,
+                url=url,
             )
         )
     if not homes:

@@ -18,9 +18,11 @@ import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import torch
+
+Key = TypeVar('Key', str, int)
 
 # A checkpoint of a ResNet-152 with its optimizer takes 160,000 steps. The
 # dearest step, to put an empty dict aside, costs a hundred bytes.
@@ -116,7 +118,7 @@ class Callee:
     result: Callable
 
 
-def unpickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
+def unpickle(stream: BinaryIO) -> tuple[Any, dict[str, Storage]]:
     """Return what the pickle holds, and its storages by key.
 
     Understands what torch.save writes by default, protocol 2. A damaged
@@ -126,6 +128,7 @@ def unpickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
     below: list[list] = []  # the stacks beneath the open marks
     memo: dict[int, object] = {}
     storages: dict[str, Storage] = {}
+    arg: Any  # its type depends on the operation
 
     for step, (op, arg, _) in enumerate(pickletools.genops(stream)):
         if step == MOST_STEPS:
@@ -207,14 +210,14 @@ def unpickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
     return stack.pop(), storages
 
 
-def _of(kind: type, value: object):
+def _of(kind: type, value: object) -> Any:
     """The value, if it is of exactly this type."""
     if type(value) is not kind:
         raise TypeError(f'a {type(value).__name__} is no {kind.__name__}')
     return value
 
 
-def plain_name(key: object) -> str | int:
+def plain_name(key: Key) -> Key:
     """A key that can be shown. Long numbers could be made to collide."""
     if type(key) is str and len(key) <= LONGEST_NAME and key.isprintable():
         return key

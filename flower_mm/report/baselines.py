@@ -19,7 +19,9 @@ def below_majority_class(correct: int, photos: dict[str, int]) -> str:
     total = sum(photos.values())
     name = max(photos, key=photos.__getitem__)
     share = 100 * photos[name] / total
-    low, _ = wilson(correct, total)
+    interval = wilson(correct, total)
+    assert interval is not None  # it is only without photos
+    low = interval[0]
     if low > share:
         return ''
     return (

@@ -202,7 +202,10 @@ def _draw(title: str, draw: Callable, *args: object) -> str:
     text = StringIO()
     # With a salt of its own no id of a chart is in another one.
     with (
-        matplotlib.rc_context(STYLE | {'svg.hashsalt': title}),
+        # The stubs want literal keys.
+        matplotlib.rc_context(
+            STYLE | {'svg.hashsalt': title}  # type: ignore[arg-type]
+        ),
         warnings.catch_warnings(),
     ):
         # matplotlib measures with its own font, which lacks some glyphs.
@@ -216,7 +219,7 @@ def _draw(title: str, draw: Callable, *args: object) -> str:
 def _with_page_style(svg: str) -> str:
     svg = svg[svg.index('<svg ') :]
     svg = re.sub(r'<defs>\s*<style.*?</style>\s*</defs>', '', svg, count=1)
-    view = re.search(r'viewBox="([\d. ]+)"', svg).group(1)
+    view = re.findall(r'viewBox="([\d. ]+)"', svg)[0]
     # The element around it has the description.
     start = f'<svg aria-hidden="true" viewBox="{view}">'
     svg = re.sub('<svg [^>]*>', start, svg, count=1)

@@ -39,7 +39,7 @@ def photos_of_cells(
     correct = predictions.correct
     order = np.argsort(np.where(correct, confidence, -confidence))
     order = order[np.argsort(correct[order], kind='stable')]
-    counts = Counter()
+    counts: Counter[tuple[int, int]] = Counter()
     candidates = []
     for i in order.tolist():
         cell = int(labels[i]), int(predicted[i])

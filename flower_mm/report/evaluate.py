@@ -5,11 +5,11 @@ files are unchanged.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flower_mm.annotations import require_dataset
 from flower_mm.commands import command
@@ -56,9 +56,16 @@ class Evaluation:
     origin: dict | None = None  # `evaluation` in report.json
     reason: str = ''  # why predictions or photos are missing
     # Which model predicted which photos; empty if the photos are missing.
-    predictors: list[tuple[LoadPredictor, range | list[int]]] = field(
+    predictors: list[tuple[LoadPredictor, Sequence[int]]] = field(
         default_factory=list
     )
+
+
+class _Earlier(NamedTuple):
+    """What an earlier report was about, as in `Evaluation`."""
+
+    predictions: Predictions
+    origin: dict
 
 
 def evaluate(
@@ -89,7 +96,7 @@ def evaluate(
         if not earlier:
             return Evaluation(reason=_no_checkpoint(run))
         reason = f'{run.best} is missing: the figures are of an earlier report'
-        return Evaluation(earlier.predictions, earlier.origin, reason)
+        return Evaluation(*earlier, reason)
     load = _loader(run.best, device, config=config)
     sha256 = sha256_of(run.best)
     earlier = _earlier(run.folder, sha256, split)
@@ -100,7 +107,8 @@ def evaluate(
         if data_root or not earlier:
             raise
         reason = f'{error}\nThen: {command("report", run.folder)}'
-        return Evaluation(earlier.predictions, earlier.origin, reason)
+        return Evaluation(*earlier, reason)
+    assert root is not None  # else `photos_of_split` has raised
     # Before prediction, so that a change in the meantime is detected later.
     files = files_sha256(listed.photos)
     if (
@@ -108,7 +116,7 @@ def evaluate(
         and listed.are_those_of(earlier.predictions)
         and earlier.origin['files_sha256'] == files
     ):
-        predictions, origin = earlier.predictions, earlier.origin
+        predictions, origin = earlier
     else:
         replaced = count_replaced(root, split, listed.photos)
         predictions, origin = _predict(load, listed)
@@ -153,9 +161,7 @@ def _loader(checkpoint: Path, device: str, **kwargs) -> LoadPredictor:
     return load
 
 
-def _earlier(
-    folder: Path, sha256: str | None, split: str
-) -> Evaluation | None:
+def _earlier(folder: Path, sha256: str | None, split: str) -> _Earlier | None:
     """The predictions of an earlier report of this best.pth.
 
     If best.pth is missing, of any: a new training moves old reports away.
@@ -183,7 +189,7 @@ def _earlier(
     except (OSError, UserError):
         return None
     groups = origin['near_duplicates']
-    return Evaluation(
+    return _Earlier(
         predictions,
         origin
         | {
@@ -241,7 +247,7 @@ def _evaluate_folds(
         for i, photo in enumerate(predictions.photos)
         if photo in known
     }
-    predictors = []
+    predictors: list[tuple[LoadPredictor, Sequence[int]]] = []
     for fold in run.folds:
         checkpoint = fold.last_checkpoint
         if not checkpoint:

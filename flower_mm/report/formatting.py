@@ -72,7 +72,7 @@ def command_lines(text: str) -> str:
         words = shlex.split(text)
     except ValueError:
         return text
-    lines = [[]]
+    lines: list[list[str]] = [[]]
     for word in words:
         if word.startswith('--') and lines[-1]:
             lines.append([])

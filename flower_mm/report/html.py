@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flower_mm.errors import printable
 from flower_mm.report import charts
@@ -65,7 +66,7 @@ def render_report(
     report = clean(report)
     settings = report['run']['changes']['settings']
     folds = [(fold.name, fold.scalars) for fold in run.folds]
-    view = {
+    view: dict[str, Any] = {
         'report': report,
         'warnings': warnings_of(report),
         'best_metric': best_metric(report['run']),
@@ -193,7 +194,7 @@ def _uri(jpeg: bytes | None) -> str | None:
     return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
 
 
-def clean(value: object) -> object:
+def clean(value: Any) -> Any:
     """The value with all text in it printable, line by line."""
     if isinstance(value, str):
         return '\n'.join(printable(x, MAX_LINE) for x in value.split('\n'))

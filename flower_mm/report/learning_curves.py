@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def read_scalars(path: Path) -> list[dict]:
     return list(latest.values())
 
 
-def _is_number(value: object, maximum: float) -> bool:
+def _is_number(value: Any, maximum: float) -> bool:
     # NaN fails every comparison.
     return type(value) in (int, float) and abs(value) <= maximum
 

@@ -76,8 +76,9 @@ def overall(
     photos, correct = int(matrix.sum()), int(matrix.trace())
     rows, columns = np.nonzero(matrix)
     if groups is None:
-        unique = effective = photos
-        counts = correct, photos - correct
+        unique = photos
+        effective: float = photos
+        counts = [correct, photos - correct]
         interval = wilson(correct, photos)
     else:
         unique = int(groups.counts.sum())
@@ -87,9 +88,9 @@ def overall(
             for cells in (rows == columns, rows != columns)
         ]
         interval = wilson(correct / photos * effective, effective)
-    intervals = None, None
+    balanced_interval = macro_interval = None
     if min(counts) >= MIN_COUNT:
-        intervals = _bootstrap(matrix, groups, seed)
+        balanced_interval, macro_interval = _bootstrap(matrix, groups, seed)
     balanced, macro = _averages(
         matrix[None, rows, columns], rows, columns, len(classes)
     )
@@ -102,9 +103,9 @@ def overall(
         'top1_interval': interval,
         'effective_photos': effective,
         'balanced_accuracy': float(100 * balanced[0]),
-        'balanced_accuracy_interval': intervals[0],
+        'balanced_accuracy_interval': balanced_interval,
         'macro_f1': float(100 * macro[0]),
-        'macro_f1_interval': intervals[1],
+        'macro_f1_interval': macro_interval,
         'majority_class': {
             'class': classes[largest],
             'top1': 100 * int(matrix[largest].sum()) / photos,

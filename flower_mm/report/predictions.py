@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,11 @@ from flower_mm.files import replacing
 # The columns before those of the scores, for readers of the file.
 COLUMNS = ['photo', 'class', 'predicted', 'correct', 'confidence']
 # A file name may be any bytes, which are kept.
-TEXT = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
+TEXT: dict[str, Any] = {
+    'encoding': 'utf-8',
+    'errors': 'surrogateescape',
+    'newline': '',
+}
 TOLERANCE = 0.01  # of the sum of the scores of a photo
 
 

@@ -7,6 +7,7 @@ import re
 import statistics
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def figures(
 def _predicted(evaluation: Evaluation) -> dict:
     """What follows from the predictions; empty without predictions."""
     predictions = evaluation.predictions
-    report = {
+    report: dict[str, Any] = {
         'evaluation': evaluation.origin,
         'missing_reason': evaluation.reason,
         **dict.fromkeys(FIGURES),
@@ -192,11 +193,11 @@ def _predicted(evaluation: Evaluation) -> dict:
 
 def _group_numbers(evaluation: Evaluation) -> np.ndarray | None:
     """A number for each photo, the same one for near-duplicates."""
-    groups = evaluation.origin.get('near_duplicates')
-    if not groups:
+    predictions, origin = evaluation.predictions, evaluation.origin
+    if not predictions or not origin or not origin.get('near_duplicates'):
         return None
-    numbers = np.arange(len(evaluation.predictions.photos))
-    for group in groups:
+    numbers = np.arange(len(predictions.photos))
+    for group in origin['near_duplicates']:
         numbers[group] = group[0]
     return numbers
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +49,7 @@ def write_report(
     _keep_photos(out, evaluation)
     report = report_of(run, evaluation, data_root)
     cells = {}
-    if evaluation.predictors:
+    if evaluation.predictions and evaluation.predictors:
         cells = rows_of_cells(evaluation.predictions)
     photos = load_photos(
         evaluation,
@@ -115,6 +115,8 @@ def _resolved_config(run: Run) -> dict | None:
     from flower_mm.weights.read_checkpoint import read_checkpoint
 
     path = run.folds[0].last_checkpoint if run.folds else run.best
+    if path is None:
+        return None
     try:
         config = read_checkpoint(path)['meta']['cfg']
     except (UserError, OSError, KeyError, TypeError, AttributeError):
@@ -160,9 +162,9 @@ def _write(out: Path, page: str, figures: dict) -> None:
 
 def load_photos(
     evaluation: Evaluation,
-    large: set[str] = frozenset(),
-    with_heat: set[str] = frozenset(),
-    small: set[str] = frozenset(),
+    large: Set[str] = frozenset(),
+    with_heat: Set[str] = frozenset(),
+    small: Set[str] = frozenset(),
 ) -> Mapping[str, Photo]:
     """Pictures of photos as their model got them.
 
@@ -172,10 +174,13 @@ def load_photos(
         with_heat: Photos to show large with a heat map of their prediction.
         small: Photos to show small.
     """
+    predictions = evaluation.predictions
+    if predictions is None:
+        return {}
+    photos = predictions.photos
     large = large | with_heat
     pictures = {}
     for load, indices in evaluation.predictors:
-        photos = evaluation.predictions.photos
         indices = [i for i in indices if photos[i] in large | small]
         if not indices:
             continue
@@ -188,7 +193,7 @@ def load_photos(
             with suppress(UserError, OSError):
                 inputs[i] = predictor.packed(photos[i])
         hot = [i for i in inputs if photos[i] in with_heat]
-        predicted = evaluation.predictions.predicted[hot].tolist()
+        predicted = predictions.predicted[hot].tolist()
         heats = {}
         # Some backbones have no feature map.
         with suppress(ValueError):

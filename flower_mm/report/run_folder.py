@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from flower_mm.commands import command
 from flower_mm.errors import UserError, printable
@@ -186,7 +187,7 @@ def _number(text: str, kind: type) -> float | str:
     return kind(text) if abs(float(text)) <= MAX_NUMBER else text
 
 
-def validated(value: object, schema: dict, where: str = '') -> object:
+def validated(value: Any, schema: dict, where: str = '') -> Any:
     """The part of `value` that a JSON Schema names; ValueError if invalid.
 
     Every value may be null or missing, which gives None. Of the schema only
@@ -231,7 +232,7 @@ def _require_depth(value: object, where: str, depth: int = 0) -> None:
             _require_depth(item, where, depth + 1)
 
 
-def checked(value: object, name: str) -> object:
+def checked(value: Any, name: str) -> Any:
     """The value if it is of this JSON type and finite, else None."""
     try:
         value = validated(value, {'type': name})

@@ -5,8 +5,14 @@ MAX_TEXT = 400  # characters of one setting
 MAX_ITEMS = 200  # of a list; matching takes their square
 # Settings that differ between any two runs, and variables of our configs
 # whose content is in the dataloaders.
-OF_EACH_RUN = ('work_dir', 'visualizer', 'launcher', 'resume')
-OF_EACH_RUN += ('train_pipeline', 'test_pipeline')
+OF_EACH_RUN = (
+    'work_dir',
+    'visualizer',
+    'launcher',
+    'resume',
+    'train_pipeline',
+    'test_pipeline',
+)
 # What MMEngine and our tools fill in from the dataset and the machine.
 FILLED_IN = ('_scope_', 'collate_fn', 'persistent_workers', 'pin_memory')
 
@@ -73,7 +79,7 @@ def _own_items(items: list, lists: list[list]) -> list[str]:
 
 def _flat(config: dict, prefix: str = '', depth: int = 0) -> dict[str, object]:
     """Each setting by its dotted key; None counts as not set."""
-    settings = {}
+    settings: dict[str, object] = {}
     for name, value in config.items():
         if value is None or name in (FILLED_IN if depth else OF_EACH_RUN):
             continue

@@ -82,7 +82,7 @@ def export(
     folder = Path(out or source.file.parent)
     dataset = Dataset(source.trained, data_root)
     verifier = Verifier(source)
-    notes = []
+    notes: list[str] = []
     if to == 'onnx':
         calibration = _calibration(verifier, dataset) if int8 else None
         models = list(_onnx(source, calibration, notes))
@@ -162,7 +162,11 @@ def _onnx(
 
 
 def _onnx_file(
-    name: str, model: onnx.ModelProto, facts: dict[str, str], *limit, **limits
+    name: str,
+    model: onnx.ModelProto,
+    facts: dict[str, str],
+    max_difference: float | None = None,
+    min_agreement: float | None = None,
 ) -> ExportedModel:
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
@@ -172,9 +176,9 @@ def _onnx_file(
         name,
         model.SerializeToString(),
         predictor(model),
-        *limit,
-        takes_photos=takes_photos,
-        **limits,
+        max_difference,
+        min_agreement,
+        takes_photos,
     )
 
 

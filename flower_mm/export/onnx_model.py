@@ -67,6 +67,7 @@ def tensor_model(model: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
             f'size: {why[:200]}\n'
             'Use another format: --to torchscript, or --to safetensors'
         ) from error
+    assert program is not None  # dynamo=True returns one
     # The exporter records the paths of Python files of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     return onnx_ir.to_proto(program.model)

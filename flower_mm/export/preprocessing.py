@@ -1,5 +1,7 @@
 """Validation's pipeline as an ONNX graph: photos in, model inputs out."""
 
+from typing import Any
+
 import onnx
 import onnx_ir as ir
 from mmcv.transforms import CenterCrop, Resize
@@ -63,7 +65,7 @@ def preprocessing(
     return ir.to_proto(ir.Model(graph, ir_version=ir_version))
 
 
-def describe_preprocessing(steps: list, preprocessor: object) -> str:
+def describe_preprocessing(steps: list, preprocessor: Any) -> str:
     """The steps between the photo's file and the network, as text."""
     texts = [_describe_step(step) for step in steps[1:-1]]
     if type(preprocessor) is not ClsDataPreprocessor:
@@ -93,7 +95,7 @@ def _describe_step(step: object) -> str:
     return repr(step)
 
 
-def _check_ends(first: object, last: object, preprocessor: object) -> None:
+def _check_ends(first: Any, last: object, preprocessor: Any) -> None:
     if (
         type(as_load_photo(first)) is not LoadPhoto
         or first.to_float32

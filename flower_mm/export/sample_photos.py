@@ -47,8 +47,8 @@ class Dataset:
 
     def __init__(self, trained: TrainedModel, root: str | None) -> None:
         named = root or _named_in(trained.meta)
-        if not root and not (
-            named and (Path(named) / DatasetDir.CLASSES).is_file()
+        if not named or not (
+            root or (Path(named) / DatasetDir.CLASSES).is_file()
         ):
             raise UserError(
                 'photos to verify the export are missing: expected the '

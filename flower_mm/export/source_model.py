@@ -62,7 +62,8 @@ class Source:
                 f'size, got {sorted(sizes)}.\nEnd its test_pipeline with '
                 "dict(type='CenterCrop', crop_size=224) before PackInputs"
             )
-        return sizes.pop()
+        height, width = sizes.pop()
+        return height, width
 
     @cached_property
     def facts(self) -> dict[str, str]:

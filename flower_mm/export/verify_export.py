@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -109,24 +108,16 @@ class Verifier:
             raise UserError(
                 f'{source.file} cannot be exported: {error}'
             ) from None
-        precisions = ['float32']
-        if source.trained.in_bfloat16:
-            precisions.append('bfloat16')  # compared, and not written
-        self.references = [
-            ExportedModel(
-                f'{source.file.name} in {precision}',
-                b'',
-                lambda batch, is_other=number > 0: source.scores(
-                    batch.prepared, validated=is_other
-                ),
+        self.references = [_reference(source, 'float32', validated=False)]
+        if source.trained.in_bfloat16:  # compared, and not written
+            self.references.append(
+                _reference(source, 'bfloat16', validated=True)
             )
-            for number, precision in enumerate(precisions)
-        ]
 
     def compare(self, models: list[ExportedModel], sample: Sample) -> None:
         """Measure the models' differences, accuracies and speeds."""
         models = [*self.references, *models]
-        outputs = [[] for _ in models]
+        outputs: list[list[np.ndarray]] = [[] for _ in models]
         with progress(len(sample.files), 'comparing') as advance:
             for batch in self.batches(sample):
                 for parts, model in zip(outputs, models, strict=True):
@@ -167,12 +158,13 @@ class Verifier:
     ) -> Batch:
         """The batch of encoded photos; errors name their files."""
         pixels, prepared = [], []
-        for data, name in zip_longest(photos, files, fillvalue=''):
+        names = [str(file) for file in files] or [''] * len(photos)
+        for data, name in zip(photos, names, strict=True):
             try:
                 image = self._reader.read(data)
                 pixels.append(decode_rgb(data))
             except BadPhotoError as error:
-                raise UserError(photo_error(str(name), error)) from error
+                raise UserError(photo_error(name, error)) from error
             prepared.append(self._source.trained.prepared(image))
         return Batch(pixels, prepared, self._source.normalised(prepared))
 
@@ -208,6 +200,17 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     )
 
 
+def _reference(
+    source: Source, precision: str, validated: bool
+) -> ExportedModel:
+    """The checkpoint itself, as a model to compare with."""
+    return ExportedModel(
+        f'{source.file.name} in {precision}',
+        b'',
+        lambda batch: source.scores(batch.prepared, validated),
+    )
+
+
 def tensor_predictor(model: onnx.ModelProto) -> Predict:
     runtime = session(model)
     return lambda batch: runtime.run(None, {INPUTS: batch.inputs.numpy()})[0]
@@ -221,7 +224,7 @@ def photo_predictor(model: onnx.ModelProto) -> Predict:
         by_size = defaultdict(list)
         for index, photo in enumerate(batch.pixels):
             by_size[photo.shape].append(index)
-        outputs = {}
+        outputs: dict[int, np.ndarray] = {}
         for indices in by_size.values():
             photos = np.stack([batch.pixels[index] for index in indices])
             output = runtime.run(None, {PHOTOS: photos})[0]

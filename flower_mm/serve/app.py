@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from io import BytesIO
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image
 from starlette.applications import Starlette
@@ -55,7 +55,7 @@ class Service:
         with classifier.file.open('rb') as file:
             sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
         model = classifier.model
-        self._model = {
+        self._model: dict[str, Any] = {
             'name': printable(classifier.file.name),
             'sha256': sha256,
         }
@@ -85,7 +85,8 @@ class Service:
                 Middleware(TrustedHostMiddleware, HOSTS, www_redirect=False)
             ],
             exception_handlers={
-                HTTPException: self.refuse,
+                # The stubs want a handler of any Exception.
+                HTTPException: self.refuse,  # type: ignore[dict-item]
                 Exception: self.fail,
             },
         )

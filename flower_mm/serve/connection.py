@@ -17,7 +17,10 @@ class Connection(H11Protocol):
 
     _timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(
+        self,
+        transport: asyncio.Transport,  # type: ignore[override]  # as uvicorn's
+    ) -> None:
         super().connection_made(transport)
         if len(self.connections) > limits.CONNECTIONS:
             transport.abort()
@@ -35,7 +38,8 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._timer.cancel()
+        if self._timer:
+            self._timer.cancel()
 
     def _should_upgrade(self) -> bool:
         # Tabs of other programs that used this port ask for a web socket; it

@@ -55,7 +55,7 @@ def main(connection: Connection, settings: Settings) -> None:
 
 def _reply(
     data: bytes, settings: Settings
-) -> tuple[bytes, bytes | np.ndarray]:
+) -> tuple[bytes, bytes | memoryview]:
     try:
         pixels = _decode(data, settings)
     except decoding.BadPhotoError as error:
@@ -64,7 +64,7 @@ def _reply(
         return _error('too large for the memory')
     height, width, *channels = pixels.shape
     header = HEADER.pack(PIXELS, height, width, *(channels or [0]))
-    return header, np.ascontiguousarray(pixels).reshape(-1)
+    return header, np.ascontiguousarray(pixels).reshape(-1).data
 
 
 def _decode(data: bytes, settings: Settings) -> np.ndarray:
@@ -118,5 +118,7 @@ def _alarm(seconds: int) -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    wait([parent_process().sentinel])
+    parent = parent_process()
+    assert parent is not None  # this is a child process
+    wait([parent.sentinel])
     os._exit(1)

@@ -10,6 +10,8 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -131,6 +133,8 @@ class DecoderEndedError(Exception):
 class Decoder:
     """A child process that is replaced after it has ended."""
 
+    _connection: Connection
+
     def __init__(
         self, settings: decoder_process.Settings, dtype: type = np.uint8
     ) -> None:
@@ -149,7 +153,8 @@ class Decoder:
             if self._closed:
                 raise DecoderEndedError
             self._connection, other = _CONTEXT.Pipe()
-            self._process = _CONTEXT.Process(
+            # In the stubs only the subclasses of BaseContext have it.
+            self._process = _CONTEXT.Process(  # type: ignore[attr-defined]
                 target=decoder_process.main,
                 args=(other, self._settings),
                 daemon=True,
@@ -169,6 +174,7 @@ class Decoder:
             self.kill()
 
     def decode(self, data: bytes) -> np.ndarray:
+        assert self._process is not None  # `start` comes first
         # The system may have killed it for lack of memory.
         if self._killed or not self._process.is_alive():
             self.start()
@@ -202,7 +208,7 @@ class Decoder:
         return pixels
 
 
-def decoder_of(step: object) -> Decoder:
+def decoder_of(step: Any) -> Decoder:
     """Return a decoder with the settings of a LoadImageFromFile step."""
     settings = decoder_process.Settings(
         step.color_type,

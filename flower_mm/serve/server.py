@@ -159,5 +159,5 @@ class _Lines(logging.Formatter):
             return text
         if self._debug:
             return f'{text}\n{self.formatException(record.exc_info)}'
-        kind, error, _ = record.exc_info
-        return f'{text}: {kind.__name__}: {printable(str(error))}'
+        error = record.exc_info[1]
+        return f'{text}: {type(error).__name__}: {printable(str(error))}'

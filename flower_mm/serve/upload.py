@@ -1,7 +1,7 @@
 """The photos of a request, kept in memory within limits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -103,7 +103,7 @@ async def _read_form(
 
 async def _body(
     request: Request, take: Callable[[int], None]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the body in chunks, within limits of size and time."""
     size = 0
     length = request.headers.get('Content-Length', '')

@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from flower_mm.errors import UserError, printable
 from flower_mm.layout import RunDir
@@ -120,8 +120,11 @@ class Classifier:
             raise UserError(f'{self.file}: {error}') from None
         self._computing = threading.Lock()
 
+    # A str is one photo, and also a Sequence of str.
     @overload
-    def __call__(self, photos: Photo) -> Prediction: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, photos: Photo
+    ) -> Prediction: ...
 
     @overload
     def __call__(self, photos: Sequence[Photo]) -> list[Prediction]: ...
@@ -139,8 +142,9 @@ class Classifier:
         several = (
             isinstance(photos, list | tuple) or getattr(photos, 'ndim', 0) == 4
         )
-        predictions = []
-        with closing(self.each(photos if several else [photos])) as results:
+        predictions: list[Prediction] = []
+        batch: Any = photos if several else [photos]
+        with closing(self.each(batch)) as results:
             for result in results:
                 if isinstance(result, Unread):
                     name = result.photo or (
@@ -150,7 +154,9 @@ class Classifier:
                 predictions.append(result)
         return predictions if several else predictions[0]
 
-    def each(self, photos: Iterable[Photo]) -> Iterator[Prediction | Unread]:
+    def each(
+        self, photos: Iterable[Photo]
+    ) -> Generator[Prediction | Unread, None, None]:
         """Classify photos in order; yield Unread for those that fail.
 
         The next photos are read while the model computes.

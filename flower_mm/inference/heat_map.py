@@ -35,10 +35,11 @@ def heat_maps(
     the model has no spatial map.
     """
     layer, maps = None, []
+    preprocessor = model.get_submodule('data_preprocessor')
     for start in range(0, len(prepared), AT_A_TIME):
         part = slice(start, start + AT_A_TIME)
         batch = torch.stack([photo['inputs'] for photo in prepared[part]])
-        inputs = model.data_preprocessor({'inputs': batch})['inputs']
+        inputs = preprocessor({'inputs': batch})['inputs']
         if layer is None:
             layer = last_map_layer(model, inputs[:1])
         chosen = torch.tensor(targets[part], device=inputs.device)
@@ -74,7 +75,8 @@ def last_map_layer(model: nn.Module, inputs: Tensor) -> nn.Module:
         (gradient,) = torch.autograd.grad(
             score, output, retain_graph=True, allow_unused=True
         )
-        if gradient is not None and _as_map(gradient, shape).any():
+        heat = None if gradient is None else _as_map(gradient, shape)
+        if heat is not None and heat.any():
             return module
     raise ValueError(f'{type(backbone).__name__} has no spatial feature map')
 
@@ -85,17 +87,20 @@ def heat_of(
     """Return the maps of a batch for these classes."""
     outputs = []
     hook = layer.register_forward_hook(
-        lambda _module, _inputs, output: outputs.append(_tensor(output))
+        lambda _module, _inputs, output: outputs.append(output)
     )
     try:
         scores = _scores(model, inputs)
     finally:
         hook.remove()
     score = scores.gather(1, targets[:, None]).sum()
-    (gradient,) = torch.autograd.grad(score, outputs[-1])
+    output = _tensor(outputs[-1])
+    assert output is not None  # as `last_map_layer` requires
+    (gradient,) = torch.autograd.grad(score, output)
     shape = inputs.shape[-2:]
-    heat = _as_map(outputs[-1].detach() * gradient, shape).float()
-    heat = heat.sum(1, keepdim=True).relu()
+    heat = _as_map(output.detach() * gradient, shape)
+    assert heat is not None
+    heat = heat.float().sum(1, keepdim=True).relu()
     top = heat.amax((2, 3), keepdim=True)
     heat = heat / torch.where(top > 0, top, 1)
     heat = functional.interpolate(heat, shape, mode='bicubic').clamp(0, 1)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +93,8 @@ class TrainedModel:
         # With its number, since the current GPU is a setting of the thread.
         self.device = device if device.startswith(f'{kind}:') else kind
         with self._naming_file('its model fails'):
-            self.model = use_channels_last(model.to(self.device)).eval()
+            # Any: a classifier of MMPretrain.
+            self.model: Any = use_channels_last(model.to(self.device)).eval()
             classify_in_float32(self.model)
         self.first, self.rest = steps[0], Compose(steps[1:])
         self._is_random = not {

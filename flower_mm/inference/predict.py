@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -87,9 +87,12 @@ def predict(args: argparse.Namespace) -> int:
 def _list_photos(
     names: list[str], bad: list[Unread], stack: ExitStack
 ) -> list[PhotoFile]:
-    photos = []
+    photos: list[PhotoFile] = []
     for photo in list_photos(names, stack):
-        (bad if isinstance(photo, Unread) else photos).append(photo)
+        if isinstance(photo, Unread):
+            bad.append(photo)
+        else:
+            photos.append(photo)
     if not photos:
         if bad:
             print(prediction_files.list_unread(bad, len(bad)), file=sys.stderr)
@@ -183,7 +186,7 @@ def _outputs(
 
 def _results(
     classifier: Classifier, photos: list[PhotoFile]
-) -> Iterator[tuple[PhotoFile, Prediction | Unread]]:
+) -> Generator[tuple[PhotoFile, Prediction | Unread], None, None]:
     from flower_mm.inference.photo_reader import Source
     from flower_mm.machine_failures import explained
 

@@ -30,7 +30,7 @@ MAX_CLASS_NAME = 40  # characters
 
 
 @contextmanager
-def opened(path: str) -> Iterator[IO[bytes]]:
+def opened(path: str) -> Iterator['IO[bytes] | _Screen']:
     """Open standard output, or a file that replaces `path` at the end."""
     if path == STDOUT:
         yield _Screen() if sys.stdout.isatty() else sys.stdout.buffer
@@ -155,7 +155,8 @@ def table_on(
     from flower_mm.console import rich_console
     from flower_mm.inference.prediction_table import table
 
-    rows, more = [], 0
+    rows: list[tuple[Prediction, str]] = []
+    more = 0
 
     def write(prediction: Prediction, label: str) -> None:
         nonlocal more

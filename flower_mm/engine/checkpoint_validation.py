@@ -7,6 +7,7 @@ The weights are checked where they are loaded.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.runner import Runner
@@ -160,7 +161,7 @@ def _check_hub(hub: dict, epoch: int) -> None:
         _typed(field, retry.get('back_to'), str)
 
 
-def _check_stopping(state: object, epoch: int) -> None:
+def _check_stopping(state: Any, epoch: int) -> None:
     if state is None:
         return
     field = 'early_stopping'
@@ -242,9 +243,7 @@ def _check_groups(groups: list[dict], runner: Runner) -> None:
                 raise StateError(field, repr(value), group[key])
 
 
-def _check_schedule(
-    field: str, schedule: object, state: dict, done: int
-) -> None:
+def _check_schedule(field: str, schedule: Any, state: dict, done: int) -> None:
     own = {k: v for k, v in schedule.state_dict().items() if not callable(v)}
     for key in state.keys() - own.keys():
         # MMEngine would set it as an attribute of the schedule.
@@ -311,13 +310,12 @@ def _equal(value: object, own: object) -> bool:
     return bool(value == own)
 
 
-def _integer(field: str, value: object, least: int, most: int) -> int:
+def _integer(field: str, value: Any, least: int, most: int) -> int:
+    number = value
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         number = value.item()  # as optimizers and averages count steps
         if isinstance(number, float) and number.is_integer():
             number = int(number)
-    else:
-        number = value
     if type(number) is not int or not least <= number <= most:
         expected = f'an integer from {least} to {most}'
         raise StateError(field, expected, value)
@@ -326,7 +324,7 @@ def _integer(field: str, value: object, least: int, most: int) -> int:
 
 def _number(
     field: str,
-    value: object,
+    value: Any,
     least: float = -math.inf,
     most: float = math.inf,
 ) -> None:
@@ -334,7 +332,7 @@ def _number(
         raise StateError(field, f'a number from {least:g} to {most:g}', value)
 
 
-def _finite(field: str, value: object) -> None:
+def _finite(field: str, value: Any) -> None:
     if isinstance(value, torch.Tensor):
         sound = not value.is_complex() and bool(value.isfinite().all())
     else:
@@ -343,7 +341,7 @@ def _finite(field: str, value: object) -> None:
         raise StateError(field, 'finite numbers', value)
 
 
-def _typed(field: str, value: object, kind: type) -> object:
+def _typed(field: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         raise StateError(field, kind.__name__, value)
     return value

@@ -1,6 +1,7 @@
 """The settings in which a config differs from its bases, for run.json."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import Config
 
@@ -40,7 +41,8 @@ def changes(cfg: Config) -> dict:
 
     This reads the files again, so that they have to be unchanged.
     """
-    bases, base = [], {}
+    bases: list[str] = []
+    base: dict[str, Any] = {}
     for name, config in base_configs(cfg):
         base |= config.to_dict()
         bases.append(name)
@@ -49,13 +51,13 @@ def changes(cfg: Config) -> dict:
     base, run = (_chosen(plain(whole)) for whole in (base, cfg.to_dict()))
     if cfg.get('resume'):
         run['load_from'] = base.get('load_from')  # its own checkpoint
-    settings = []
+    settings: list[dict] = []
     for part in PARTS:
         settings += _differences(part, base.get(part), run.get(part))
     return {'bases': bases, 'settings': settings}
 
 
-def _chosen(part: object) -> object:
+def _chosen(part: Any) -> Any:
     """A config without FILLED_IN."""
     if isinstance(part, dict):
         return {k: _chosen(v) for k, v in part.items() if k not in FILLED_IN}
@@ -64,7 +66,7 @@ def _chosen(part: object) -> object:
     return part
 
 
-def _differences(key: str, base: object, run: object) -> Iterator[dict]:
+def _differences(key: str, base: Any, run: Any) -> Iterator[dict]:
     """Each setting whose value differs; a missing key counts as None."""
     if base == run:
         return

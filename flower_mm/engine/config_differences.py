@@ -2,8 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -95,7 +95,7 @@ def _parts(cfg: dict) -> dict:
     preprocessor = preprocessor or cfg.get('data_preprocessor')
     if isinstance(preprocessor, dict):
         preprocessor = {'type': 'ClsDataPreprocessor', **preprocessor}
-    pipeline = cfg
+    pipeline: Any = cfg
     for key in PIPELINE.split('.'):
         pipeline = pipeline.get(key) if isinstance(pipeline, dict) else None
     return {
@@ -115,21 +115,26 @@ def _compare(
             return
         for name in now | then:
             if name not in ('type', *WITHOUT_INFLUENCE):
-                values = [
+                now_value, then_value = (
                     part[name]
                     if name in part
                     else _default(now.get('type'), name, registry)
                     for part in (now, then)
-                ]
-                yield from _compare(f'{key}.{name}', *values, registry)
+                )
+                yield from _compare(
+                    f'{key}.{name}', now_value, then_value, registry
+                )
     elif _is_sequence(now) and _is_sequence(then) and len(now) == len(then):
-        for place, pair in enumerate(zip(now, then, strict=True)):
-            yield from _compare(f'{key}.{place}', *pair, registry)
+        pairs = zip(now, then, strict=True)
+        for place, (now_item, then_item) in enumerate(pairs):
+            yield from _compare(
+                f'{key}.{place}', now_item, then_item, registry
+            )
     elif now != then:
         yield Difference(key, now, then)
 
 
-def _is_sequence(value: object) -> bool:
+def _is_sequence(value: object) -> TypeGuard[Sequence]:
     return isinstance(value, (list, tuple))
 
 
@@ -156,7 +161,7 @@ def _default(kind: object, name: str, registry: Registry) -> object:
     return None
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
     if _is_sequence(value) and any(isinstance(x, dict) for x in value):
         value = [
             _bare(x.get('type')) if isinstance(x, dict) else x for x in value

@@ -36,8 +36,9 @@ def use_device(
                 'invalid env_cfg.dist_cfg.timeout: expected seconds, got '
                 f'{timeout!r}'
             )
-        seconds = {'timeout': timedelta(seconds=timeout)} if timeout else {}
-        torch.distributed.init_process_group('gloo', **seconds)
+        torch.distributed.init_process_group(
+            'gloo', timeout=timedelta(seconds=timeout) if timeout else None
+        )
     return kind
 
 

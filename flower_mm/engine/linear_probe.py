@@ -52,6 +52,7 @@ def fit(features: Tensor, labels: Tensor, classes: int, seed: int) -> Fitted:
         if best is None or loss < best[0]:
             right = int((logits.argmax(1) == labels[held]).sum())
             best = loss, strength, weights, right
+    assert best is not None  # at least one strength was tried
     _, strength, weights, right = best
     weights = _solve(centred, labels, classes, strength, weights)
     weight = weights[:, :-1] / scale

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,12 +140,13 @@ def criteria(
             f'of save_best or one for each, got {rule!r}\n'
             f'{fix_of_setting("rule", None)}'
         )
-    if len(rules) < len(metrics):
-        rules = (rules or [None]) * len(metrics)
+    directions: list[str | None] = [*rules] or [None]
+    if len(directions) < len(metrics):
+        directions *= len(metrics)
     return [
         Criterion(metric, _direction(metric, rule, greater, less), not number)
         for number, (metric, rule) in enumerate(
-            zip(metrics, rules, strict=False)
+            zip(metrics, directions, strict=False)
         )
     ]
 
@@ -173,8 +175,11 @@ def _is_less(metric: str, greater: Sequence[str], less: Sequence[str]) -> bool:
 
 
 def _texts(name: str, value: str | Sequence[str] | None) -> list[str]:
-    texts = value if isinstance(value, (list, tuple)) else [value]
-    texts = [] if value is None else list(texts)
+    if value is None:
+        return []
+    texts: list[Any] = (
+        list(value) if isinstance(value, (list, tuple)) else [value]
+    )
     if not all(isinstance(text, str) for text in texts):
         usual = TOP1 if name == 'save_best' else None
         raise UserError(

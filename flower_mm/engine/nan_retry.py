@@ -27,6 +27,7 @@ def train_to_the_end(runner: FlowerRunner) -> None:
             continue_training()
             return
         except NotFiniteError as error:
+            assert guard is not None  # which raised it
             tries = len(runner.message_hub.get_info(WENT_BACK)) + 1
             path = _last_good(runner) if tries <= guard.retries else None
             if path is None:

@@ -49,7 +49,7 @@ class MergedGroupsConstructor(DefaultOptimWrapperConstructor):
 
 def _merged(groups: list[dict]) -> list[dict]:
     """Merge groups of equal settings, in the order of the first of each."""
-    merged = {}
+    merged: dict[str, dict] = {}
     for group in groups:
         settings = {k: v for k, v in group.items() if k != 'params'}
         key = repr(sorted(settings.items()))

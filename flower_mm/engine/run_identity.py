@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -92,7 +93,7 @@ def require_same(path: Path, changes: list[str]) -> None:
 
 def _decisive(cfg: dict) -> Iterator[tuple[str, object]]:
     for name in DECISIVE:
-        part = cfg
+        part: Any = cfg
         for key in name.split('.'):
             part = part.get(key) if isinstance(part, dict) else None
         yield from _flat(name, part)

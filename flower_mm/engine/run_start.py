@@ -57,13 +57,14 @@ def choose_start(run: ResolvedRun, args: argparse.Namespace) -> ResolvedRun:
     if named and not Path(cfg.load_from).is_file():
         raise UserError(f'there is no checkpoint {cfg.load_from}')
     is_asked = cfg.resume or args.resume or args.resume_anyway
+    checkpoint = None
     if cfg.resume:
         if named:
             checkpoint = Path(cfg.load_from), read_run(Path(cfg.load_from))
         else:
             checkpoint = newest_whole(folder, partial(_say, cfg))
         cfg.resume = checkpoint is not None
-    if cfg.resume:
+    if checkpoint:
         _resume_from(cfg, *checkpoint, args.resume_anyway, named)
     elif is_first(cfg.launcher):
         if is_asked:

@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config
@@ -64,7 +65,7 @@ def print_summary(runner: FlowerRunner, args: argparse.Namespace) -> None:
     sys.stdout.flush()
 
 
-def _print_rows(rows: dict[str, str | Path | None]) -> None:
+def _print_rows(rows: Mapping[str, str | Path | None]) -> None:
     """Print names and values; paths only where there is something."""
     shown = {
         name: value

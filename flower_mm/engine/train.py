@@ -4,6 +4,7 @@ import argparse
 import gc
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
@@ -88,7 +89,7 @@ def _train(run: ResolvedRun, args: argparse.Namespace) -> FlowerRunner:
     except BaseException as ended:
         let_children_end()
         # SIGTERM may end a worker first.
-        error = Terminated() if Terminated.came else ended
+        error: Any = Terminated() if Terminated.came else ended
         if runner:
             _record(runner, error)
             # Resuming is useful after the first iteration. Reading

@@ -32,7 +32,7 @@ from flower_mm.weights.best_checkpoint import TOP1, write_best
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # Settings of MMEngine's hook that have fixed values here, and the reason.
-FIXED = {
+FIXED: dict[str, tuple[list, str]] = {
     'by_epoch': ([True], 'checkpoints are of whole epochs'),
     'save_optimizer': ([True], 'a run resumes from each checkpoint'),
     'save_param_scheduler': ([True], 'a run resumes from each checkpoint'),
@@ -131,7 +131,7 @@ class AtomicCheckpointHook(Hook):
             # The run may have been killed before it deleted the old one.
             self._drop_old(runner, here)
         # Scores of best files from epochs after the current one.
-        self.ahead = {}
+        self.ahead: dict[str, float] = {}
         for criterion in self.criteria:
             self._compare_best(runner, criterion)
 
@@ -149,21 +149,21 @@ class AtomicCheckpointHook(Hook):
                 epoch, metrics = _measured(best)
                 is_readable = True
                 if epoch > runner.epoch:
-                    known = criterion.among(metrics)
-                    score = known.score_in(metrics)
-                    self.ahead[best.name] = known.in_order(score)
+                    chosen = criterion.among(metrics)
+                    score = chosen.score_in(metrics)
+                    self.ahead[best.name] = chosen.in_order(score)
             except UserError as error:
                 runner.say(f'{best} cannot be used: {message_of(error)}')
-        score, epoch, metric = criterion.keys
+        score_key, epoch_key, _ = criterion.keys
         # MMEngine's own hook stores a score of another type.
-        known = isinstance(hub.get(score), float) and isinstance(
-            hub.get(epoch), int
+        is_known = isinstance(hub.get(score_key), float) and isinstance(
+            hub.get(epoch_key), int
         )
-        if score in hub and not (known and is_readable):
+        if score_key in hub and not (is_known and is_readable):
             runner.say(
                 f'no {best} of this run: the best epoch counts from now on'
             )
-            for key in (score, epoch, metric):
+            for key in criterion.keys:
                 hub.pop(key, None)
 
     def after_train_epoch(self, runner) -> None:
@@ -171,7 +171,7 @@ class AtomicCheckpointHook(Hook):
         if not _validates(runner, runner.epoch + 1):
             self._epoch_is_over(runner, runner.epoch + 1)
 
-    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+    def after_val_epoch(self, runner, metrics: dict) -> None:
         hub = runner.message_hub
         for criterion in self.criteria:
             chosen = criterion.among(metrics)

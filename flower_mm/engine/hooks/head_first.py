@@ -2,6 +2,7 @@
 
 import copy
 import time
+from typing import Any
 
 import torch
 from mmengine.dataset import Compose, DefaultSampler, default_collate
@@ -95,6 +96,7 @@ class HeadFirstHook(Hook):
         self, runner, model: nn.Module, layer: nn.Linear
     ) -> tuple[Tensor, Tensor]:
         """The inputs of the layer for each photo, and the labels."""
+        preprocessor = model.get_submodule('data_preprocessor')
         seen = []
         hook = layer.register_forward_pre_hook(
             lambda _, inputs: seen.append(inputs[0].detach().float())
@@ -104,7 +106,7 @@ class HeadFirstHook(Hook):
         model.eval()
         try:
             for batch in _batches(runner):
-                data = model.data_preprocessor(batch, training=False)
+                data = preprocessor(batch, training=False)
                 with runner.optim_wrapper.optim_context(model):
                     model(data['inputs'], mode='tensor')
                 labels += [s.gt_label for s in data['data_samples']]
@@ -146,7 +148,7 @@ def _batches(runner) -> DataLoader:
     )
 
 
-def _seen_by(dataset: Dataset, pipeline: Compose) -> Dataset:
+def _seen_by(dataset: Any, pipeline: Compose) -> Dataset:
     """The photos of a dataset, each once, with another pipeline."""
     if hasattr(dataset, 'datasets'):  # joined
         return ConcatDataset(

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -13,6 +14,9 @@ from flower_mm.errors import UserError
 from flower_mm.registry import HOOKS, VISBACKENDS
 from flower_mm.report.formatting import TOP1, name_of, value_of
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 LINE_EVERY = 30.0  # seconds between two plain lines inside an epoch
 EPOCH_WIDTH = len('epoch 12/100')
 RATE = 'learning rate'
@@ -23,6 +27,7 @@ class ProgressHook(Hook):
     """Show loss, accuracy, learning rate and the remaining time."""
 
     comes_last = True  # after the checkpoint hook has the best score
+    bar: 'Progress | None' = None
 
     def before_train(self, runner) -> None:
         self.bar = None
@@ -91,10 +96,10 @@ class ProgressHook(Hook):
         return duration((now - self.start) / done * remaining)
 
     def before_val(self, runner) -> None:
-        if getattr(self, 'bar', None):
+        if self.bar:
             self.bar.update(self.task, now='validating')
 
-    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+    def after_val_epoch(self, runner, metrics: dict) -> None:
         self._epoch_line(runner, metrics)
 
     def after_train_epoch(self, runner) -> None:
@@ -138,7 +143,7 @@ class ProgressHook(Hook):
 
     def close(self) -> None:
         """Restore the terminal."""
-        if getattr(self, 'bar', None):
+        if self.bar:
             self.bar.stop()
 
 

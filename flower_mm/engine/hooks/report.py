@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -28,7 +29,7 @@ class ReportHook(Hook):
     later = False
 
     def before_train_iter(
-        self, runner, batch_idx: int, data_batch: object = None
+        self, runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Draw train_batch.jpg for the report, once per run."""
         if runner.iter or not is_main_process():

@@ -272,7 +272,8 @@ def test_another_backend_is_refused(demo, tmp_path):
     ids=repr,
 )
 def test_values_other_than_sizes_and_words(value, demo, tmp_path):
-    demo['model']['backbone']['style'] = value
+    backbone = {'type': 'ResNet', 'depth': 18, 'style': value}
+    demo['model']['backbone'] = backbone
     with pytest.raises(UserError, match=r'at model\.backbone\.style') as error:
         config_of(best(tmp_path / 'best.pth', demo))
     assert '\n' not in str(error.value)

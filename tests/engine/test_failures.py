@@ -332,6 +332,7 @@ def test_photos_on_a_disk_that_cannot_be_written_to(
         assert done.returncode == 0
 
 
+@pytest.mark.nightly
 def test_long_names_and_blanks(start, tmp_path):
     folder = tmp_path / 'with blanks' / ('long ' * 40) / "and 'quotes'"
     run = start(*LONG, folder=folder)

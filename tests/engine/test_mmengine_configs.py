@@ -165,6 +165,7 @@ def test_no_best_file_where_none_is_wanted(config, dataset, tmp_path):
     assert record['result']['best_epoch'] is None
 
 
+@pytest.mark.nightly
 def test_another_script_builds_the_runner(config, dataset, tmp_path):
     """As MMPretrain's own tools/train.py does."""
     script = tmp_path / 'script.py'

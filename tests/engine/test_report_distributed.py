@@ -63,6 +63,7 @@ def launch(config, dataset, tmp_path):
     return run
 
 
+@pytest.mark.nightly
 def test_the_group_is_left_before_the_report(launch):
     done, folder = launch(2)
     assert done.returncode == 0, done.stderr

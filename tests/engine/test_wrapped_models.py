@@ -81,6 +81,7 @@ def test_it_trains_and_resumes_with_an_average(wrapped, dataset, tmp_path):
     assert 'top-1' in done.stdout
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize('wrapped', ['timm'], indirect=True)
 def test_its_best_pth_serves_every_tool(wrapped, dataset, tmp_path):
     run = train_tiny(wrapped, dataset, tmp_path / 'run')

@@ -76,6 +76,7 @@ def lively(model: nn.Module, side: int) -> nn.Module:
     return model
 
 
+@pytest.mark.nightly
 def test_swin_is_right_for_any_number_of_photos():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = lively(MODELS.build(SMALL_SWIN), 56)

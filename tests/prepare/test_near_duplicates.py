@@ -69,9 +69,19 @@ CHANGES = {
     'mirrored': ImageOps.mirror,
     'mirrored and cropped': lambda i: cropped(ImageOps.mirror(i)),
 }
+EACH_TIME = ('larger', 'grey', 'mirrored and cropped')
 
 
-@pytest.mark.parametrize('change', CHANGES)
+@pytest.mark.parametrize(
+    'change',
+    [
+        pytest.param(
+            change,
+            marks=[] if change in EACH_TIME else pytest.mark.nightly,
+        )
+        for change in CHANGES
+    ],
+)
 def test_changed_copies_are_found(scanned, change):
     originals = [picture(i, BIG) for i in range(40)]
     copies = [CHANGES[change](image) for image in originals]
@@ -242,6 +252,7 @@ def test_real_photos():
     }
 
 
+@pytest.mark.nightly
 def test_real_product_photos():
     """Different objects on one background; three photos have two files."""
     folder = os.environ.get('FLOWER_MM_PRODUCT_PHOTOS')

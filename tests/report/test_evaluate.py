@@ -140,7 +140,7 @@ def test_a_failed_report_leaves_the_files_as_they_were(
     assert 'Traceback' not in done.text
     if missing in ('photos', 'no predictions'):
         assert str(root) in done.text
-        assert '--data-root' in done.text
+        assert '--data' in done.text
     assert [path.read_bytes() for path in names] == before
 
 

@@ -252,6 +252,7 @@ def test_killed_before_the_training(start, finish, configs, tmp_path):
     assert row['epochs'] == '2'
 
 
+@pytest.mark.nightly
 def test_nohup_is_respected(configs, dataset, tmp_path):
     out = tmp_path / 'out'
     process = subprocess.Popen(

@@ -1,5 +1,7 @@
 """A converted model must compute what the original computes."""
 
+from collections.abc import Iterable
+
 import pytest
 import torch
 import torchvision
@@ -52,14 +54,29 @@ def compare(name, original, vectors, tmp_path, **changes):
     assert difference < 1e-5
 
 
+EACH_TIME = ('resnet18', 'mobilenet_v2', 'swin_tiny')
+
+
+def sometimes(names: Iterable[str]) -> list:
+    """Names for each run, and others for the nightly tests."""
+    return [
+        pytest.param(
+            name, marks=[] if name in EACH_TIME else pytest.mark.nightly
+        )
+        for name in names
+    ]
+
+
 @pytest.mark.parametrize(
     'name',
-    [
-        *('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'),
-        *('mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large'),
-        *('densenet161', 'resnext50', 'efficientnet_b0', 'convnext_tiny'),
-        'swin_tiny',
-    ],
+    sometimes(
+        [
+            *('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'),
+            *('mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large'),
+            *('densenet161', 'resnext50', 'efficientnet_b0', 'convnext_tiny'),
+            'swin_tiny',
+        ]
+    ),
 )
 def test_torchvision(name, tmp_path):
     kind = getattr(torchvision.models, TORCHVISION.get(name, name))
@@ -85,7 +102,7 @@ def without_head(original):
     return vectors
 
 
-@pytest.mark.parametrize('name', TIMM)
+@pytest.mark.parametrize('name', sometimes(TIMM))
 def test_timm(name, tmp_path):
     timm = pytest.importorskip('timm')
     original = shake(timm.create_model(TIMM[name]))

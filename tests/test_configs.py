@@ -1,11 +1,12 @@
 """Every config is built and trains, from weights of the right shapes."""
 
 import gc
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import CLASSES, ROOT
+from helpers import CLASSES, ROOT, mostly_nightly
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
@@ -71,14 +72,7 @@ def test_a_config_computes_a_loss(path, dataset, tmp_path):
 
 @pytest.mark.parametrize(
     'path',
-    [
-        pytest.param(
-            path,
-            id=path.stem,
-            marks=[] if path.stem in TRAINED else pytest.mark.nightly,
-        )
-        for path in CONFIGS + REPORTS
-    ],
+    mostly_nightly(CONFIGS + REPORTS, TRAINED, attrgetter('stem')),
 )
 def test_a_config_trains_from_weights_of_its_shapes(
     path, dataset, tmp_path, capfd

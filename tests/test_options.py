@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable
 from itertools import count
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, mostly_nightly
 from mmpretrain.evaluation import Accuracy
 from mmpretrain.models import Mixup
 from mmpretrain.models.utils.batch_augments import CutMix
@@ -63,14 +64,7 @@ OFTEN = ('resnet50_flower', 'mobilenet_v2_flower_fast', 'c_resnet101')
 
 @pytest.mark.parametrize(
     'config',
-    [
-        pytest.param(
-            path,
-            id=path.stem,
-            marks=[] if path.stem in OFTEN else pytest.mark.nightly,
-        )
-        for path in CONFIGS
-    ],
+    mostly_nightly(CONFIGS, OFTEN, attrgetter('stem')),
 )
 def test_the_lines_fit_every_config(config, tmp_path):
     for option, line in OPTIONS.items():

@@ -1,11 +1,12 @@
 """Heat maps: exact for simple models, plausible for all."""
 
 import io
+from operator import attrgetter
 
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, draw_photo
+from helpers import ROOT, draw_photo, mostly_nightly
 from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import nn
@@ -89,14 +90,7 @@ def build(model: dict, seed: int = 0) -> nn.Module:
 
 @pytest.mark.parametrize(
     'path',
-    [
-        pytest.param(
-            path,
-            id=path.stem,
-            marks=[] if path.stem in OFTEN else pytest.mark.nightly,
-        )
-        for path in CONFIGS
-    ],
+    mostly_nightly(CONFIGS, OFTEN, attrgetter('stem')),
 )
 def test_every_config_has_a_map_that_a_gradient_reaches(path):
     cfg = read_config(str(path))

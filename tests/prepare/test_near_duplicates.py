@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import mostly_nightly
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from flower_mm.prepare import near_duplicates
@@ -72,16 +73,7 @@ CHANGES = {
 EACH_TIME = ('larger', 'grey', 'mirrored and cropped')
 
 
-@pytest.mark.parametrize(
-    'change',
-    [
-        pytest.param(
-            change,
-            marks=[] if change in EACH_TIME else pytest.mark.nightly,
-        )
-        for change in CHANGES
-    ],
-)
+@pytest.mark.parametrize('change', mostly_nightly(CHANGES, EACH_TIME))
 def test_changed_copies_are_found(scanned, change):
     originals = [picture(i, BIG) for i in range(40)]
     copies = [CHANGES[change](image) for image in originals]

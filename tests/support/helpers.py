@@ -1,6 +1,7 @@
 """What tests share besides fixtures: the tools, photos, a small model."""
 
 import subprocess
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -96,3 +97,17 @@ def train_tiny(
     options = (config, '--data-root', dataset, '--work-dir', run, *args)
     forked.finish(log, 'train', *options, curves=curves)
     return run
+
+
+def mostly_nightly(
+    values: Iterable, each_time: Container[str], name: Callable = str
+) -> list:
+    """Parameters of which only those named in `each_time` run each time."""
+    return [
+        pytest.param(
+            value,
+            id=name(value),
+            marks=[] if name(value) in each_time else pytest.mark.nightly,
+        )
+        for value in values
+    ]

@@ -1,11 +1,10 @@
 """A converted model must compute what the original computes."""
 
-from collections.abc import Iterable
-
 import pytest
 import torch
 import torchvision
 from architectures import SIZES, build, features, shake
+from helpers import mostly_nightly
 
 from flower_mm.models.timm_backbone import TimmBackbone
 from flower_mm.weights.load_into_model import load_backbone
@@ -57,25 +56,16 @@ def compare(name, original, vectors, tmp_path, **changes):
 EACH_TIME = ('resnet18', 'mobilenet_v2', 'swin_tiny')
 
 
-def sometimes(names: Iterable[str]) -> list:
-    """Names for each run, and others for the nightly tests."""
-    return [
-        pytest.param(
-            name, marks=[] if name in EACH_TIME else pytest.mark.nightly
-        )
-        for name in names
-    ]
-
-
 @pytest.mark.parametrize(
     'name',
-    sometimes(
+    mostly_nightly(
         [
             *('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'),
             *('mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large'),
             *('densenet161', 'resnext50', 'efficientnet_b0', 'convnext_tiny'),
             'swin_tiny',
-        ]
+        ],
+        EACH_TIME,
     ),
 )
 def test_torchvision(name, tmp_path):
@@ -102,7 +92,7 @@ def without_head(original):
     return vectors
 
 
-@pytest.mark.parametrize('name', sometimes(TIMM))
+@pytest.mark.parametrize('name', mostly_nightly(TIMM, EACH_TIME))
 def test_timm(name, tmp_path):
     timm = pytest.importorskip('timm')
     original = shake(timm.create_model(TIMM[name]))

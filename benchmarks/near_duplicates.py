@@ -34,8 +34,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from benchmarks.record import record
-from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.near_duplicates import group, identical
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.scan_photos import scan
 
 Draw = np.random.Generator

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from flower_mm.csv_files import as_cell, from_cell, read_dicts, write_row
 from flower_mm.inference.classifier import Prediction
 from flower_mm.inference.prediction_files import csv_into
-from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import make_folds, read_list
+from flower_mm.prepare.photo import Photo
 from flower_mm.report.predictions import (
     Predictions,
     read_predictions,

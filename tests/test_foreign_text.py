@@ -22,7 +22,9 @@ from flower_mm.errors import UserError
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Prediction
 from flower_mm.plain_text import class_name_fault, visible
-from flower_mm.prepare.class_folders import find_photos, list_folder
+from flower_mm.prepare.file_tree import list_folder
+from flower_mm.prepare.sources.listing import Source
+from flower_mm.prepare.sources.recognise import recognise
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
 # Sets the title of a terminal, clears it, moves up; C1 controls do the same.
@@ -83,7 +85,7 @@ def test_folders_of_classes_are_checked(tmp_path):
     for folder in ('daisy', 'rose\u202egpj'):
         draw_photo(tmp_path / folder / '1.jpg', 0, 0)
     with pytest.raises(UserError, match='invalid class name'):
-        find_photos(list_folder(tmp_path), tmp_path)
+        recognise(Source(tmp_path, list_folder(tmp_path)))
 
 
 # --- the streams -------------------------------------------------------------

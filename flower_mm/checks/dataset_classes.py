@@ -12,7 +12,7 @@ from flower_mm.checks.context import CheckContext, Split
 from flower_mm.checks.finding import Finding
 from flower_mm.config import walk
 from flower_mm.layout import DatasetDir
-from flower_mm.prepare.class_folders import is_clutter, is_photo_name
+from flower_mm.prepare.file_tree import is_clutter, is_photo_name
 
 # Where numbers of classes are.
 PARTS = ('model', 'data_preprocessor', 'val_evaluator', 'test_evaluator')

@@ -12,8 +12,8 @@ from flower_mm.checks.finding import Finding
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.prepare import dataset_json
-from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.near_duplicates import group
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.scan_photos import scan
 
 MOST = 20_000  # photos that are decoded in search of near-duplicates

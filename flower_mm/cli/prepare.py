@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs='?',
         metavar='PHOTOS',
-        help='folder with one folder per class, or a zip or tar of one',
+        help='folder, zip or tar of photos: class folders, split folders and '
+        'other formats of docs/photos.md',
     )
     parser.add_argument(
         '--out',
@@ -79,6 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'near-duplicates are kept and listed; by default %(default)s',
     )
     parser.add_argument(
+        '--fix-leaks',
+        action='store_true',
+        help='move near-duplicates that are in two splits of a published '
+        'split to train; by default they are kept and counted',
+    )
+    parser.add_argument(
         '--overwrite',
         action='store_true',
         help='replace the dataset at --out; its photos keep their split when '
@@ -118,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.photos is None:
         raise UserError(
             'PHOTOS is missing: expected a folder with one folder per class, '
-            'or a zip or tar of one'
+            'or another format of "Your photos" (docs/photos.md)'
         )
     else:
         _prepare(args)
@@ -138,6 +145,7 @@ def _prepare(args: argparse.Namespace) -> None:
             how=args.how,
             on_bad=args.on_bad,
             on_conflict=args.on_conflict,
+            fix_leaks=args.fix_leaks,
         ),
         overwrite=args.overwrite,
         splits_from=args.splits_from,

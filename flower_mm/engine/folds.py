@@ -39,8 +39,8 @@ from flower_mm.errors import UserError
 from flower_mm.files import replacing, sweep
 from flower_mm.layout import DatasetDir, RunDir
 from flower_mm.lock import only_run_in
-from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import HeldOut, make_folds, read_list
+from flower_mm.prepare.photo import Photo
 from flower_mm.report.baselines import (
     below_linear_probe,
     below_majority_class,

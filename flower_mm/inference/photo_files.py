@@ -19,7 +19,7 @@ from flower_mm.files import temporary_folder
 from flower_mm.inference.classifier import Unread
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.archive import unpack
-from flower_mm.prepare.class_folders import (
+from flower_mm.prepare.file_tree import (
     is_clutter,
     is_photo_name,
     list_folder,

@@ -24,7 +24,7 @@ from flower_mm import console
 from flower_mm.decoding import MAX_BYTES
 from flower_mm.errors import UserError
 from flower_mm.plain_text import shorten
-from flower_mm.prepare.class_folders import (
+from flower_mm.prepare.file_tree import (
     FileTree,
     is_clutter,
     is_photo_name,
@@ -57,8 +57,12 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def unpack(archive: Path, into: Path) -> FileTree:
-    """Write the photos of `archive` into `into`.
+def unpack(
+    archive: Path,
+    into: Path,
+    is_wanted: Callable[[str], bool] = is_photo_name,
+) -> FileTree:
+    """Write the photos of `archive`, or the files wanted, into `into`.
 
     Raises UserError if the archive is damaged or looks like an attack.
     """
@@ -84,7 +88,7 @@ def unpack(archive: Path, into: Path) -> FileTree:
                 raise _refused(archive, f'{shorten(path)} twice')
             file = into / f'{len(tree.files):07}'
             tree.files[path] = str(file)
-            if is_photo_name(path):
+            if is_wanted(path):
                 with file.open('xb') as target:
                     limits.copy(content, target, path)
     except UserError:

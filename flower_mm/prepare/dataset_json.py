@@ -14,7 +14,7 @@ from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.links import read_file
 from flower_mm.plain_text import class_name_fault, escape_controls
-from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.photo import Photo
 
 if TYPE_CHECKING:
     from flower_mm.prepare.prepare_dataset import Options

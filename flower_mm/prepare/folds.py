@@ -11,8 +11,8 @@ from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
 from flower_mm.prepare import dataset_json, write_dataset
-from flower_mm.prepare.class_folders import Photo, name_photos
 from flower_mm.prepare.near_duplicates import group
+from flower_mm.prepare.photo import Photo, name_photos
 from flower_mm.prepare.prepare_dataset import Options
 from flower_mm.prepare.scan_photos import scan
 from flower_mm.prepare.split import draw

@@ -34,7 +34,7 @@ from flower_mm.prepare.alignment import (
     halve,
     warp,
 )
-from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.scan_photos import COLOURS, THUMB
 
 # A thumbnail of a wall or the sky is noise.

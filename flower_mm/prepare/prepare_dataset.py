@@ -1,5 +1,6 @@
 """Turn photos into a dataset, step by step."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,15 +9,18 @@ from flower_mm.layout import DatasetDir
 from flower_mm.plain_text import escape_controls
 from flower_mm.prepare import dataset_json, write_dataset
 from flower_mm.prepare.archive import unpack
-from flower_mm.prepare.class_folders import (
-    ClassFolders,
-    FileTree,
-    Photo,
-    find_photos,
-    list_folder,
-    name_photos,
-)
+from flower_mm.prepare.file_tree import list_folder
+from flower_mm.prepare.photo import Photo, name_photos
+from flower_mm.prepare.published_split import keep_published_split
 from flower_mm.prepare.scan_photos import scan
+from flower_mm.prepare.sources.listing import (
+    CLASS_FOLDERS,
+    SPLIT_FOLDERS,
+    Listing,
+    Source,
+    refusal,
+)
+from flower_mm.prepare.sources.recognise import recognise
 from flower_mm.prepare.split import assign_splits
 from flower_mm.prepare.summary import Report, first_lines
 from flower_mm.prepare.usable_photos import (
@@ -38,6 +42,7 @@ class Options:
     how: str = 'copy'  # copy, link or none
     on_bad: str = 'stop'  # stop or skip
     on_conflict: str = 'drop'  # drop or keep
+    fix_leaks: bool = False
 
     def __post_init__(self) -> None:
         is_valid = 0 < self.val < 1 and 0 <= self.test < 1
@@ -75,12 +80,9 @@ def prepare(
     if not earlier and old and _split_options(old) == options.split:
         earlier = old
     with write_dataset.workspace(target) as work:
-        if source.is_dir():
-            tree = list_folder(source)
-        else:
-            (work / 'unpacked').mkdir()
-            tree = unpack(source, work / 'unpacked')
-        contents = _choose_contents(tree, source, options, earlier)
+        listing = _read_source(source, work)
+        print(f'{source} was recognised as {listing.describe()}')
+        contents = _choose_contents(listing, source, options, earlier)
         if old and _is_same(old, contents.record):
             _report_unchanged(out)
             if options.how == 'none':
@@ -124,12 +126,20 @@ class _Contents:
 
 
 def _check_paths(source: Path, out: Path, options: Options) -> None:
+    if re.match(r'[a-zA-Z][\w+.-]+:/', str(source)):
+        raise refusal(
+            f'{source} is a URL: expected a folder or a file.\nDownload and '
+            'check it yourself first',
+            CLASS_FOLDERS,
+        )
     if not (source.is_dir() or source.is_file()):
         # Reading a pipe would block.
         fault = 'is a device' if source.exists() else 'does not exist'
-        raise UserError(
+        raise refusal(
             f'{source} {fault}: expected a folder with one folder per class, '
-            'or a zip or tar file of one'
+            'or a zip or tar file of one',
+            CLASS_FOLDERS,
+            SPLIT_FOLDERS,
         )
     if source.is_file() and options.how == 'none':
         raise UserError(
@@ -151,33 +161,65 @@ def _split_options(record: dict) -> tuple[float, float, int]:
     return options['val'], options['test'], options['seed']
 
 
-def _choose_contents(
-    tree: FileTree, source: Path, options: Options, earlier: dict | None
-) -> _Contents:
-    listing = find_photos(tree, source)
+def _read_source(source: Path, work: Path) -> Listing:
+    if source.is_dir():
+        tree = list_folder(source)
+    else:
+        (work / 'unpacked').mkdir()
+        tree = unpack(source, work / 'unpacked')
+    listing = recognise(Source(source, tree))
     if len(listing.classes) < 2:
-        raise UserError(
-            f'{source} has one class ({listing.classes[0]}): expected two or '
-            f'more, e.g. {source / "daisy"} and {source / "rose"}'
+        got = f'one class ({listing.classes[0]})' if listing.classes else ''
+        raise refusal(
+            f'{source} has {got or "no photos in class folders"}: expected '
+            f'two or more classes, e.g. {source / "daisy"} and '
+            f'{source / "rose"}',
+            CLASS_FOLDERS,
+            SPLIT_FOLDERS,
         )
+    return listing
+
+
+def _choose_contents(
+    listing: Listing, source: Path, options: Options, earlier: dict | None
+) -> _Contents:
     in_place = options.how == 'none'
     root = Path(source.resolve().as_posix(), listing.base).as_posix()
     if in_place:
         _refuse_other_spelling(listing, root)
+    published = sorted({photo.split for photo in listing.photos} - {''})
     scan(listing.photos)
     report = Report(
-        bad=dict(listing.bad), drops_conflicts=options.on_conflict == 'drop'
+        bad=dict(listing.bad),
+        no_class=listing.left_out,
+        other_files=listing.other_files,
+        remarks=listing.remarks,
+        drops_conflicts=options.on_conflict == 'drop',
     )
     photos = usable_photos(listing.photos, report, in_place, options.on_bad)
     refuse_empty_classes(listing.classes, photos, report)
     photos, groups = leave_out_conflicts(photos, report)
-    splits = assign_splits(
-        groups,
-        [photo.label for photo in photos],
-        [photo.sha256 for photo in photos],
-        *options.split,
-        dataset_json.splits(earlier) if earlier else None,
-    )
+    recorded = dataset_json.splits(earlier) if earlier else None
+    if published:
+        if options.test:
+            report.remarks.append('--test is ignored: the split is published')
+        splits = keep_published_split(
+            photos,
+            groups,
+            options.val,
+            options.seed,
+            recorded,
+            options.fix_leaks,
+            report,
+        )
+    else:
+        splits = assign_splits(
+            groups,
+            [photo.label for photo in photos],
+            [photo.sha256 for photo in photos],
+            *options.split,
+            recorded,
+        )
     report.in_two_splits = [
         p.path for p, s in zip(photos, splits, strict=True) if not s
     ]
@@ -185,9 +227,13 @@ def _choose_contents(
     photos = [p for p, s in zip(photos, splits, strict=True) if s]
     splits = [split for split in splits if split]
     refuse_empty_classes(listing.classes, photos, report)
+    if published:
+        _refuse_classes_without_training(listing, photos, splits)
     name_photos(photos, in_place)
     record = dataset_json.make(photos, splits, listing.classes, options)
     record['source'] = escape_controls(source.resolve().as_posix())
+    record['source_format'] = listing.format
+    record['published_splits'] = published
     record['photos'] = root if in_place else None
     record['equal'] = dataset_json.groups(photos, groups, listing.classes)
     record['left_out'] = report.left_out()
@@ -195,8 +241,34 @@ def _choose_contents(
     return _Contents(photos, splits, record, report)
 
 
-def _refuse_other_spelling(listing: ClassFolders, root: str) -> None:
+def _refuse_classes_without_training(
+    listing: Listing, photos: list[Photo], splits: list[str]
+) -> None:
+    trained = {
+        photo.label
+        for photo, split in zip(photos, splits, strict=True)
+        if split == 'train'
+    }
+    lacking = [
+        name for i, name in enumerate(listing.classes) if i not in trained
+    ]
+    if lacking:
+        raise refusal(
+            f'the published split has no training photo of {len(lacking)} '
+            f'classes: {", ".join(lacking[:10])}.\nAdd some, or put the '
+            'photos of each class together',
+            CLASS_FOLDERS,
+        )
+
+
+def _refuse_other_spelling(listing: Listing, root: str) -> None:
     """Refuse folders whose paths cannot stand in the lists of a dataset."""
+    if listing.format != CLASS_FOLDERS:
+        raise refusal(
+            f'--how none needs class folders, got {listing.format}.\n'
+            'Omit --how, or use --how link, which takes no space either',
+            CLASS_FOLDERS,
+        )
     if escape_controls(root) != root:
         raise UserError(
             f'invalid path for --how none: {escape_controls(root)} contains '

@@ -30,7 +30,7 @@ from flower_mm.decoding import (
     to_plain,
 )
 from flower_mm.errors import UserError
-from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.photo import Photo
 from flower_mm.process_resources import cores
 
 CHUNK = 32  # photos that a process gets at a time

@@ -1,16 +1,21 @@
 """The report of `flower-mm prepare`, in full and for the screen."""
 
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 LISTED = 10  # entries of a list on the screen
 ROWS = 40  # classes on the screen
+SUFFIXES = 5  # of ignored files on the screen
 # The titles in report.txt begin like this; flower_mm.report finds its parts
 # by them.
 UNUSABLE = 'Unusable files'
 CONFLICTS = 'Conflicts: identical photos under two classes'
 LABEL_ERRORS = 'Possible label errors: near-duplicates under two classes, kept'
 DUPLICATES = 'Near-duplicates, each group within one split'
+LEAKS = 'Near-duplicates in two published splits'
+NO_CLASS = 'Photos without a class, left out'
+OTHER_FILES = 'Other files, ignored'
 IN_TWO_SPLITS = 'Left out: near-duplicates of earlier photos in two splits'
 
 
@@ -20,11 +25,17 @@ class Report:
 
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
+    no_class: dict[str, str] = field(default_factory=dict)
+    other_files: list[str] = field(default_factory=list)
     conflicts: list[list[str]] = field(default_factory=list)
     drops_conflicts: bool = True
     label_errors: list[list[str]] = field(default_factory=list)
     in_two_splits: list[str] = field(default_factory=list)
     duplicates: list[list[str]] = field(default_factory=list)
+    # Of the split that the source has published.
+    leaks: list[list[str]] = field(default_factory=list)
+    leak_counts: dict[str, int] = field(default_factory=dict)
+    fixes_leaks: bool = False
     rewritten: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -36,12 +47,15 @@ class Report:
             *self.remarks,
             *self._empty_splits(),
             _part(UNUSABLE, _reasons(self.bad)),
+            _part(NO_CLASS, _reasons(self.no_class)),
             _part(self._conflict_title(), _groups(self.conflicts)),
             _part(LABEL_ERRORS, _groups(self.label_errors)),
             _part(IN_TWO_SPLITS, self.in_two_splits),
+            _part(self._leak_title(), _groups(self.leaks)),
             _part(DUPLICATES, _groups(self.duplicates)),
             _part('Rewritten as PNG', _reasons(self.rewritten)),
             _part('Notes on photos', _reasons(self.notes)),
+            _part(OTHER_FILES, self.other_files),
         ]
         return '\n\n'.join(part for part in parts if part) + '\n'
 
@@ -57,7 +71,9 @@ class Report:
             (_groups(self.conflicts), self._conflict_title()),
             (_groups(self.label_errors), LABEL_ERRORS),
             (_reasons(self.bad), UNUSABLE),
+            (_reasons(self.no_class), NO_CLASS),
             (self.in_two_splits, IN_TWO_SPLITS),
+            (_groups(self.leaks), self._leak_title()),
         ):
             if items:
                 lines.append(f'{title} ({len(items)}):')
@@ -66,11 +82,16 @@ class Report:
             lines.append(f'{len(self.rewritten)} photos rewritten as PNG')
         if self.notes:
             lines.append(f'{len(self.notes)} photos with notes')
+        if self.other_files:
+            lines.append(
+                f'{len(self.other_files)} other files ignored: '
+                + _suffixes(self.other_files)
+            )
         return '\n'.join([*lines, f'Full report: {file}'])
 
     def left_out(self) -> dict[str, str]:
         """Return the photos that the dataset lacks, with the reasons."""
-        left_out = dict(self.bad)
+        left_out = self.bad | self.no_class
         if self.drops_conflicts:
             for paths in self.conflicts:
                 for path in paths:
@@ -97,6 +118,15 @@ class Report:
         kept = 'left out' if self.drops_conflicts else 'kept'
         return f'{CONFLICTS}, {kept}'
 
+    def _leak_title(self) -> str:
+        counts = ' and '.join(
+            f'{count} of {split}' for split, count in self.leak_counts.items()
+        )
+        fix = 'kept; --fix-leaks moves them to train'
+        if self.fixes_leaks:
+            fix = 'moved to train'
+        return f'{LEAKS}, {counts} photos ({fix})'
+
     def _table(self, rows: int | None = None) -> list[str]:
         splits = list(self.counts)
         classes = list(self.counts[splits[0]])
@@ -121,6 +151,14 @@ def first_lines(items: list[str], most: int = LISTED) -> list[str]:
 
 def _reasons(reasons: dict[str, str]) -> list[str]:
     return [f'{path}: {why}' for path, why in sorted(reasons.items())]
+
+
+def _suffixes(files: list[str]) -> str:
+    counts = Counter(PurePosixPath(file).suffix.casefold() for file in files)
+    return ', '.join(
+        f'{count} {suffix or "without suffix"}'
+        for suffix, count in counts.most_common(SUFFIXES)
+    ) + ', …' * (len(counts) > SUFFIXES)
 
 
 def _groups(groups: list[list[str]]) -> list[str]:

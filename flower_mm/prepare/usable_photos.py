@@ -3,8 +3,8 @@
 from collections import defaultdict
 
 from flower_mm.errors import UserError
-from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.near_duplicates import group, identical
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.summary import Report, first_lines
 
 # A run that stops at unusable files writes no report.txt, so that the screen

@@ -12,8 +12,9 @@ from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
 from flower_mm.plain_text import escape_controls
 from flower_mm.prepare import dataset_json
-from flower_mm.prepare.class_folders import Photo, list_folder
+from flower_mm.prepare.file_tree import list_folder
 from flower_mm.prepare.near_duplicates import group, identical
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.scan_photos import scan
 from flower_mm.prepare.summary import first_lines
 from flower_mm.prepare.write_dataset import recover
@@ -39,6 +40,7 @@ def check(folder: Path) -> None:
         [photos[i] for i in readable],
         [splits[i] for i in readable],
         record['options']['on_conflict'] == 'keep',
+        bool(record.get('published_splits')),
     )
     faults += identical_photos
     if near_duplicates:
@@ -151,7 +153,10 @@ def _listed_photos(
 
 
 def _duplicates(
-    photos: list[Photo], splits: list[str], keeps_conflicts: bool
+    photos: list[Photo],
+    splits: list[str],
+    keeps_conflicts: bool,
+    keeps_leaks: bool,
 ) -> tuple[list[str], list[str]]:
     """Return faults of identical photos, and near-duplicates in two splits."""
     groups = defaultdict(list)
@@ -167,7 +172,7 @@ def _duplicates(
         for places in identical([photos[i] for i in members]):
             equal = [members[k] for k in places]
             paths = ' = '.join(photos[i].path for i in equal)
-            if len({splits[i] for i in equal}) > 1:
+            if len({splits[i] for i in equal}) > 1 and not keeps_leaks:
                 faults.append(f'{paths}: identical photos in two splits')
             if (
                 len({photos[i].label for i in equal}) > 1

@@ -22,7 +22,7 @@ from flower_mm.files import replacing, temporary_folder
 from flower_mm.layout import DatasetDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare import dataset_json
-from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.photo import Photo
 
 DATASET_NAMES = frozenset(
     (

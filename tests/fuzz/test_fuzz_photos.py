@@ -12,7 +12,7 @@ from rubbish import STEERING, damaged, fuzz, only_ours
 
 from flower_mm import decoding
 from flower_mm.prepare import scan_photos, write_dataset
-from flower_mm.prepare.class_folders import Photo
+from flower_mm.prepare.photo import Photo
 
 PIXELS = 2_000_000
 ENDINGS = ('jpg', 'png', 'webp', 'gif', 'tif', 'mpo', 'bmp', 'jp2', 'avif')

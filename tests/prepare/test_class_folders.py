@@ -6,13 +6,10 @@ from pathlib import Path
 import pytest
 
 from flower_mm.errors import UserError
-from flower_mm.prepare.class_folders import (
-    ClassFolders,
-    FileTree,
-    find_photos,
-    list_folder,
-    name_photos,
-)
+from flower_mm.prepare.file_tree import FileTree, list_folder
+from flower_mm.prepare.photo import name_photos
+from flower_mm.prepare.sources.listing import Listing, Source
+from flower_mm.prepare.sources.recognise import recognise
 
 ROOT = Path('photos')
 
@@ -24,7 +21,11 @@ def tree_of(*files: str) -> FileTree:
     return tree
 
 
-def paths(found: ClassFolders) -> list[str]:
+def find_photos(tree: FileTree, path: Path) -> Listing:
+    return recognise(Source(path, tree))
+
+
+def paths(found: Listing) -> list[str]:
     return [photo.path for photo in found.photos]
 
 
@@ -50,9 +51,13 @@ def test_other_files_are_listed():
         ROOT,
     )  # fmt: skip
     assert paths(found) == ['daisy/a.jpg', 'rose/b.jpg', 'rose/deep/c.jpg']
-    assert sorted(found.bad) == [
-        'daisy/IMG_1', 'daisy/notes.txt', 'lost.jpg', 'rose/x\\ny.jpg',
-    ]  # fmt: skip
+    assert list(found.bad) == ['rose/x\\ny.jpg']
+    assert list(found.left_out) == ['lost.jpg']
+    assert found.other_files == [
+        'LICENSE.txt',
+        'daisy/IMG_1',
+        'daisy/notes.txt',
+    ]
 
 
 @pytest.mark.parametrize('wrap', ['flower_photos/', 'a/b/'])
@@ -65,19 +70,20 @@ def test_outer_folder_is_opened(wrap):
     assert paths(found) == ['daisy/a.jpg', 'rose/b.jpg']
 
 
-@pytest.mark.parametrize(
-    'splits', [('train', 'val'), ('Train', 'Test'), ('training', 'validation')]
-)
-def test_split_input_is_refused(splits):
-    with pytest.raises(UserError, match='already split'):
-        find_photos(tree_of(*(f'in/{s}/daisy/a.jpg' for s in splits)), ROOT)
+def test_empty_folders_are_no_classes():
+    tree = tree_of('daisy/a.jpg', 'rose/b.jpg', 'docs/readme.md')
+    tree.folders |= {'empty', 'empty/inner'}
+    found = find_photos(tree, ROOT)
+    assert found.classes == ['daisy', 'rose']
+    assert found.other_files == ['docs/readme.md']
+    assert found.remarks == ['Folders without photos: docs, empty']
 
 
 @pytest.mark.parametrize(
     'names', [('Daisy', 'daisy'), ('caf\u00e9', 'cafe\u0301'), ('a', 'a ')]
 )
 def test_two_spellings_of_a_class_are_refused(names):
-    with pytest.raises(UserError, match='two folders for one class'):
+    with pytest.raises(UserError, match='two names for one class'):
         find_photos(tree_of(*(f'{name}/a.jpg' for name in names)), ROOT)
 
 

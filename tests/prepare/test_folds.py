@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from flower_mm.errors import UserError
 from flower_mm.prepare import dataset_json, verify_dataset
-from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.folds import assign_folds, make_folds, read_list
+from flower_mm.prepare.photo import Photo
 
 from .conftest import make_photos, save
 

@@ -12,8 +12,8 @@ from helpers import mostly_nightly
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from flower_mm.prepare import near_duplicates
-from flower_mm.prepare.class_folders import Photo
 from flower_mm.prepare.near_duplicates import group, identical
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.scan_photos import scan
 
 from .conftest import picture

@@ -245,11 +245,9 @@ def test_unusable_photos(photos, out, tmp_path):
     (photos / 'daisy' / 'cut.jpg').write_bytes(data[:-100])
     (photos / 'daisy' / 'empty.png').touch()
     (photos / 'rose' / 'page.jpg').write_text('<html>')
-    (photos / 'rose' / 'notes.txt').write_text('buy milk')
     picture(301, (8, 8)).save(photos / 'rose' / 'tiny.png')
     unusable = {
-        'daisy/cut.jpg', 'daisy/empty.png', 'rose/page.jpg', 'rose/notes.txt',
-        'rose/tiny.png',
+        'daisy/cut.jpg', 'daisy/empty.png', 'rose/page.jpg', 'rose/tiny.png',
     }  # fmt: skip
     before = set(tmp_path.rglob('*'))
     text = refused(photos, '--out', out)
@@ -260,6 +258,19 @@ def test_unusable_photos(photos, out, tmp_path):
     report = (out / 'report.txt').read_text(encoding='utf-8')
     assert all(f'{path}: ' in report and path in shown for path in unusable)
     assert set(read_record(out)['left_out']) == unusable
+    assert len(read_splits(out)) == 22
+
+
+def test_other_files_do_not_stop_the_rest(photos, out):
+    for name in ('README.md', 'daisy/favicon.ico', 'daisy/a.json', 'rose/x'):
+        (photos / name).write_text('text')
+    (photos / 'empty').mkdir()
+    save(photos / 'cover.jpg', 600)
+    shown = ok(photos, '--out', out)
+    assert '4 other files ignored' in shown
+    assert 'Folders without photos: empty' in shown
+    assert set(read_record(out)['left_out']) == {'cover.jpg'}
+    assert (out / 'classes.txt').read_text() == 'daisy\nrose\n'
     assert len(read_splits(out)) == 22
 
 
@@ -356,14 +367,21 @@ def test_invalid_options(photos, out, args, words):
     assert not out.parent.exists()
 
 
+@pytest.mark.parametrize('url', ['https://x.org/p.zip', 's3://bucket/p'])
+def test_addresses_are_refused(url, out):
+    assert 'is a URL' in refused(url, '--out', out)
+
+
 def test_invalid_photos(tmp_path, out):
     assert 'does not exist' in refused(tmp_path / 'none', '--out', out)
     one = make_photos(tmp_path / 'one', {'daisy': 3})
     assert 'one class' in refused(one, '--out', out)
     (one / 'rose').mkdir()
-    assert 'without a usable photo' in refused(one, '--out', out)
-    split = make_photos(tmp_path / 's', {'train/daisy': 2, 'val/daisy': 2})
-    assert 'already split' in refused(split, '--out', out)
+    assert 'one class (daisy)' in refused(one, '--out', out)
+    (one / 'rose' / 'cut.jpg').touch()
+    assert 'without a usable photo' in refused(
+        one, '--out', out, '--on-bad', 'skip'
+    )
     inside = make_photos(tmp_path / 'in', {'daisy': 2, 'rose': 2})
     assert 'contain each other' in refused(inside, '--out', inside / 'out')
     assert not out.parent.exists()

@@ -159,7 +159,7 @@ def test_readers_die_with_the_run(tmp_path):
     code = (
         'import sys\n'
         'from flower_mm.prepare import scan_photos\n'
-        'from flower_mm.prepare.class_folders import Photo\n'
+        'from flower_mm.prepare.photo import Photo\n'
         'scan_photos.cores = lambda: 2\n'
         'if __name__ == "__main__":\n'
         '    scan_photos.scan([Photo("", f, 0) for f in sys.argv[1:] * 20])\n'

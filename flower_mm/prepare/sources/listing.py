@@ -1,0 +1,95 @@
+"""What a source contains: photos with their classes and splits."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flower_mm.errors import UserError
+from flower_mm.plain_text import class_name_fault, shorten
+from flower_mm.prepare.file_tree import FileTree
+from flower_mm.prepare.photo import Photo, nfc
+
+# The formats, as the table in docs/photos.md names them.
+CLASS_FOLDERS = 'class folders'
+SPLIT_FOLDERS = 'split folders'
+TABLE = 'CSV or TSV'
+
+# Names of folders, files and values, and the split that they stand for.
+SPLIT_NAMES = {
+    'train': 'train', 'training': 'train',
+    'val': 'val', 'valid': 'val', 'validation': 'val', 'dev': 'val',
+    'eval': 'val',
+    'test': 'test', 'testing': 'test',
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the photos of a user are."""
+
+    path: Path  # as the user named it
+    tree: FileTree
+
+
+@dataclass
+class Listing:
+    """The photos of a source, and the files that are none."""
+
+    format: str  # such as CLASS_FOLDERS
+    classes: list[str]  # in the order of their labels
+    photos: list[Photo]
+    bad: dict[str, str] = field(default_factory=dict)  # reasons by path
+    # Photos that the format leaves without a class, with the reasons.
+    left_out: dict[str, str] = field(default_factory=dict)
+    other_files: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    # For photos in class folders: the path of the folder around them below
+    # the root, and their names as spelled on the disk.
+    base: str = ''
+    folders: list[str] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """Return what was recognised, on one line."""
+        counts = Counter(photo.split for photo in self.photos)
+        parts = ', '.join(
+            f'{counts[split]} {split}'.strip()
+            for split in ('train', 'val', 'test', '')
+            if counts[split]
+        )
+        return f'{self.format}: {len(self.classes)} classes, {parts} photos'
+
+
+def refusal(message: str, *formats: str) -> UserError:
+    """Return an error that names rows of the page that would work."""
+    rows = ', '.join(f'"{name}"' for name in formats)
+    return UserError(
+        f'{message}\nSee {rows} in "Your photos" (docs/photos.md)'
+    )
+
+
+def class_names(names: Iterable[str], where: str, fix: str) -> dict[str, str]:
+    """Return the class of each name; refuse two names of one class.
+
+    macOS decomposes é into two characters. Outer blanks are removed because
+    readers of text files strip lines.
+    """
+    plain = {name: re.sub(r'^\s+|\s+$', '', nfc(name)) for name in names}
+    first: dict[str, str] = {}
+    for name, short in plain.items():
+        fault = class_name_fault(short) if short else 'empty'
+        if not fault and ('/' in short or short.startswith('.')):
+            fault = 'a class becomes a folder of this name'
+        if fault:
+            raise UserError(
+                f'invalid class name {shorten(name)!r} in {where}: {fault}.\n'
+                f'{fix}'
+            )
+        other = first.setdefault(short.casefold(), name)
+        if other != name:
+            raise UserError(
+                f'{where} has two names for one class: {other!r} and {name!r} '
+                f'differ only in case, blanks or accents.\n{fix}'
+            )
+    return plain

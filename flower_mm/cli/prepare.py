@@ -35,6 +35,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='DATASET',
         help=f'folder of the dataset; by default {DEFAULT_OUT}',
     )
+    table = parser.add_argument_group('a CSV or TSV file of photos')
+    table.add_argument(
+        '--images',
+        default='',
+        metavar='FOLDER',
+        help='folder of the photos; by default that of the table',
+    )
+    table.add_argument(
+        '--path-column',
+        default='',
+        metavar='COLUMN',
+        help='column of the paths; by default one named path, file, '
+        'filename, image, id or similarly',
+    )
+    table.add_argument(
+        '--label-column',
+        default='',
+        metavar='COLUMN',
+        help='column of the classes; by default one named label, class, '
+        'category, target or similarly',
+    )
     parser.add_argument(
         '--val',
         type=float,
@@ -146,6 +167,9 @@ def _prepare(args: argparse.Namespace) -> None:
             on_bad=args.on_bad,
             on_conflict=args.on_conflict,
             fix_leaks=args.fix_leaks,
+            path_column=args.path_column,
+            label_column=args.label_column,
+            images=args.images,
         ),
         overwrite=args.overwrite,
         splits_from=args.splits_from,

@@ -48,9 +48,13 @@ def is_photo_name(name: str) -> bool:
     return PurePosixPath(name).suffix.casefold() in PHOTO_SUFFIXES
 
 
-def list_folder(root: Path) -> FileTree:
-    """List the files below `root`; links are followed, but not in circles."""
+def list_folder(root: Path, leave_out: Path | None = None) -> FileTree:
+    """List the files below `root`, except for the folder `leave_out`.
+
+    Links are followed, but not in circles.
+    """
     tree = FileTree()
+    other = os.path.realpath(leave_out) if leave_out else None
     # (folder, its path below the root, the real folders above it)
     todo: list[tuple[str, str, tuple[str, ...]]] = [
         (str(root), '', (os.path.realpath(root),))
@@ -70,8 +74,10 @@ def list_folder(root: Path) -> FileTree:
             if not entry.is_dir():
                 tree.files[path] = entry.path
                 continue
-            tree.folders.add(path)
             real = os.path.realpath(entry.path)
+            if real == other:
+                continue
+            tree.folders.add(path)
             if real not in above:
                 todo.append((entry.path, path + '/', (*above, real)))
     return tree

@@ -1,6 +1,5 @@
 """Turn photos into a dataset, step by step."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,19 +7,15 @@ from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.plain_text import escape_controls
 from flower_mm.prepare import dataset_json, write_dataset
-from flower_mm.prepare.archive import unpack
-from flower_mm.prepare.file_tree import list_folder
 from flower_mm.prepare.photo import Photo, name_photos
 from flower_mm.prepare.published_split import keep_published_split
 from flower_mm.prepare.scan_photos import scan
-from flower_mm.prepare.sources.listing import (
-    CLASS_FOLDERS,
-    SPLIT_FOLDERS,
-    Listing,
-    Source,
-    refusal,
+from flower_mm.prepare.sources.listing import CLASS_FOLDERS, Listing, refusal
+from flower_mm.prepare.sources.read_source import (
+    UNPACKED,
+    read_source,
+    require_source,
 )
-from flower_mm.prepare.sources.recognise import recognise
 from flower_mm.prepare.split import assign_splits
 from flower_mm.prepare.summary import Report, first_lines
 from flower_mm.prepare.usable_photos import (
@@ -43,6 +38,10 @@ class Options:
     on_bad: str = 'stop'  # stop or skip
     on_conflict: str = 'drop'  # drop or keep
     fix_leaks: bool = False
+    # Of a table of photos.
+    path_column: str = ''
+    label_column: str = ''
+    images: str = ''  # the folder of the photos
 
     def __post_init__(self) -> None:
         is_valid = 0 < self.val < 1 and 0 <= self.test < 1
@@ -80,8 +79,7 @@ def prepare(
     if not earlier and old and _split_options(old) == options.split:
         earlier = old
     with write_dataset.workspace(target) as work:
-        listing = _read_source(source, work)
-        print(f'{source} was recognised as {listing.describe()}')
+        listing = read_source(source, work, target, options)
         contents = _choose_contents(listing, source, options, earlier)
         if old and _is_same(old, contents.record):
             _report_unchanged(out)
@@ -95,7 +93,7 @@ def prepare(
                 'or choose another --out'
             )
         if options.how != 'none':
-            _write_photos(contents, work, options, source.is_file())
+            _write_photos(contents, work, options)
         write_dataset.write_texts(
             contents.record, contents.report.text(), work / 'dataset'
         )
@@ -126,26 +124,7 @@ class _Contents:
 
 
 def _check_paths(source: Path, out: Path, options: Options) -> None:
-    if re.match(r'[a-zA-Z][\w+.-]+:/', str(source)):
-        raise refusal(
-            f'{source} is a URL: expected a folder or a file.\nDownload and '
-            'check it yourself first',
-            CLASS_FOLDERS,
-        )
-    if not (source.is_dir() or source.is_file()):
-        # Reading a pipe would block.
-        fault = 'is a device' if source.exists() else 'does not exist'
-        raise refusal(
-            f'{source} {fault}: expected a folder with one folder per class, '
-            'or a zip or tar file of one',
-            CLASS_FOLDERS,
-            SPLIT_FOLDERS,
-        )
-    if source.is_file() and options.how == 'none':
-        raise UserError(
-            f'{source} is an archive: expected a folder with --how none.\n'
-            'Omit --how, or unpack the archive first'
-        )
+    require_source(source, options)
     inner, outer = source.resolve(), out.resolve()
     if source.is_dir() and (
         inner.is_relative_to(outer) or outer.is_relative_to(inner)
@@ -161,25 +140,6 @@ def _split_options(record: dict) -> tuple[float, float, int]:
     return options['val'], options['test'], options['seed']
 
 
-def _read_source(source: Path, work: Path) -> Listing:
-    if source.is_dir():
-        tree = list_folder(source)
-    else:
-        (work / 'unpacked').mkdir()
-        tree = unpack(source, work / 'unpacked')
-    listing = recognise(Source(source, tree))
-    if len(listing.classes) < 2:
-        got = f'one class ({listing.classes[0]})' if listing.classes else ''
-        raise refusal(
-            f'{source} has {got or "no photos in class folders"}: expected '
-            f'two or more classes, e.g. {source / "daisy"} and '
-            f'{source / "rose"}',
-            CLASS_FOLDERS,
-            SPLIT_FOLDERS,
-        )
-    return listing
-
-
 def _choose_contents(
     listing: Listing, source: Path, options: Options, earlier: dict | None
 ) -> _Contents:
@@ -192,6 +152,7 @@ def _choose_contents(
     report = Report(
         bad=dict(listing.bad),
         no_class=listing.left_out,
+        rows_without_file=listing.rows_without_file,
         other_files=listing.other_files,
         remarks=listing.remarks,
         drops_conflicts=options.on_conflict == 'drop',
@@ -304,17 +265,20 @@ def _report_unchanged(out: Path) -> None:
     print(f'{out} is up to date: made from the same photos; nothing to do')
 
 
-def _write_photos(
-    contents: _Contents, work: Path, options: Options, from_archive: bool
-) -> None:
+def _write_photos(contents: _Contents, work: Path, options: Options) -> None:
     record, folder = contents.record, work / 'dataset'
     photos, splits = contents.photos, contents.splits
     # Unpacked photos are on the same disk and ours: a link is enough.
-    link = from_archive or options.how == 'link'
-    if not link:
-        write_dataset.check_space(photos, work)
+    unpacked = str(work / UNPACKED)
+    copied = [p for p in photos if not p.file.startswith(unpacked)]
+    if options.how != 'link':
+        write_dataset.check_space(copied, work)
     linked = write_dataset.place_photos(
-        photos, splits, record['classes'], folder, link
+        photos,
+        splits,
+        record['classes'],
+        folder,
+        lambda photo: options.how == 'link' or photo.file.startswith(unpacked),
     )
     if not linked and options.how == 'link':
         contents.report.remarks.append(

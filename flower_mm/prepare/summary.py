@@ -15,6 +15,7 @@ LABEL_ERRORS = 'Possible label errors: near-duplicates under two classes, kept'
 DUPLICATES = 'Near-duplicates, each group within one split'
 LEAKS = 'Near-duplicates in two published splits'
 NO_CLASS = 'Photos without a class, left out'
+NO_FILE = 'Rows without a file, left out'
 OTHER_FILES = 'Other files, ignored'
 IN_TWO_SPLITS = 'Left out: near-duplicates of earlier photos in two splits'
 
@@ -25,6 +26,7 @@ class Report:
 
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
+    rows_without_file: list[str] = field(default_factory=list)
     no_class: dict[str, str] = field(default_factory=dict)
     other_files: list[str] = field(default_factory=list)
     conflicts: list[list[str]] = field(default_factory=list)
@@ -47,6 +49,7 @@ class Report:
             *self.remarks,
             *self._empty_splits(),
             _part(UNUSABLE, _reasons(self.bad)),
+            _part(NO_FILE, self.rows_without_file),
             _part(NO_CLASS, _reasons(self.no_class)),
             _part(self._conflict_title(), _groups(self.conflicts)),
             _part(LABEL_ERRORS, _groups(self.label_errors)),
@@ -71,6 +74,7 @@ class Report:
             (_groups(self.conflicts), self._conflict_title()),
             (_groups(self.label_errors), LABEL_ERRORS),
             (_reasons(self.bad), UNUSABLE),
+            (self.rows_without_file, NO_FILE),
             (_reasons(self.no_class), NO_CLASS),
             (self.in_two_splits, IN_TWO_SPLITS),
             (_groups(self.leaks), self._leak_title()),

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -144,7 +144,7 @@ def place_photos(
     splits: list[str],
     classes: list[str],
     folder: Path,
-    link: bool,
+    is_linked: Callable[[Photo], bool],
 ) -> bool:
     """Copy, link or rewrite each photo; return whether all links worked."""
     for split in sorted(set(splits)):
@@ -158,13 +158,13 @@ def place_photos(
         if photo.rewrite_reason:
             _rewrite(photo, target)
             continue
-        if link:
+        if linked and is_linked(photo):
             try:
                 # Resolved, so that PHOTOS may contain symbolic links.
                 os.link(os.path.realpath(photo.file), target)
                 continue
             except OSError:
-                linked = link = False  # another disk, or no support
+                linked = False  # another disk, or no support
         _copy(photo, target)
     return linked
 

@@ -13,6 +13,7 @@ from flower_mm.plain_text import escape_controls
 from flower_mm.prepare.file_tree import FileTree, is_photo_name
 from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.sources.listing import (
+    BAD_NAME,
     CLASS_FOLDERS,
     SPLIT_FOLDERS,
     SPLIT_NAMES,
@@ -24,10 +25,6 @@ from flower_mm.prepare.sources.listing import (
 )
 
 OUTSIDE = 'outside the class folders'
-BAD_NAME = (
-    'its name contains control characters, line breaks or bytes that are not '
-    'UTF-8'
-)
 SHOWN = 5  # names in a message
 
 

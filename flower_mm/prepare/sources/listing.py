@@ -16,6 +16,10 @@ CLASS_FOLDERS = 'class folders'
 SPLIT_FOLDERS = 'split folders'
 TABLE = 'CSV or TSV'
 
+BAD_NAME = (
+    'its name contains control characters, line breaks or bytes that are not '
+    'UTF-8'
+)
 # Names of folders, files and values, and the split that they stand for.
 SPLIT_NAMES = {
     'train': 'train', 'training': 'train',
@@ -30,7 +34,28 @@ class Source:
     """Where the photos of a user are."""
 
     path: Path  # as the user named it
-    tree: FileTree
+    tree: FileTree  # of a file that is no archive: the folder around it
+    chosen: str = ''  # the path in `tree` of a file that the user named
+    images: Path | None = None  # --images
+    images_tree: FileTree | None = None
+    path_column: str = ''
+    label_column: str = ''
+
+    @property
+    def photos(self) -> tuple[FileTree, Path | None]:
+        """The files that paths in a table refer to, and their folder."""
+        if self.images_tree:
+            return self.images_tree, self.images
+        if self.path.is_dir():
+            return self.tree, self.path
+        return self.tree, self.path.parent if self.chosen else None
+
+    @property
+    def names_a_table(self) -> bool:
+        """Whether the user named a table or parts of one."""
+        return bool(
+            self.chosen or self.images or self.path_column or self.label_column
+        )
 
 
 @dataclass
@@ -43,6 +68,7 @@ class Listing:
     bad: dict[str, str] = field(default_factory=dict)  # reasons by path
     # Photos that the format leaves without a class, with the reasons.
     left_out: dict[str, str] = field(default_factory=dict)
+    rows_without_file: list[str] = field(default_factory=list)
     other_files: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     # For photos in class folders: the path of the folder around them below
@@ -67,6 +93,11 @@ def refusal(message: str, *formats: str) -> UserError:
     return UserError(
         f'{message}\nSee {rows} in "Your photos" (docs/photos.md)'
     )
+
+
+def is_url(text: str) -> bool:
+    """Return whether it is an address; `Path` makes one slash of two."""
+    return re.match(r'[a-zA-Z][\w+.-]+:/', text) is not None
 
 
 def class_names(names: Iterable[str], where: str, fix: str) -> dict[str, str]:

@@ -1,0 +1,112 @@
+"""List what a user named: a folder, an archive or a table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flower_mm.prepare.archive import unpack
+from flower_mm.prepare.file_tree import (
+    FileTree,
+    is_photo_name,
+    list_folder,
+)
+from flower_mm.prepare.sources.listing import (
+    CLASS_FOLDERS,
+    SPLIT_FOLDERS,
+    TABLE,
+    Listing,
+    Source,
+    is_url,
+    refusal,
+)
+from flower_mm.prepare.sources.recognise import recognise
+from flower_mm.prepare.sources.table_files import is_table
+
+if TYPE_CHECKING:
+    from flower_mm.prepare.prepare_dataset import Options
+
+UNPACKED = 'unpacked'  # folder for photos that the source holds packed
+
+
+def require_source(path: Path, options: 'Options') -> None:
+    """Raise UserError unless `path` is a folder or a file."""
+    for named in (str(path), options.images):
+        if is_url(named):
+            raise refusal(
+                f'{named} is a URL: expected a folder or a file.\n'
+                'Download and check it yourself first',
+                CLASS_FOLDERS,
+            )
+    if not (path.is_dir() or path.is_file()):
+        # Reading a pipe would block.
+        fault = 'is a device' if path.exists() else 'does not exist'
+        raise refusal(
+            f'{path} {fault}: expected a folder with one folder per class, '
+            'or a zip or tar file of one',
+            CLASS_FOLDERS,
+            SPLIT_FOLDERS,
+            TABLE,
+        )
+    if options.images and not Path(options.images).is_dir():
+        raise refusal(
+            f'--images {options.images} is not a folder: expected that of the '
+            'photos',
+            TABLE,
+        )
+    if path.is_file() and options.how == 'none':
+        raise refusal(
+            f'{path} is a file: expected a folder with --how none.\n'
+            'Omit --how, or unpack an archive first',
+            CLASS_FOLDERS,
+        )
+
+
+def read_source(
+    path: Path, work: Path, out: Path, options: 'Options'
+) -> Listing:
+    """Return the photos of a source, and print what it was recognised as.
+
+    An archive is unpacked into `work`. Photos are never listed in `out`.
+    """
+    tree, chosen = _files(path, work, out)
+    source = Source(
+        path,
+        tree,
+        chosen,
+        images=Path(options.images) if options.images else None,
+        images_tree=list_folder(Path(options.images), leave_out=out)
+        if options.images
+        else None,
+        path_column=options.path_column,
+        label_column=options.label_column,
+    )
+    listing = recognise(source)
+    if len(listing.classes) < 2:
+        classes = ', '.join(listing.classes)
+        got = f'one class ({classes})' if classes else 'no photos with a class'
+        raise refusal(
+            f'{path} has {got}: expected two or more classes, e.g. '
+            f'{path / "daisy"} and {path / "rose"}',
+            CLASS_FOLDERS,
+            SPLIT_FOLDERS,
+            TABLE,
+        )
+    print(f'{path} was recognised as {listing.describe()}')
+    return listing
+
+
+def _files(path: Path, work: Path, out: Path) -> tuple[FileTree, str]:
+    """Return the files of a source, and the name of a chosen one."""
+    if path.is_dir():
+        return list_folder(path), ''
+    if is_table(path.name):
+        tree = list_folder(path.parent, leave_out=out)
+        tree.files.setdefault(path.name, str(path))
+        return tree, path.name
+    unpacked = work / UNPACKED
+    unpacked.mkdir()
+    return unpack(path, unpacked, is_wanted), ''
+
+
+def is_wanted(name: str) -> bool:
+    """Return whether a file of an archive is worth unpacking."""
+    return is_photo_name(name) or is_table(name)

@@ -213,6 +213,25 @@ def test_a_table_of_something_else_is_ignored(tmp_path):
 
 
 @pytest.mark.parametrize(
+    'lines',
+    [
+        ['image,label', 'https://example.org/1.jpg,rose'],
+        ['image,label', '../../etc/passwd,rose'],
+        ['id,label,class', '0001,rose,0'],
+        ['id,label', 'x' * 200_000],
+    ],
+)
+def test_a_faulty_table_does_not_stop_class_folders(tmp_path, lines):
+    photos = make_photos(tmp_path / 'p', {'daisy': 6, 'rose': 6})
+    write_table(photos / 'a.csv', *lines)
+    found = listing(photos)
+    assert found.classes == ['daisy', 'rose']
+    assert 'a.csv' in found.remarks[0]
+    with pytest.raises(UserError):
+        listing(photos / 'a.csv')
+
+
+@pytest.mark.parametrize(
     ('photo', 'words'),
     [
         ('../secret.jpg', 'outside'),

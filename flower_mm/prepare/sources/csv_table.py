@@ -7,8 +7,10 @@ Several files train.csv, val.csv and test.csv are the splits.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 
+from flower_mm.errors import UserError
 from flower_mm.prepare.sources.class_folders import folder_of_classes
 from flower_mm.prepare.sources.labelled_rows import (
     MatchedRows,
@@ -25,6 +27,7 @@ from flower_mm.prepare.sources.listing import (
 )
 from flower_mm.prepare.sources.photo_index import PhotoIndex
 from flower_mm.prepare.sources.table_files import (
+    NESTED,
     SPLIT_COLUMNS,
     Table,
     is_table,
@@ -36,9 +39,7 @@ ANSWERS = ('submission', 'sample_submission', 'samplesubmission')
 
 def find_csv_table(source: Source) -> Listing | None:
     """Take the tables in the outermost folder that has any."""
-    tables = [
-        table for table in _tables(source) if _is_complete(table, source)
-    ]
+    tables = [table for table in _tables(source) if is_complete(table, source)]
     if not tables:
         return None
     splits = [
@@ -48,21 +49,31 @@ def find_csv_table(source: Source) -> Listing | None:
     if len(tables) == 1:
         splits = ['']
     elif 'train' not in splits or '' in splits:
+        each = [read_tables(source, [t], [''], TABLE) for t in tables]
+        listings = [listing for listing in each if listing]
+        if len(listings) < 2:
+            return listings[0] if listings else None
         raise refusal(
             f'{source.path} has several tables of photos: '
             f'{", ".join(table.name for table in tables)}.\n'
             f'Name one: {source.path / tables[0].name}',
             TABLE,
         )
-    base = '' if source.images else _folder_of(tables[0].name)
-    index = PhotoIndex(*source.photos, base)
+    return read_tables(source, tables, splits, TABLE)
+
+
+def read_tables(
+    source: Source, tables: list[Table], splits: list[str], kind: str
+) -> Listing | None:
+    """Return the photos of the rows; None if the table is about others."""
+    index = PhotoIndex(*source.photos)
     rows = [
         row
         for table, split in zip(tables, splits, strict=True)
         for row in _rows(table, source, split)
     ]
-    matched = match_rows(rows, index)
-    where = ', '.join(table.name for table in tables)
+    matched = match_rows(rows, index, is_beside=not source.images)
+    where = ', '.join(table.name for table in tables[:3])
     if not matched.rows:
         if not source.names_a_table:
             return None
@@ -71,15 +82,26 @@ def find_csv_table(source: Source) -> Listing | None:
             f'no row of {where} has a photo in {folder}: '
             f'{matched.without_file[0] if rows else "it has no rows"}.\n'
             'Name the folder of the photos: --images FOLDER',
-            TABLE,
+            kind,
         )
     if not source.names_a_table and _repeats_folders(matched, source):
         return None
-    listing = listing_of(matched, index, TABLE, where)
-    for table in tables:
-        if table.name in listing.other_files:
-            listing.other_files.remove(table.name)
+    listing = listing_of(matched, index, kind, where)
+    names = {table.name for table in tables}
+    listing.other_files = [f for f in listing.other_files if f not in names]
     return listing
+
+
+def describe_tables(source: Source) -> str:
+    """Return a line about the first table that was not taken, or ''."""
+    with suppress(UserError):
+        for table in _tables(source)[:1]:
+            return (
+                f'.\nFor the columns of {table.name} '
+                f'({table.shown_columns()}), use --path-column and '
+                '--label-column'
+            )
+    return ''
 
 
 def _tables(source: Source) -> list[Table]:
@@ -97,7 +119,7 @@ def _tables(source: Source) -> list[Table]:
     return [Table(source.tree.files[name], name) for name in names]
 
 
-def _is_complete(table: Table, source: Source) -> bool:
+def is_complete(table: Table, source: Source) -> bool:
     """Return whether it has both columns; refuse a named table without."""
     photos = table.path_column(source.path_column)
     labels = photos and table.label_column(source.label_column)
@@ -119,8 +141,16 @@ def _rows(table: Table, source: Source, split: str) -> Iterator[Row]:
     labels = table.label_column(source.label_column)
     splits = table.column(SPLIT_COLUMNS)
     for line, cells in table.lines:
+        if NESTED in (cells.get(photos), cells.get(labels)):
+            raise refusal(
+                f'{table.name} line {line}: expected text or a number for '
+                f'{photos} and {labels}, got several values.\n'
+                'Multi-label classification and detection are not supported',
+                TABLE,
+            )
         yield Row(
-            f'{table.name} line {line}',
+            table.name,
+            line,
             cells.get(photos, ''),
             cells.get(labels, ''),
             split or cells.get(splits, ''),
@@ -148,8 +178,3 @@ def _repeats_folders(matched: MatchedRows, source: Source) -> bool:
             if label_of.setdefault(folders[0], label) != label:
                 return False
     return len(folder_of) > 1
-
-
-def _folder_of(name: str) -> str:
-    folder = name.rpartition('/')[0]
-    return f'{folder}/' if folder else ''

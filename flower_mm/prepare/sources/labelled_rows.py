@@ -25,10 +25,20 @@ SEVERAL_CLASSES = 0.1
 class Row(NamedTuple):
     """A line of a table."""
 
-    place: str  # such as 'labels.csv line 7'
+    table: str  # its path below the root
+    line: int
     photo: str
     label: str
     split: str = ''
+
+    @property
+    def place(self) -> str:
+        return f'{self.table} line {self.line}'
+
+    @property
+    def base(self) -> str:
+        """The folder of the table, '' or such as 'a/'."""
+        return self.table[: self.table.rfind('/') + 1]
 
 
 class MatchedRows(NamedTuple):
@@ -38,12 +48,18 @@ class MatchedRows(NamedTuple):
     without_file: list[str]  # descriptions of the other rows
 
 
-def match_rows(rows: Iterable[Row], index: PhotoIndex) -> MatchedRows:
-    """Find the photo of each row."""
+def match_rows(
+    rows: Iterable[Row], index: PhotoIndex, is_beside: bool = True
+) -> MatchedRows:
+    """Find the photo of each row.
+
+    Paths are relative to the table if the photos are beside it.
+    """
     matched: dict[str, list[Row]] = defaultdict(list)
     without_file = []
     for row in rows:
-        paths = index.find(row.photo, row.place) if row.photo else []
+        base = row.base if is_beside else ''
+        paths = index.find(row.photo, row.place, base) if row.photo else []
         if len(paths) == 1:
             matched[paths[0]].append(row)
             continue
@@ -83,13 +99,14 @@ def listing_of(
     _refuse_several_classes(listing, len(matched.rows), where)
     listing.classes = _ordered(set(label_of.values()), where, classes)
     number = {name: i for i, name in enumerate(listing.classes)}
+    by_folder = _splits_of_folders(matched)
     for path, label in label_of.items():
         listing.photos.append(
             Photo(
                 path,
                 index.files[path],
                 number[label],
-                _split(matched.rows[path]),
+                by_folder.get(path) or _split(matched.rows[path]),
                 path.rpartition('/')[2],
             )
         )
@@ -112,6 +129,23 @@ def _ordered(
     if all(re.fullmatch('[0-9]{1,9}', name) for name in names):
         return sorted(names, key=int)
     return sorted(names)
+
+
+def _splits_of_folders(matched: MatchedRows) -> dict[str, str]:
+    """Return the splits if the folders of all photos name them.
+
+    They do so in train/ and test/, and not in train/ alone. A split in the
+    table counts more.
+    """
+    splits = {}
+    for path, rows in matched.rows.items():
+        folders = [part.casefold() for part in path.split('/')[:-1]]
+        names = [SPLIT_NAMES[part] for part in folders if part in SPLIT_NAMES]
+        if not names or any(row.split for row in rows):
+            return {}
+        splits[path] = names[0]
+    found = set(splits.values())
+    return splits if 'train' in found and len(found) > 1 else {}
 
 
 def _split(rows: list[Row]) -> str:

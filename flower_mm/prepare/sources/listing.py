@@ -15,6 +15,7 @@ from flower_mm.prepare.photo import Photo, nfc
 CLASS_FOLDERS = 'class folders'
 SPLIT_FOLDERS = 'split folders'
 TABLE = 'CSV or TSV'
+IMAGE_FOLDER = 'Hugging Face imagefolder'
 
 BAD_NAME = (
     'its name contains control characters, line breaks or bytes that are not '

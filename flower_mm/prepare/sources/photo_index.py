@@ -21,15 +21,11 @@ class PhotoIndex:
     Args:
         tree: Its files.
         root: The folder, for paths that begin with it; None for an archive.
-        base: The folder of the table in it, '' or such as 'a/'.
     """
 
-    def __init__(
-        self, tree: FileTree, root: Path | None, base: str = ''
-    ) -> None:
+    def __init__(self, tree: FileTree, root: Path | None) -> None:
         self.files = tree.files
         self._roots = [root.absolute(), root.resolve()] if root else []
-        self._base = base
         # Paths by the last part of their name, with and without suffix.
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for path in tree.files:
@@ -38,10 +34,11 @@ class PhotoIndex:
                 for key in {name.name, name.stem}:
                     self._by_name[key].append(path)
 
-    def find(self, text: str, where: str) -> list[str]:
+    def find(self, text: str, where: str, base: str = '') -> list[str]:
         """Return the paths of the photos in the tree that `text` can mean.
 
-        It may lack outer folders and the suffix. Raises UserError for
+        `base` is the folder of the table, '' or such as 'a/'. The text may
+        lack outer folders and the suffix. Raises UserError for
         an address and for a path outside the folder; `where` names the place
         of the text.
         """
@@ -51,7 +48,7 @@ class PhotoIndex:
                 'Download the photos first',
                 TABLE,
             )
-        path = self._inside(text.replace('\\', '/'))
+        path = self._inside(text.replace('\\', '/'), base)
         if path is None:
             raise refusal(
                 f'{where}: {shorten(text)} lies outside the folder of the '
@@ -61,9 +58,9 @@ class PhotoIndex:
             )
         if path in self.files:
             return [path]
-        return self._by_ending(path.removeprefix(self._base))
+        return self._by_ending(path.removeprefix(base))
 
-    def _inside(self, path: str) -> str | None:
+    def _inside(self, path: str, base: str) -> str | None:
         """Return a path below the root; None if it leads out."""
         if path.startswith('/') or re.match('[a-zA-Z]:', path):
             path = os.path.normpath(path)
@@ -71,7 +68,7 @@ class PhotoIndex:
                 if Path(path).is_relative_to(root):
                     return Path(path).relative_to(root).as_posix()
             return None
-        path = posixpath.normpath(self._base + path)
+        path = posixpath.normpath(base + path)
         return None if path.split('/')[0] == '..' else path
 
     def _by_ending(self, path: str) -> list[str]:

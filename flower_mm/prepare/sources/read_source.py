@@ -9,6 +9,7 @@ from flower_mm.prepare.file_tree import (
     is_photo_name,
     list_folder,
 )
+from flower_mm.prepare.sources.csv_table import describe_tables
 from flower_mm.prepare.sources.listing import (
     CLASS_FOLDERS,
     SPLIT_FOLDERS,
@@ -85,7 +86,7 @@ def read_source(
         got = f'one class ({classes})' if classes else 'no photos with a class'
         raise refusal(
             f'{path} has {got}: expected two or more classes, e.g. '
-            f'{path / "daisy"} and {path / "rose"}',
+            f'{path / "daisy"} and {path / "rose"}' + describe_tables(source),
             CLASS_FOLDERS,
             SPLIT_FOLDERS,
             TABLE,

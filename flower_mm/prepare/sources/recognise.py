@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 
+from flower_mm.errors import UserError
 from flower_mm.prepare.sources.class_folders import (
     find_class_folders,
     find_split_folders,
 )
 from flower_mm.prepare.sources.csv_table import find_csv_table
+from flower_mm.prepare.sources.image_folder import find_image_folder
 from flower_mm.prepare.sources.listing import Listing, Source
 
 # The first that returns a listing is taken.
 FORMATS: tuple[Callable[[Source], Listing | None], ...] = (
+    find_image_folder,
     find_csv_table,
     find_split_folders,
     find_class_folders,
@@ -18,5 +21,25 @@ FORMATS: tuple[Callable[[Source], Listing | None], ...] = (
 
 
 def recognise(source: Source) -> Listing:
-    """Return the photos of a source, in the first format that fits."""
-    return next(filter(None, (find(source) for find in FORMATS)))
+    """Return the photos of a source, in the first format that fits.
+
+    A fault of a table is only noted where folders name the classes.
+    """
+    fault: UserError | None = None
+    for find in FORMATS:
+        try:
+            listing = find(source)
+        except UserError as error:
+            if source.names_a_table or find is find_class_folders:
+                raise fault or error from error
+            fault = fault or error
+            continue
+        if listing is None:
+            continue
+        if fault:
+            if len(listing.classes) < 2:
+                raise fault
+            reason = str(fault).partition('\n')[0]
+            listing.remarks.append(f'Taken from the folders, since {reason}')
+        return listing
+    raise AssertionError('the last format takes every source')

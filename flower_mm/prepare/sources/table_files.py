@@ -2,12 +2,12 @@
 
 import codecs
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from flower_mm.errors import UserError
 from flower_mm.links import read_file
 from flower_mm.plain_text import shorten
 from flower_mm.prepare.sources.listing import TABLE, refusal
@@ -23,6 +23,7 @@ LABEL_COLUMNS = (
     'label', 'class', 'category', 'target', 'labels', 'classname', 'labelname',
 )  # fmt: skip
 SPLIT_COLUMNS = ('split', 'subset')
+NESTED = '\0nested'  # stands for a list or an object of JSON
 SHOWN = 12  # columns in a message
 
 # The number of a line and its cells by column.
@@ -105,7 +106,7 @@ def _decoded(data: bytes) -> str:
 def _csv_lines(text: str, suffix: str) -> Iterator[Line]:
     head = text.lstrip().partition('\n')[0]
     delimiter = '\t' if suffix == '.tsv' else max(DELIMITERS, key=head.count)
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
     names: list[str] = []
     for row in rows:
         cells = [cell.strip() for cell in row]
@@ -120,15 +121,16 @@ def _csv_lines(text: str, suffix: str) -> Iterator[Line]:
 
 
 def _json_lines(text: str) -> Iterator[Line]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split('\n'), 1):
         if line.strip():
             cells = json.loads(line)
             if not isinstance(cells, dict):
-                raise UserError(f'line {number}: expected an object')
-            yield (
-                number,
-                {
-                    str(key): '' if value is None else str(value).strip()
-                    for key, value in cells.items()
-                },
-            )
+                raise ValueError(f'line {number}: expected an object')
+            yield number, {key: _cell(value) for key, value in cells.items()}
+
+
+def _cell(value: object) -> str:
+    """Return a value of JSON as text."""
+    if isinstance(value, list | dict):
+        return NESTED
+    return '' if value is None else str(value).strip()

@@ -50,6 +50,11 @@ def python() -> str:
     return _relative(Path(sys.executable))
 
 
+def install_command(extra: str) -> str:
+    """Return the command that installs the packages of an extra."""
+    return f"{python()} -m pip install 'flower_mm[{extra}]'"
+
+
 def _program(name: str) -> list[str]:
     if is_tool():
         script = Path(sys.argv[0]).with_name(f'{TOOLS.get(name, name)}.py')

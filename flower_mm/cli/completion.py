@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from flower_mm.commands import python
+from flower_mm.commands import install_command
 from flower_mm.errors import UserError
 from flower_mm.packaged_configs import short_names
 
@@ -19,8 +19,7 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
         import shtab
     except ImportError as error:
         raise UserError(
-            'shell completion needs shtab:\n'
-            f"  {python()} -m pip install 'flower_mm[completion]'"
+            f'shell completion needs shtab:\n  {install_command("completion")}'
         ) from error
 
     completions: dict[Any, dict] = {

@@ -67,7 +67,7 @@ def unpack(
     Raises UserError if the archive is damaged or looks like an attack.
     """
     tree = FileTree()
-    read_members, limits = _reader_of(archive), _Limits(archive, into)
+    read_members, limits = _reader_of(archive), UnpackLimits(archive, into)
     members = names = 0
     try:
         for name, is_folder, content in read_members(archive, limits):
@@ -111,7 +111,7 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Limits:
+class UnpackLimits:
     """Counts unpacked bytes and raises where there are too many."""
 
     def __init__(self, archive: Path, into: Path) -> None:
@@ -151,7 +151,7 @@ class _CountedStream:
     count as well.
     """
 
-    def __init__(self, stream: IO[bytes], limits: _Limits) -> None:
+    def __init__(self, stream: IO[bytes], limits: UnpackLimits) -> None:
         self.stream, self.limits = stream, limits
         self.reads_at_end = 0
 
@@ -185,7 +185,7 @@ def _relative_path(name: str, archive: Path) -> str:
 Members = Iterator[tuple[str, bool, _Readable]]
 
 
-def _reader_of(archive: Path) -> Callable[[Path, _Limits], Members]:
+def _reader_of(archive: Path) -> Callable[[Path, UnpackLimits], Members]:
     with archive.open('rb') as file:
         start = file.read(512)
     if start[:4] in (b'PK\3\4', b'PK\5\6'):
@@ -198,7 +198,7 @@ def _reader_of(archive: Path) -> Callable[[Path, _Limits], Members]:
     )
 
 
-def _zip_members(archive: Path, limits: _Limits) -> Members:
+def _zip_members(archive: Path, limits: UnpackLimits) -> Members:
     with zipfile.ZipFile(archive) as packed:
         infos = packed.infolist()
         if len(infos) > MAX_MEMBERS:
@@ -241,7 +241,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.orig_filename
 
 
-def _tar_members(archive: Path, limits: _Limits) -> Members:
+def _tar_members(archive: Path, limits: UnpackLimits) -> Members:
     with (
         _decompressed(archive) as stream,
         # As a stream, members come in the order of the file. Of its methods

@@ -1,5 +1,6 @@
 """Photos and classes from a CSV or TSV file."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,7 @@ def rows(pattern: str = '{},{}') -> list[str]:
 
 
 def listing(path: Path, **options: str) -> Listing:
-    work = path.parent / 'work'
-    work.mkdir(exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=path.parent, prefix='.'))
     return read_source(path, work, work / 'out', Options(**options))
 
 

@@ -97,7 +97,7 @@ def listing_of(
         else:
             label_of[path] = labels[0]
     _refuse_several_classes(listing, len(matched.rows), where)
-    listing.classes = _ordered(set(label_of.values()), where, classes)
+    listing.classes = order_classes(set(label_of.values()), where, classes)
     number = {name: i for i, name in enumerate(listing.classes)}
     by_folder = _splits_of_folders(matched)
     for path, label in label_of.items():
@@ -119,9 +119,13 @@ def _clean(label: str) -> str:
     return nfc(label.strip())
 
 
-def _ordered(
+def order_classes(
     names: set[str], where: str, classes: list[str] | None
 ) -> list[str]:
+    """Return valid names in the order of `classes`, or sorted.
+
+    Numbers are sorted by their value.
+    """
     class_names(sorted(names), where, 'Give all rows of a class one name')
     if classes:
         used = [name for name in classes if name in names]

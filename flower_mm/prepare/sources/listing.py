@@ -15,6 +15,7 @@ from flower_mm.prepare.photo import Photo, nfc
 CLASS_FOLDERS = 'class folders'
 SPLIT_FOLDERS = 'split folders'
 TABLE = 'CSV or TSV'
+PARQUET = 'Parquet'
 IMAGE_FOLDER = 'Hugging Face imagefolder'
 
 BAD_NAME = (
@@ -41,6 +42,8 @@ class Source:
     images_tree: FileTree | None = None
     path_column: str = ''
     label_column: str = ''
+    # An empty folder for photos that are not files.
+    unpacked: Path | None = None
 
     @property
     def photos(self) -> tuple[FileTree, Path | None]:

@@ -19,6 +19,7 @@ from flower_mm.prepare.sources.listing import (
     is_url,
     refusal,
 )
+from flower_mm.prepare.sources.parquet_shards import is_parquet
 from flower_mm.prepare.sources.recognise import recognise
 from flower_mm.prepare.sources.table_files import is_table
 
@@ -68,6 +69,7 @@ def read_source(
 
     An archive is unpacked into `work`. Photos are never listed in `out`.
     """
+    (work / UNPACKED).mkdir()
     tree, chosen = _files(path, work, out)
     source = Source(
         path,
@@ -79,6 +81,7 @@ def read_source(
         else None,
         path_column=options.path_column,
         label_column=options.label_column,
+        unpacked=work / UNPACKED,
     )
     listing = recognise(source)
     if len(listing.classes) < 2:
@@ -91,6 +94,9 @@ def read_source(
             SPLIT_FOLDERS,
             TABLE,
         )
+    if len({photo.split for photo in listing.photos}) == 1:
+        for photo in listing.photos:  # the name of one split is no split
+            photo.split = ''
     print(f'{path} was recognised as {listing.describe()}')
     return listing
 
@@ -99,15 +105,13 @@ def _files(path: Path, work: Path, out: Path) -> tuple[FileTree, str]:
     """Return the files of a source, and the name of a chosen one."""
     if path.is_dir():
         return list_folder(path), ''
-    if is_table(path.name):
+    if is_table(path.name) or is_parquet(path.name):
         tree = list_folder(path.parent, leave_out=out)
         tree.files.setdefault(path.name, str(path))
         return tree, path.name
-    unpacked = work / UNPACKED
-    unpacked.mkdir()
-    return unpack(path, unpacked, is_wanted), ''
+    return unpack(path, work / UNPACKED, is_wanted), ''
 
 
 def is_wanted(name: str) -> bool:
     """Return whether a file of an archive is worth unpacking."""
-    return is_photo_name(name) or is_table(name)
+    return is_photo_name(name) or is_table(name) or is_parquet(name)

@@ -14,7 +14,7 @@ from flower_mm.prepare.sources.listing import TABLE, refusal
 
 SUFFIXES = ('.csv', '.tsv', '.jsonl')
 DELIMITERS = ',;\t|'
-# Names of columns as `_plain` spells them, the first that exists is taken.
+# Names of columns as `plain` spells them, the first that exists is taken.
 PATH_COLUMNS = (
     'path', 'file', 'filename', 'filepath', 'imagepath', 'imgpath',
     'imagefile', 'imagename', 'image', 'img', 'imageid', 'id',
@@ -54,8 +54,8 @@ class Table:
 
     def column(self, names: tuple[str, ...]) -> str:
         """Return the first column of one of these names, or ''."""
-        by_plain = {_plain(column): column for column in self.columns}
-        return next((by_plain[n] for n in names if n in by_plain), '')
+        by_name = {plain(column): column for column in self.columns}
+        return next((by_name[n] for n in names if n in by_name), '')
 
     def path_column(self, chosen: str = '') -> str:
         return self._chosen(chosen) or self.column(PATH_COLUMNS)
@@ -64,7 +64,7 @@ class Table:
         """Return the column of the classes; refuse to choose of several."""
         if chosen:
             return self._chosen(chosen)
-        columns = [c for c in self.columns if _plain(c) in LABEL_COLUMNS]
+        columns = [c for c in self.columns if plain(c) in LABEL_COLUMNS]
         if len(columns) > 1:
             raise refusal(
                 f'{self.name} has several columns of classes: '
@@ -92,7 +92,8 @@ def is_table(name: str) -> bool:
     return PurePosixPath(name).suffix.casefold() in SUFFIXES
 
 
-def _plain(column: str) -> str:
+def plain(column: str) -> str:
+    """Return the letters and digits of a name, without case."""
     return re.sub(r'[\W_]+', '', column).casefold()
 
 

@@ -43,6 +43,7 @@ def test_the_wheel_has_configs_and_tools(installed):
         assert (mim / path).is_file(), path
     for path in (
         'weights/table.json',
+        'prepare/sources/flowers102_classes.txt',
         'serve/page.html',
         'share/card.md.j2',
         'report/templates/report.html.j2',

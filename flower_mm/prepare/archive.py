@@ -29,6 +29,12 @@ from flower_mm.prepare.file_tree import (
     is_clutter,
     is_photo_name,
 )
+from flower_mm.prepare.sources.listing import (
+    CLASS_FOLDERS,
+    PARQUET,
+    TABLE,
+    refusal,
+)
 
 MAX_MEMBERS = 2_000_000
 SPARE = 256 * 1024**2  # bytes left free on the disk
@@ -192,9 +198,12 @@ def _reader_of(archive: Path) -> Callable[[Path, UnpackLimits], Members]:
         return _zip_members
     if start.startswith(tuple(DECOMPRESSORS)) or start[257:262] == b'ustar':
         return _tar_members
-    raise UserError(
+    raise refusal(
         f'{archive} is neither a folder nor a zip or tar file: expected one '
-        'folder per class, or a .zip or .tar.gz of such folders'
+        'folder per class, or a .zip or .tar.gz of such folders',
+        CLASS_FOLDERS,
+        TABLE,
+        PARQUET,
     )
 
 

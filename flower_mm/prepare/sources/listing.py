@@ -16,6 +16,7 @@ CLASS_FOLDERS = 'class folders'
 SPLIT_FOLDERS = 'split folders'
 TABLE = 'CSV or TSV'
 PARQUET = 'Parquet'
+FLOWERS_102 = 'Oxford Flowers-102'
 IMAGE_FOLDER = 'Hugging Face imagefolder'
 
 BAD_NAME = (

@@ -1,6 +1,6 @@
 """List what a user named: a folder, an archive or a table."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from flower_mm.prepare.archive import unpack
@@ -26,6 +26,8 @@ from flower_mm.prepare.sources.table_files import is_table
 if TYPE_CHECKING:
     from flower_mm.prepare.prepare_dataset import Options
 
+# Of files that name classes.
+LABEL_SUFFIXES = ('.csv', '.tsv', '.jsonl', '.parquet', '.mat')
 UNPACKED = 'unpacked'  # folder for photos that the source holds packed
 
 
@@ -114,4 +116,5 @@ def _files(path: Path, work: Path, out: Path) -> tuple[FileTree, str]:
 
 def is_wanted(name: str) -> bool:
     """Return whether a file of an archive is worth unpacking."""
-    return is_photo_name(name) or is_table(name) or is_parquet(name)
+    suffix = PurePosixPath(name).suffix.casefold()
+    return is_photo_name(name) or suffix in LABEL_SUFFIXES

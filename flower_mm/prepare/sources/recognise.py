@@ -8,12 +8,14 @@ from flower_mm.prepare.sources.class_folders import (
     find_split_folders,
 )
 from flower_mm.prepare.sources.csv_table import find_csv_table
+from flower_mm.prepare.sources.flowers102 import find_flowers102
 from flower_mm.prepare.sources.image_folder import find_image_folder
 from flower_mm.prepare.sources.listing import Listing, Source
 from flower_mm.prepare.sources.parquet_shards import find_parquet
 
 # The first that returns a listing is taken.
 FORMATS: tuple[Callable[[Source], Listing | None], ...] = (
+    find_flowers102,
     find_parquet,
     find_image_folder,
     find_csv_table,

@@ -16,6 +16,8 @@ CLASS_FOLDERS = 'class folders'
 SPLIT_FOLDERS = 'split folders'
 TABLE = 'CSV or TSV'
 PARQUET = 'Parquet'
+ANNOTATION = 'MMPretrain annotation'
+ROBOFLOW = 'Roboflow _classes.csv'
 FLOWERS_102 = 'Oxford Flowers-102'
 IMAGE_FOLDER = 'Hugging Face imagefolder'
 
@@ -118,14 +120,16 @@ def class_names(names: Iterable[str], where: str, fix: str) -> dict[str, str]:
         if not fault and ('/' in short or short.startswith('.')):
             fault = 'a class becomes a folder of this name'
         if fault:
-            raise UserError(
+            raise refusal(
                 f'invalid class name {shorten(name)!r} in {where}: {fault}.\n'
-                f'{fix}'
+                f'{fix}',
+                CLASS_FOLDERS,
             )
         other = first.setdefault(short.casefold(), name)
         if other != name:
-            raise UserError(
+            raise refusal(
                 f'{where} has two names for one class: {other!r} and {name!r} '
-                f'differ only in case, blanks or accents.\n{fix}'
+                f'differ only in case, blanks or accents.\n{fix}',
+                CLASS_FOLDERS,
             )
     return plain

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flower_mm.prepare.prepare_dataset import Options
 
 # Of files that name classes.
-LABEL_SUFFIXES = ('.csv', '.tsv', '.jsonl', '.parquet', '.mat')
+LABEL_SUFFIXES = ('.csv', '.tsv', '.jsonl', '.parquet', '.mat', '.txt')
 UNPACKED = 'unpacked'  # folder for photos that the source holds packed
 
 

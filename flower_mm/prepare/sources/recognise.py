@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from flower_mm.errors import UserError
+from flower_mm.prepare.sources.annotation import find_annotation
 from flower_mm.prepare.sources.class_folders import (
     find_class_folders,
     find_split_folders,
@@ -12,11 +13,14 @@ from flower_mm.prepare.sources.flowers102 import find_flowers102
 from flower_mm.prepare.sources.image_folder import find_image_folder
 from flower_mm.prepare.sources.listing import Listing, Source
 from flower_mm.prepare.sources.parquet_shards import find_parquet
+from flower_mm.prepare.sources.roboflow import find_roboflow
 
 # The first that returns a listing is taken.
 FORMATS: tuple[Callable[[Source], Listing | None], ...] = (
     find_flowers102,
     find_parquet,
+    find_roboflow,
+    find_annotation,
     find_image_folder,
     find_csv_table,
     find_split_folders,

@@ -30,12 +30,19 @@ MAX_RATIO = 200
 MAX_SCANS = 100
 # An allow-list, since formats such as PostScript start other programs. MPO,
 # two JPEGs in one file, is opened as JPEG.
-FORMATS = (
+PILLOW_FORMATS = (
     'JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'AVIF',
     'JPEG2000', 'PPM',
 )  # fmt: skip
+HEIF = 'HEIF'  # opened by pi-heif, which Pillow does not know of
+FORMATS = (*PILLOW_FORMATS, HEIF)
 # Common spellings that differ from those of Pillow.
-SPELLED = {'WEBP': 'WebP', 'JPEG2000': 'JPEG 2000'}
+SPELLED = {'WEBP': 'WebP', 'JPEG2000': 'JPEG 2000', HEIF: 'HEIC'}
+HEIF_BRANDS = frozenset((
+    b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs',
+    b'mif1', b'msf1',
+))  # fmt: skip
+NO_HEIF = 'HEIC needs the package pi-heif: pip install pi-heif'
 ORIENTATION = 0x0112  # EXIF
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF
 # The start of a segment of a JPEG; in a scan, 0xff is followed by zero.
@@ -143,11 +150,32 @@ def refusing(
 
 def open_photo(data: bytes, formats: Collection[str] = FORMATS) -> Image.Image:
     """Open a photo without decoding it; refuse ambiguous formats."""
-    image = Image.open(BytesIO(data), formats=tuple(formats))
+    own = tuple(name for name in formats if name != HEIF)
+    image: Image.Image
+    try:
+        image = Image.open(BytesIO(data), formats=own)
+    except Image.UnidentifiedImageError:
+        if HEIF not in formats or not is_heif(data):
+            raise
+        image = _open_heif(data)
     require_decodable(image, data)
     if image.format == 'PNG':
         require_checksums(data)
     return image
+
+
+def is_heif(data: bytes) -> bool:
+    """Return whether the file starts like HEIF, or AVIF in this container."""
+    return data[4:8] == b'ftyp' and data[8:12] in HEIF_BRANDS
+
+
+def _open_heif(data: bytes) -> Image.Image:
+    """Open without registering the format, which would change Pillow."""
+    try:
+        from pi_heif import HeifImageFile
+    except ImportError as error:
+        raise BadPhotoError(NO_HEIF) from error
+    return HeifImageFile(BytesIO(data))
 
 
 def require_decodable(image: Image.Image, data: bytes = b'') -> None:
@@ -217,8 +245,6 @@ def error_text(
     if isinstance(error, Image.DecompressionBombError):
         return f'more than {MAX_PIXELS // 10**6} million pixels'
     if isinstance(error, Image.UnidentifiedImageError):
-        if data[4:12] in (b'ftypheic', b'ftypheix', b'ftypmif1'):
-            return 'HEIC is not supported: export it as JPEG'
         return _refused_format(data, formats) or 'not a photo by its content'
     # Decoders raise OSError, SyntaxError, struct.error, ValueError,
     # IndexError and others on damaged bytes.
@@ -240,6 +266,8 @@ def _refused_format(data: bytes, formats: Collection[str]) -> str:
         # It returns a text if Pillow was built without this format.
         if accepts and accepts(data[:16]) is True
     ]
+    if is_heif(data):
+        names = [HEIF]
     if not names or set(names) & set(formats):
         return ''
     *others, last = (SPELLED.get(name, name) for name in formats)

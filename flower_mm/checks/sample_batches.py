@@ -13,7 +13,7 @@ from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.config import bare_name
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.load_photo import as_load_photo
-from flower_mm.decoding import FORMATS
+from flower_mm.decoding import PILLOW_FORMATS
 from flower_mm.errors import UserError
 
 SAMPLE = 50  # photos whose headers are read, for the extremes among them
@@ -109,7 +109,7 @@ def size_of(photo: str) -> tuple[int, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            with Image.open(photo, formats=FORMATS) as image:
+            with Image.open(photo, formats=PILLOW_FORMATS) as image:
                 return image.size
     except (OSError, ValueError, SyntaxError):
         return None  # other checks report it
@@ -150,7 +150,7 @@ def _through_steps(
 
 def _is_readable(photo: str) -> bool:
     try:
-        with Image.open(photo, formats=FORMATS) as image:
+        with Image.open(photo, formats=PILLOW_FORMATS) as image:
             image.load()
     except Exception:
         return False

@@ -15,6 +15,7 @@ from flower_mm.csv_files import write_row
 from flower_mm.errors import UserError, printable
 from flower_mm.files import NO_ROOM, no_room, replacing
 from flower_mm.inference.classifier import Prediction, Unread
+from flower_mm.photo_faults import reason_lines
 from flower_mm.plain_text import escape_controls, visible
 
 # Takes a prediction and the label: the class, or UNSURE below the threshold.
@@ -210,11 +211,9 @@ def summary(counts: Counter[str], seconds: float) -> str:
 
 def list_unread(bad: list[Unread], total: int) -> str:
     """List the photos that could not be classified, with the reasons."""
+    reasons = reason_lines((escape_controls(p.photo), p.why) for p in bad)
     lines = [f'{len(bad)} of {total} photos could not be classified:']
-    lines += [
-        printable(f'{escape_controls(photo.photo)}: {photo.why}', 300)
-        for photo in bad[:MAX_UNREAD]
-    ]
-    if len(bad) > MAX_UNREAD:
-        lines.append(f'… and {len(bad) - MAX_UNREAD} more')
+    lines += [printable(line, 300) for line in reasons[:MAX_UNREAD]]
+    if len(reasons) > MAX_UNREAD:
+        lines.append(f'… and {len(reasons) - MAX_UNREAD} more')
     return '\n  '.join(lines)

@@ -22,10 +22,12 @@ class Photo:
     thumb: bytes = b''  # of `scan_photos.thumbnail`
     error: str = ''  # why it is unusable
     note: str = ''  # of a photo that is used as it is
-    rewrite_reason: str = ''  # why it has to be rewritten as PNG
+    rewrite_reason: str = ''  # why it has to be rewritten
+    # .png, or .jpg for HEIC, of which PNG would be ten times as large.
+    rewrite_suffix: str = '.png'
 
     name: str = ''  # file name in the dataset, by `name_photos`
-    rewritten_sha256: bytes = b''  # of the PNG, by `write_dataset`
+    rewritten_sha256: bytes = b''  # of the new file, by `write_dataset`
 
 
 def nfc(text: str) -> str:
@@ -47,7 +49,7 @@ def name_photos(photos: list[Photo], in_place: bool) -> None:
             continue
         name = PurePosixPath(nfc(inside.replace('/', '_')))
         if photo.rewrite_reason:
-            name = name.with_suffix('.png')
+            name = name.with_suffix(photo.rewrite_suffix)
         plain, sha = name, photo.sha256.hex()[:8]
         copy = 0
         while (photo.label, str(name).casefold()) in taken:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from flower_mm import console
 from flower_mm.decoding import (
+    HEIF,
     BadPhotoError,
     is_ordinary_jpeg,
     is_transparent,
@@ -53,6 +54,7 @@ class PhotoInfo(NamedTuple):
     error: str = ''
     note: str = ''
     rewrite_reason: str = ''
+    rewrite_suffix: str = '.png'
 
 
 def scan(photos: list[Photo], task: str = 'reading photos') -> None:
@@ -141,6 +143,8 @@ def inspect_photo(file: str) -> PhotoInfo:
         return info._replace(
             error=str(error) or 'not enough memory to decode it'
         )
+    if image.format == HEIF:
+        info = info._replace(rewrite_suffix='.jpg')
     return info._replace(thumb=thumb, note=note, rewrite_reason=reason)
 
 

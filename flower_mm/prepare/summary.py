@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from flower_mm.photo_faults import reason_lines
+
 LISTED = 10  # entries of a list on the screen
 ROWS = 40  # classes on the screen
 SUFFIXES = 5  # of ignored files on the screen
@@ -16,6 +18,7 @@ DUPLICATES = 'Near-duplicates, each group within one split'
 LEAKS = 'Near-duplicates in two published splits'
 NO_CLASS = 'Photos without a class, left out'
 NO_FILE = 'Rows without a file, left out'
+REWRITTEN = 'Rewritten as PNG, or as JPEG from HEIC'
 OTHER_FILES = 'Other files, ignored'
 IN_TWO_SPLITS = 'Left out: near-duplicates of earlier photos in two splits'
 
@@ -56,7 +59,9 @@ class Report:
             _part(IN_TWO_SPLITS, self.in_two_splits),
             _part(self._leak_title(), _groups(self.leaks)),
             _part(DUPLICATES, _groups(self.duplicates)),
-            _part('Rewritten as PNG', _reasons(self.rewritten)),
+            _part(
+                'Rewritten as PNG, or JPEG for HEIC', _reasons(self.rewritten)
+            ),
             _part('Notes on photos', _reasons(self.notes)),
             _part(OTHER_FILES, self.other_files),
         ]
@@ -73,7 +78,7 @@ class Report:
         for items, title in (
             (_groups(self.conflicts), self._conflict_title()),
             (_groups(self.label_errors), LABEL_ERRORS),
-            (_reasons(self.bad), UNUSABLE),
+            (reason_lines(sorted(self.bad.items())), UNUSABLE),
             (self.rows_without_file, NO_FILE),
             (_reasons(self.no_class), NO_CLASS),
             (self.in_two_splits, IN_TWO_SPLITS),
@@ -83,7 +88,7 @@ class Report:
                 lines.append(f'{title} ({len(items)}):')
                 lines += first_lines(items)
         if self.rewritten:
-            lines.append(f'{len(self.rewritten)} photos rewritten as PNG')
+            lines.append(f'{len(self.rewritten)} photos rewritten')
         if self.notes:
             lines.append(f'{len(self.notes)} photos with notes')
         if self.other_files:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from flower_mm.errors import UserError
+from flower_mm.photo_faults import reason_lines
 from flower_mm.prepare.near_duplicates import group, identical
 from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.summary import Report, first_lines
@@ -53,7 +54,7 @@ def refuse_empty_classes(
 
 def _print_unusable(report: Report, *most: int) -> None:
     print('Unusable files:')
-    lines = [f'{path}: {why}' for path, why in sorted(report.bad.items())]
+    lines = reason_lines(sorted(report.bad.items()))
     print('\n'.join(first_lines(lines, *most)))
 
 

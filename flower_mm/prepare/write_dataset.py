@@ -183,8 +183,11 @@ def _copy(photo: Photo, target: Path) -> None:
 
 
 def _rewrite(photo: Photo, target: Path) -> None:
-    pixels = decode_rgb(read_bytes(photo.file))
-    Image.fromarray(pixels).save(target, 'PNG')
+    image = Image.fromarray(decode_rgb(read_bytes(photo.file)))
+    if photo.rewrite_suffix == '.jpg':
+        image.save(target, 'JPEG', quality=95, subsampling=0)
+    else:
+        image.save(target, 'PNG')
     photo.rewritten_sha256 = hashlib.sha256(target.read_bytes()).digest()
 
 

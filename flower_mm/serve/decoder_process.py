@@ -21,6 +21,9 @@ import numpy as np
 
 from flower_mm import decoding
 
+with contextlib.suppress(ImportError):
+    import pi_heif  # noqa: F401  likewise, where it is installed
+
 # Status, height, width, channels; 0 channels for (height, width).
 HEADER = struct.Struct('<cIII')
 PIXELS, ERROR = b'P', b'E'

@@ -18,7 +18,7 @@ HELD_BYTES = 256 * MB  # of all requests in memory
 PIXELS = 50_000_000  # phones and cameras make 8 to 50 million
 # Pillow's names of common formats. Decoders of others are slow or seldom
 # tested.
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'GIF', 'BMP', 'TIFF')
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'GIF', 'BMP', 'TIFF', 'HEIF')
 DECODERS = 4  # processes
 DECODE_BYTES = 2**30  # of each, beyond those of an idle one
 # Time to decode a photo: in all, generous because the machine may be busy,

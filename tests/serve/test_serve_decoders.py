@@ -214,7 +214,7 @@ def test_rare_formats_are_refused(plain_run, one, tmp_path):
             (found,) = served.post(data).photos
             assert found['error'] == (
                 f'{name} is not accepted: expected JPEG, PNG, WebP, AVIF, '
-                'GIF, BMP or TIFF'
+                'GIF, BMP, TIFF or HEIC'
             )
 
 

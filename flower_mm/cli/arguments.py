@@ -49,12 +49,14 @@ def _integer(text: str, least: int, most: int | None = None) -> int:
     return number
 
 
-def add_data_root(parser: argparse.ArgumentParser, default: str) -> None:
+def add_data_root(
+    parser: argparse.ArgumentParser, default: str, also: str = ''
+) -> None:
     parser.add_argument(
         '--data-root',
         '--data',
         metavar='DATASET',
-        help=f'dataset folder that `prepare` made; by default {default}',
+        help=f'dataset folder that `prepare` made; by default {default}{also}',
     )
 
 

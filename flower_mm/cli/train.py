@@ -1,6 +1,7 @@
 """Fine-tune a model on a dataset and keep the best epoch as best.pth.
 
 flower-mm train resnet50 --data data/mine
+flower-mm train resnet50 --data my_photos.zip
 """
 
 import argparse
@@ -11,6 +12,7 @@ from flower_mm.cli.training_flags import (
     add_training_flags,
     read_training_config,
 )
+from flower_mm.cli.unprepared_photos import prepare_first
 from flower_mm.console import announce
 from flower_mm.torch_import import importing_torch
 
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int | None:
 
     cfg = read_training_config(args)
     require_dataset_of(cfg, args)
+    prepare_first(cfg, args)
     if args.no_check:
         run = resolve_training(cfg, args, all_ranks=True)
     else:

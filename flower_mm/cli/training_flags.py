@@ -32,7 +32,11 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         help='config file, or the short name of a packaged one, such as '
         'resnet50',
     )
-    add_data_root(parser, "the config's data_root")
+    add_data_root(
+        parser,
+        "the config's data_root",
+        '; train also prepares photos of any format of `prepare`',
+    )
     parser.add_argument(
         '--work-dir',
         metavar='FOLDER',

@@ -369,7 +369,7 @@ def test_invalid_options(photos, out, args, words):
 
 @pytest.mark.parametrize('url', ['https://x.org/p.zip', 's3://bucket/p'])
 def test_addresses_are_refused(url, out):
-    assert 'is a URL' in refused(url, '--out', out)
+    assert f'{url} is a URL' in refused(url, '--out', out)
 
 
 def test_invalid_photos(tmp_path, out):

@@ -1,5 +1,6 @@
 """List what a user named: a folder, an archive or a table."""
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -33,13 +34,8 @@ UNPACKED = 'unpacked'  # folder for photos that the source holds packed
 
 def require_source(path: Path, options: 'Options') -> None:
     """Raise UserError unless `path` is a folder or a file."""
-    for named in (str(path), options.images):
-        if is_url(named):
-            raise refusal(
-                f'{named} is a URL: expected a folder or a file.\n'
-                'Download and check it yourself first',
-                CLASS_FOLDERS,
-            )
+    refuse_url(str(path))
+    refuse_url(options.images)
     if not (path.is_dir() or path.is_file()):
         # Reading a pipe would block.
         fault = 'is a device' if path.exists() else 'does not exist'
@@ -60,6 +56,17 @@ def require_source(path: Path, options: 'Options') -> None:
         raise refusal(
             f'{path} is a file: expected a folder with --how none.\n'
             'Omit --how, or unpack an archive first',
+            CLASS_FOLDERS,
+        )
+
+
+def refuse_url(text: str) -> None:
+    if is_url(text):
+        # Path has made one slash of two.
+        url = re.sub(':/+', '://', text, count=1)
+        raise refusal(
+            f'{url} is a URL: expected a folder or a file.\n'
+            'Download and check it yourself first',
             CLASS_FOLDERS,
         )
 
@@ -107,11 +114,16 @@ def _files(path: Path, work: Path, out: Path) -> tuple[FileTree, str]:
     """Return the files of a source, and the name of a chosen one."""
     if path.is_dir():
         return list_folder(path), ''
-    if is_table(path.name) or is_parquet(path.name):
+    if not stands_alone(path):
         tree = list_folder(path.parent, leave_out=out)
         tree.files.setdefault(path.name, str(path))
         return tree, path.name
     return unpack(path, work / UNPACKED, is_wanted), ''
+
+
+def stands_alone(path: Path) -> bool:
+    """Return whether a file has its photos in it, as archives have."""
+    return not (is_table(path.name) or is_parquet(path.name))
 
 
 def is_wanted(name: str) -> bool:

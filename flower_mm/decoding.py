@@ -175,7 +175,28 @@ def _open_heif(data: bytes) -> Image.Image:
         from pi_heif import HeifImageFile
     except ImportError as error:
         raise BadPhotoError(NO_HEIF) from error
+    _require_texts(data)
     return HeifImageFile(BytesIO(data))
+
+
+def _require_texts(heif: bytes) -> None:
+    """Refuse texts that are not UTF-8, which crash pi-heif 1.4."""
+    start = 0
+    while start + 8 <= len(heif):
+        size = int.from_bytes(heif[start : start + 4], 'big') or len(heif)
+        if size == 1:
+            size = int.from_bytes(heif[start + 8 : start + 16], 'big')
+        if heif[start + 4 : start + 8] == b'meta':
+            # Each entry about an item: its size is before its name.
+            box = heif[start : start + size]
+            for entry in re.finditer(b'(?s)(....)infe(.)', box):
+                end = entry.start() + int.from_bytes(entry[1], 'big')
+                if end < entry.end():
+                    raise BadPhotoError('damaged (invalid item)')
+                # 32-bit numbers of items since version 3.
+                texts = entry.end() + (9 if entry[2] > b'\2' else 7)
+                box[texts:end].decode()
+        start += max(size, 8)
 
 
 def require_decodable(image: Image.Image, data: bytes = b'') -> None:

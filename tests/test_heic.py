@@ -71,6 +71,25 @@ def test_damaged_files(cut):
         decode_rgb(data[: int(cut * len(data))])
 
 
+def test_texts_that_crash_pi_heif(tmp_path):
+    """The type of an item that is not UTF-8 ends the process of pi-heif."""
+    data = heic_photos.TURNED
+    path = tmp_path / 'a.heic'
+    path.write_bytes(data.replace(b'Exif', b'\xff' * 4, 1))
+    code = (
+        'import sys; from flower_mm.prepare.scan_photos import inspect_photo\n'
+        'print(inspect_photo(sys.argv[1]).error)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code, path],
+        env={'PYTHONPATH': ':'.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith('damaged')
+
+
 def test_large_photos_are_refused(monkeypatch):
     monkeypatch.setattr(decoding, 'MAX_PIXELS', 64 * 48 - 1)
     with pytest.raises(BadPhotoError, match='million pixels'):

@@ -300,6 +300,18 @@ def test_tables_that_lack_something(tmp_path, lines, words):
         listing(table)
 
 
+def test_a_spreadsheet(tmp_path, out):
+    path = make_images(tmp_path / 'p') / 'labels.xlsx'
+    path.write_bytes(b'PK\3\4')
+    assert 'as CSV' in refused(path, '--out', out)
+
+
+def test_flags_of_a_table_without_one(tmp_path):
+    photos = make_photos(tmp_path / 'p', {'daisy': 2, 'rose': 2})
+    with pytest.raises(UserError, match='no CSV or TSV file'):
+        listing(photos, label_column='label')
+
+
 def test_an_unknown_column(tmp_path):
     photos = make_images(tmp_path / 'p')
     write_table(photos / 'labels.csv', 'id,label', *rows())

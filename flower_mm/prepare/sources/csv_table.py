@@ -41,6 +41,12 @@ def find_csv_table(source: Source) -> Listing | None:
     """Take the tables in the outermost folder that has any."""
     tables = [table for table in _tables(source) if is_complete(table, source)]
     if not tables:
+        if source.names_a_table:
+            raise refusal(
+                f'{source.path} has no CSV or TSV file, which --images, '
+                '--path-column and --label-column are for',
+                TABLE,
+            )
         return None
     splits = [
         SPLIT_NAMES.get(PurePosixPath(table.name).stem.casefold(), '')

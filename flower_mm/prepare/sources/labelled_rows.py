@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     @property
     def place(self) -> str:
-        return f'{self.table} line {self.line}'
+        return f'{escape_controls(self.table)} line {self.line}'
 
     @property
     def base(self) -> str:

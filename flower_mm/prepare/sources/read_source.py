@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Of files that name classes.
 LABEL_SUFFIXES = ('.csv', '.tsv', '.jsonl', '.parquet', '.mat', '.txt')
+SPREADSHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
 UNPACKED = 'unpacked'  # folder for photos that the source holds packed
 
 
@@ -44,6 +45,12 @@ def require_source(path: Path, options: 'Options') -> None:
             'or a zip or tar file of one',
             CLASS_FOLDERS,
             SPLIT_FOLDERS,
+            TABLE,
+        )
+    if path.suffix.casefold() in SPREADSHEETS and path.is_file():
+        raise refusal(
+            f'{path} is a spreadsheet: expected CSV or TSV.\n'
+            'Save it as CSV in UTF-8',
             TABLE,
         )
     if options.images and not Path(options.images).is_dir():

@@ -271,7 +271,8 @@ def error_text(
     # IndexError and others on damaged bytes.
     if 'truncated' in str(error).lower() or 'end of file' in str(error):
         return 'truncated: its end is missing'
-    return f'damaged ({str(error) or type(error).__name__})'
+    text = ' '.join(str(error).split())  # on one line
+    return f'damaged ({text or type(error).__name__})'
 
 
 def _refused_format(data: bytes, formats: Collection[str]) -> str:

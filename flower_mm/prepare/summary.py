@@ -15,7 +15,7 @@ UNUSABLE = 'Unusable files'
 CONFLICTS = 'Conflicts: identical photos under two classes'
 LABEL_ERRORS = 'Possible label errors: near-duplicates under two classes, kept'
 DUPLICATES = 'Near-duplicates, each group within one split'
-LEAKS = 'Near-duplicates in two published splits'
+LEAKS = 'Near-duplicates across the published split'
 NO_CLASS = 'Photos without a class, left out'
 NO_FILE = 'Rows without a file, left out'
 REWRITTEN = 'Rewritten as PNG, or as JPEG from HEIC'
@@ -129,12 +129,12 @@ class Report:
 
     def _leak_title(self) -> str:
         counts = ' and '.join(
-            f'{count} of {split}' for split, count in self.leak_counts.items()
+            f'{count} {split}' for split, count in self.leak_counts.items()
         )
         fix = 'kept; --fix-leaks moves them to train'
         if self.fixes_leaks:
             fix = 'moved to train'
-        return f'{LEAKS}, {counts} photos ({fix})'
+        return f'{LEAKS}: {counts} photos ({fix})'
 
     def _table(self, rows: int | None = None) -> list[str]:
         splits = list(self.counts)

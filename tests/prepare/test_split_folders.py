@@ -86,7 +86,7 @@ def test_leaks_are_counted_and_kept(tmp_path, out, capsys):
     photos = leaking_photos(tmp_path / 'p')
     assert prepare(photos, out, Options())
     shown = capsys.readouterr().out
-    assert '2 of test and 1 of val photos' in shown
+    assert '2 test and 1 val photos' in shown
     assert '--fix-leaks' in shown
     splits = splits_of(out)
     assert splits['again_val'] == 'val'

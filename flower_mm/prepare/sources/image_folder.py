@@ -7,8 +7,6 @@ Metadata has the column file_name and one of classes. Without classes, it
 says nothing about them, and the folders do.
 """
 
-from pathlib import PurePosixPath
-
 from flower_mm.prepare.sources.csv_table import is_complete, read_tables
 from flower_mm.prepare.sources.listing import IMAGE_FOLDER, Listing, Source
 from flower_mm.prepare.sources.table_files import Table
@@ -21,7 +19,7 @@ def find_image_folder(source: Source) -> Listing | None:
     names = [
         name
         for name in sorted(source.tree.files)
-        if PurePosixPath(name).name in NAMES
+        if name.rpartition('/')[2] in NAMES
         and source.chosen in ('', name)
         and not source.images
     ]

@@ -54,7 +54,7 @@ SIGNATURES = {
 
 
 def is_parquet(name: str) -> bool:
-    return PurePosixPath(name).suffix.casefold() == '.parquet'
+    return name.casefold().endswith('.parquet')
 
 
 def find_parquet(source: Source) -> Listing | None:

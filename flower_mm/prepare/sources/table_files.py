@@ -89,7 +89,7 @@ class Table:
 
 
 def is_table(name: str) -> bool:
-    return PurePosixPath(name).suffix.casefold() in SUFFIXES
+    return name.casefold().endswith(SUFFIXES)
 
 
 def plain(column: str) -> str:

@@ -17,9 +17,9 @@ DEFAULT_OUT = Path('data/flower_dataset')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        'Near-duplicates always belong to the same split. Photos keep their '
-        'split when others\nare added: run this again with the same --out '
-        'and --overwrite.'
+        'Near-duplicates belong to the same split, unless the photos come '
+        'with a split.\nPhotos keep their split when others are added: run '
+        'this again with the same --out\nand --overwrite.'
     )
     parser.add_argument(
         'photos',
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='DATASET',
         help=f'folder of the dataset; by default {DEFAULT_OUT}',
     )
-    table = parser.add_argument_group('a CSV or TSV file of photos')
+    table = parser.add_argument_group('tables of photos: CSV, TSV, Parquet')
     table.add_argument(
         '--images',
         default='',

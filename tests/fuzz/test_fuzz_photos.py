@@ -2,8 +2,10 @@
 
 import struct
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
+import heic_photos
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +53,13 @@ def good(tmp_path_factory) -> dict[str, bytes]:
     photo.convert('I;16').save(folder / 'deep.png')
     photo.save(folder / 'packed.tif', compression='tiff_lzw')
     photo.save(folder / 'rough.tif', compression='jpeg')
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    photos = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if find_spec('pi_heif'):
+        photos['plain.heic'] = heic_photos.PLAIN
+        photos['turned.heic'] = heic_photos.TURNED
+        photos['clear.heic'] = heic_photos.TRANSPARENT
+        photos['deep.heic'] = heic_photos.TEN_BITS
+    return photos
 
 
 def error_of(path: Path) -> str:
@@ -101,7 +109,8 @@ def test_photos(good, tmp_path_factory, data):
 @fuzz(0.2)
 @given(start=st.sampled_from(
     [b'', b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', b'GIF89a', b'RIFF', b'II*\0',
-     b'MM\0*', b'BM', b'P6 ', b'\0\0\0\x0cjP  \r\n\x87\n', b'\0\0\0 ftypavif'],
+     b'MM\0*', b'BM', b'P6 ', b'\0\0\0\x0cjP  \r\n\x87\n', b'\0\0\0 ftypavif',
+     b'\0\0\0 ftypheic'],
 ), data=st.binary(max_size=300))  # fmt: skip
 def test_bytes_that_are_no_photo(tmp_path_factory, start, data):
     with only_ours('photos'):

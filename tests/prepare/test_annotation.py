@@ -14,7 +14,7 @@ from flower_mm.prepare.sources.listing import (
     Source,
 )
 
-from .conftest import make_photos, read_splits, save
+from .conftest import make_photos, read_splits, refused, save
 from .test_archive import pack
 from .test_csv_table import labels, listing, write_table
 from .test_split_folders import make_split
@@ -81,6 +81,13 @@ def test_a_list_without_labels_is_no_annotation(tmp_path):
     root = make_annotated(tmp_path / 'q')
     write_table(root / 'test.txt', 'tulip/0000.jpg')
     assert len(listing(root).photos) == 24
+
+
+def test_a_list_alone(tmp_path, out):
+    root = make_annotated(tmp_path / 'p')
+    assert f'Name the folder: {root}' in refused(
+        root / 'train.txt', '--out', out
+    )
 
 
 def test_rows_without_a_photo(tmp_path):

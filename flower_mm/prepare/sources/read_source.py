@@ -12,7 +12,9 @@ from flower_mm.prepare.file_tree import (
 )
 from flower_mm.prepare.sources.csv_table import describe_tables
 from flower_mm.prepare.sources.listing import (
+    ANNOTATION,
     CLASS_FOLDERS,
+    FLOWERS_102,
     SPLIT_FOLDERS,
     TABLE,
     Listing,
@@ -46,6 +48,13 @@ def require_source(path: Path, options: 'Options') -> None:
             CLASS_FOLDERS,
             SPLIT_FOLDERS,
             TABLE,
+        )
+    if path.suffix.casefold() in ('.txt', '.mat') and path.is_file():
+        raise refusal(
+            f'{path} is a list of photos: expected the folder of the list and '
+            f'the photos.\nName the folder: {path.absolute().parent}',
+            ANNOTATION,
+            FLOWERS_102,
         )
     if path.suffix.casefold() in SPREADSHEETS and path.is_file():
         raise refusal(

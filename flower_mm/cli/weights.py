@@ -6,6 +6,7 @@ flower-mm weights timm/vit_small_patch16_dinov3.lvd1689m
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,10 +68,27 @@ def run(args: argparse.Namespace) -> None:
             'NAME is missing: expected the name of pretrained weights, such '
             f'as resnet50.\nAll names: {command("weights", "--list")}'
         )
-    for entry in [
-        pretrained_table.find(name, args.table) for name in args.names
-    ]:
-        fetch(entry, folder, args.accept_unverified)
+    entries = [pretrained_table.find(name, args.table) for name in args.names]
+    unreachable: set[str] = set()
+    failed = []
+    for entry in entries:
+        try:
+            fetch(
+                entry,
+                folder,
+                args.accept_unverified,
+                unreachable=unreachable,
+            )
+        except UserError as error:
+            if len(entries) == 1:
+                raise
+            print(f'error: {error}', file=sys.stderr, flush=True)
+            failed.append(entry.name)
+    if failed:
+        raise UserError(
+            f'{len(failed)} of {len(entries)} weights are missing: '
+            f'{", ".join(failed)}'
+        )
     if (
         args.names
         and folder.absolute() != pretrained_table.folder().absolute()

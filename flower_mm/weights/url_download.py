@@ -15,7 +15,11 @@ from urllib.parse import urlsplit
 from flower_mm import console
 from flower_mm.errors import printable
 from flower_mm.lock import open_unlinked
-from flower_mm.weights.pretrained_table import HomeError, UrlHome
+from flower_mm.weights.pretrained_table import (
+    HomeError,
+    UnreachableError,
+    UrlHome,
+)
 
 TIMEOUT = 30.0  # seconds without a byte
 PAUSES = (1.0, 3.0)  # seconds before the second and the third attempt
@@ -46,7 +50,7 @@ def download(home: UrlHome, part: Path) -> str:
         except _InterruptedError as error:
             reason = str(error)
             time.sleep(pause)
-    raise HomeError(reason)
+    raise UnreachableError(reason)
 
 
 def _transfer(url: str, part: Path, most: int) -> None:
@@ -137,7 +141,13 @@ def _network() -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
-        kind = HomeError if _is_final(error) else _InterruptedError
+        kind = (
+            _InterruptedError
+            if not _is_final(error)
+            else HomeError
+            if isinstance(error, urllib.error.HTTPError | ValueError)
+            else UnreachableError
+        )
         # The server's words are made harmless for the terminal.
         raise kind(printable(_reason(error))) from error
 

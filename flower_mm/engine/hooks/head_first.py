@@ -1,18 +1,15 @@
 """Fit the last layer on the frozen backbone before the first epoch."""
 
-import copy
 import time
-from typing import Any
+from functools import partial
 
 import torch
-from mmengine.dataset import Compose, DefaultSampler, default_collate
 from mmengine.dist import all_gather_object, broadcast, get_world_size
 from mmengine.hooks import Hook
-from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from flower_mm.datasets.augmentation_seed import drawing
+from flower_mm.engine.features import features_of, plain_batches
 from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from flower_mm.engine.linear_probe import fit
 from flower_mm.errors import UserError
@@ -52,7 +49,15 @@ class HeadFirstHook(Hook):
         layer = last_layer(model, classes)
         # This leaves the run's random generators unchanged.
         with drawing(runner.seed):
-            features, labels = self._features(runner, model, layer)
+            loader = runner.train_dataloader
+            batches = features_of(
+                model,
+                layer,
+                plain_batches(loader.dataset, runner.cfg, loader.num_workers),
+                partial(runner.optim_wrapper.optim_context, model),
+            )
+            seen, of_seen = zip(*batches, strict=True)
+            features, labels = _of_all(torch.cat(seen), torch.cat(of_seen))
             fitted = fit(features, labels, classes, runner.seed)
         with torch.no_grad():
             for parameter, value in (
@@ -91,31 +96,6 @@ class HeadFirstHook(Hook):
         if self.only:
             runner.train_loop.stop_training = True
 
-    @torch.no_grad()
-    def _features(
-        self, runner, model: nn.Module, layer: nn.Linear
-    ) -> tuple[Tensor, Tensor]:
-        """The inputs of the layer for each photo, and the labels."""
-        preprocessor = model.get_submodule('data_preprocessor')
-        seen = []
-        hook = layer.register_forward_pre_hook(
-            lambda _, inputs: seen.append(inputs[0].detach().float())
-        )
-        labels = []
-        was_training = model.training
-        model.eval()
-        try:
-            for batch in _batches(runner):
-                data = preprocessor(batch, training=False)
-                with runner.optim_wrapper.optim_context(model):
-                    model(data['inputs'], mode='tensor')
-                labels += [s.gt_label for s in data['data_samples']]
-        finally:
-            hook.remove()
-            model.train(was_training)
-        features = torch.cat(seen)
-        return _of_all(features, torch.cat(labels).to(features.device))
-
 
 def last_layer(model: nn.Module, classes: int) -> nn.Linear:
     """The linear layer whose outputs are the logits of the classes."""
@@ -131,34 +111,6 @@ def last_layer(model: nn.Module, classes: int) -> nn.Linear:
             'Leave it out: --cfg-options default_hooks.head_first=None'
         )
     return layers[-1]
-
-
-def _batches(runner) -> DataLoader:
-    """This process's training photos, prepared as for validation."""
-    loader = runner.train_dataloader
-    cfg = runner.cfg.get('val_dataloader') or runner.cfg.test_dataloader
-    plain = Compose([TRANSFORMS.build(step) for step in cfg.dataset.pipeline])
-    photos = _seen_by(loader.dataset, plain)
-    return DataLoader(
-        photos,
-        batch_size=cfg.batch_size,
-        sampler=DefaultSampler(photos, shuffle=False, round_up=False),
-        num_workers=loader.num_workers,
-        collate_fn=default_collate,
-    )
-
-
-def _seen_by(dataset: Any, pipeline: Compose) -> Dataset:
-    """The photos of a dataset, each once, with another pipeline."""
-    if hasattr(dataset, 'datasets'):  # joined
-        return ConcatDataset(
-            [_seen_by(each, pipeline) for each in dataset.datasets]
-        )
-    if hasattr(dataset, 'dataset'):  # repeated or balanced
-        return _seen_by(dataset.dataset, pipeline)
-    view = copy.copy(dataset)
-    view.pipeline = pipeline
-    return view
 
 
 def _of_all(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,71 @@
+"""The features of photos: what the last layer of a model gets as input."""
+
+import copy
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, DefaultSampler, default_collate
+from mmengine.registry import TRANSFORMS
+from torch import Tensor, nn
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+
+from flower_mm.datasets.load_photo import as_load_photo
+
+
+@torch.no_grad()
+def features_of(
+    model: nn.Module,
+    layer: nn.Module,
+    batches: DataLoader,
+    precision: Callable[[], AbstractContextManager],
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Yield the inputs of the layer, and the labels, batch by batch."""
+    preprocessor = model.get_submodule('data_preprocessor')
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].detach().float())
+    )
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            data = preprocessor(batch, training=False)
+            with precision():
+                model(data['inputs'], mode='tensor')
+            labels = torch.cat([s.gt_label for s in data['data_samples']])
+            features = seen.pop()
+            yield features, labels.to(features.device)
+    finally:
+        hook.remove()
+        model.train(was_training)
+
+
+def plain_batches(dataset: Any, cfg: Config, workers: int) -> DataLoader:
+    """This process's photos of a dataset, prepared as for validation."""
+    loader = cfg.get('val_dataloader') or cfg.test_dataloader
+    steps = [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
+    plain = Compose(list(map(as_load_photo, steps)))
+    photos = _seen_by(dataset, plain)
+    return DataLoader(
+        photos,
+        batch_size=loader.batch_size,
+        sampler=DefaultSampler(photos, shuffle=False, round_up=False),
+        num_workers=workers,
+        collate_fn=default_collate,
+    )
+
+
+def _seen_by(dataset: Any, pipeline: Compose) -> Dataset:
+    """The photos of a dataset, each once, with another pipeline."""
+    if hasattr(dataset, 'datasets'):  # joined
+        return ConcatDataset(
+            [_seen_by(each, pipeline) for each in dataset.datasets]
+        )
+    if hasattr(dataset, 'dataset'):  # repeated or balanced
+        return _seen_by(dataset.dataset, pipeline)
+    view = copy.copy(dataset)
+    view.pipeline = pipeline
+    return view

@@ -152,6 +152,12 @@ def _is_abandoned(path: Path, alone: bool) -> bool:
     return locked or (alone and locked is None)
 
 
+def user_cache() -> Path:
+    """Return the user's folder for what can be computed again."""
+    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(home) / 'flower_mm'
+
+
 def sync_folder(folder: Path) -> None:
     """Write a rename to the disk; Windows does not need it."""
     if os.name == 'nt':

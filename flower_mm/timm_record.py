@@ -65,6 +65,16 @@ def count_features(name: str) -> int:
     return network.head_hidden_size
 
 
+def count_parameters(name: str) -> int:
+    """The parameters of a network without its classifier."""
+    import timm
+    import torch
+
+    with torch.device('meta'):
+        network = timm.create_model(name, num_classes=0)
+    return sum(weight.numel() for weight in network.parameters())
+
+
 def has_timm_backbone(cfg: Config) -> bool:
     part = cfg.get('model')
     for key in ('backbone', 'type'):  # a check reports other kinds of values

@@ -22,6 +22,7 @@ COMMANDS = {
     'demo': 'draw photos of flowers to try the other commands on',
     'prepare': 'make a dataset from a folder or an archive of photos',
     'weights': 'download pretrained weights',
+    'pick': 'compare pretrained backbones on your photos',
     'check': 'check a training before it starts',
     'train': 'fine-tune a model on a dataset',
     'test': 'measure a checkpoint on the test split',
@@ -131,7 +132,8 @@ def _required(parser: Parser) -> Iterator[str]:
             yield ARGUMENTS[action.nargs].format(action.metavar)
         elif action.required:
             choices = ','.join(action.choices or ())
-            yield f'{action.option_strings[0]} {{{choices}}}'
+            value = action.metavar or f'{{{choices}}}'
+            yield f'{action.option_strings[0]} {value}'
 
 
 def _as_typed(text: str) -> str:

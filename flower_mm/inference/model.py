@@ -87,7 +87,7 @@ class TrainedModel:
         with self._naming_file('its config does not build a model'):
             # Initial weights leave the generators of the host unchanged.
             with names, limit, safe_loading(), drawing(0):
-                model = _build_model(cfg)
+                model = build_classifier(cfg)
             steps = _build_pipeline(cfg)
         load_whole(model, content, checkpoint)
         # With its number, since the current GPU is a setting of the thread.
@@ -186,7 +186,8 @@ def _in_bfloat16(cfg: Config, kind: str) -> bool:
     return cfg.get('precision') != 'auto' or speed_up(kind) >= MIN_SPEED_UP
 
 
-def _build_model(cfg: Config) -> nn.Module:
+def build_classifier(cfg: Config) -> nn.Module:
+    """Build the model of a config with its preprocessor."""
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         return MODELS.build(
             # A preprocessor in the model comes first, as in the Runner.

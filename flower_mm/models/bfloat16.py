@@ -14,7 +14,7 @@ from torch import nn
 
 from flower_mm.environment import device_name
 from flower_mm.errors import UserError
-from flower_mm.files import write_whole
+from flower_mm.files import user_cache, write_whole
 
 # bfloat16 is used from this speed-up on; the error of the probe is smaller.
 MIN_SPEED_UP = 1.2
@@ -44,8 +44,7 @@ def speed_up(device: str) -> float:
 
 
 def _cache_file() -> Path:
-    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(home) / 'flower_mm' / 'bfloat16.json'
+    return user_cache() / 'bfloat16.json'
 
 
 def _read_cache() -> dict:

@@ -366,6 +366,20 @@ def architecture_of(parameters: int) -> str | None:
     return None
 
 
+def architecture_in(path: str | Path) -> str | None:
+    """The name in the table whose backbone a file has; None if unknown."""
+    state = _tensors(read_checkpoint(path), Path(path))
+    backbone = {k: t for k, t in state.items() if k.startswith('backbone.')}
+    return architecture_of(
+        parameters_of(
+            backbone
+            or {
+                k: t for k, t in state.items() if not k.startswith(CLASSIFIERS)
+            }
+        )
+    )
+
+
 def _neck(model: nn.Module, state: State, path: Path) -> State:
     """What the file has for the model's neck."""
     neck = getattr(model, 'neck', None)

@@ -1,0 +1,1 @@
+"""Compare pretrained backbones by linear probes on one's own photos."""

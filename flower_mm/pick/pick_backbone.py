@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import cv2
+
 import flower_mm
 from flower_mm.annotations import describe
 from flower_mm.commands import typed_command
@@ -52,6 +54,7 @@ Resolve = Callable[[list[str]], ResolvedRun]
 def pick(args: argparse.Namespace, resolve: Resolve) -> int | None:
     """Measure, print and write the results; return the exit code."""
     keep_memory()
+    cv2.setNumThreads(0)  # as in training: the workers are enough
     if args.offline:
         switch_off_downloads()
     out, photos = Path(args.out), TrainPhotos(Path(args.data_root))

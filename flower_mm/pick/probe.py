@@ -110,6 +110,7 @@ class Probe:
         cfg = self.cfg
         dataset = copy.deepcopy(cfg.train_dataloader.dataset)
         dataset.indices = self.photos.indices[begin:end]
+        dataset.test_mode = True  # a broken photo is an error
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             # This leaves the random generators unchanged.
             with drawing(SEED), naming_fault():

@@ -49,6 +49,13 @@ def test_a_name_of_timm(folder):
     assert found.entry.parameters > 100_000
 
 
+def test_stored_weights_of_timm_are_found_by_their_name(folder):
+    (folder / 'test_vit.r160_in1k.safetensors').touch()
+    found = {candidate.name: candidate for candidate in find_candidates(None)}
+    assert set(found) == {*TABLE, 'timm/test_vit.r160_in1k'}
+    assert found['timm/test_vit.r160_in1k'].file is None
+
+
 def test_files_are_recognised_by_their_parameters(folder, capsys):
     from mmpretrain.models import MobileNetV2
 

@@ -15,7 +15,7 @@ from math import inf
 from pathlib import Path
 from statistics import median
 
-from benchmarks import config_tables, targets, versions
+from benchmarks import config_tables, linear_probe, targets, versions
 from benchmarks.config_headers import unmeasured
 from benchmarks.config_tables import markdown
 from benchmarks.recipes import CANDIDATES
@@ -161,6 +161,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'configs': config_tables.configs,
     'reports': config_tables.reports,
     'targets': targets.table,
+    'linear-probe': linear_probe.table,
     'recipes': recipes,
     'versions': versions.table,
 }

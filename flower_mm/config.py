@@ -16,9 +16,11 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from flower_mm.annotations import read_classes, require_dataset
+from flower_mm.class_weights import BALANCED, balanced_weights
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.registry import MODELS
+from flower_mm.run_length import AUTO, fill_in_length
 from flower_mm.timm_record import fill_in_auto
 from flower_mm.user_modules import import_custom_modules
 
@@ -222,6 +224,7 @@ def apply_dataset(cfg: Config) -> list[str]:
     """
     fill_in(cfg)
     root = data_root(cfg)
+    fill_in_length(cfg, _training_lists(cfg))
     require_epochs(cfg)
     # If another tool than ours has read the config.
     _add_augments(cfg)
@@ -232,6 +235,8 @@ def apply_dataset(cfg: Config) -> list[str]:
         # A VGG that returns features has -1.
         if part.get('num_classes', -1) != -1:
             part.num_classes = count
+        if part.get('class_weight') == BALANCED:
+            part.class_weight = balanced_weights(_training_lists(cfg), count)
     # Test-time augmentation wraps the model.
     model = cfg.model.get('module', cfg.model)
     head, backbone = model.get('head'), model.get('backbone')
@@ -309,10 +314,10 @@ def _settle_loader(loader: ConfigDict, name: str) -> None:
 def require_epochs(cfg: Config) -> None:
     """Require that training takes a number of epochs, at least one."""
     length = cfg.get('train_cfg') or {}
-    if length.get('max_epochs', 1) < 1:
+    epochs = length.get('max_epochs', 1)
+    if epochs != AUTO and epochs < 1:
         raise UserError(
-            'invalid train_cfg.max_epochs: expected at least 1, got '
-            f'{length["max_epochs"]}'
+            f'invalid train_cfg.max_epochs: expected at least 1, got {epochs}'
         )
     if not length.get('by_epoch', True) or 'max_iters' in length:
         raise UserError(
@@ -352,6 +357,19 @@ def datasets(
             yield from (
                 part for part in walk(loader.dataset) if 'data_root' in part
             )
+
+
+def _training_lists(cfg: Config) -> list[Path]:
+    """The files that list the training photos of our datasets."""
+    paths = [
+        Path(dataset.data_root)
+        / (
+            dataset.get('ann_file')
+            or DatasetDir.list_of(dataset.get('split', 'train'))
+        )
+        for dataset in datasets(cfg, ('train_dataloader',))
+    ]
+    return [path for path in paths if path.is_file()]
 
 
 def walk(part):

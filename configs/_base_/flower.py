@@ -74,7 +74,9 @@ val_evaluator = [
 test_evaluator = val_evaluator
 
 # --- schedule ---------------------------------------------------------------
-train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
+# 'auto' follows from the number of photos: at least five epochs, and at least
+# 150 steps with up to ten validations.
+train_cfg = dict(by_epoch=True, max_epochs='auto', val_interval='auto')
 val_cfg = dict(type='EMAValLoop')
 test_cfg = dict()
 optim_wrapper = dict(
@@ -87,19 +89,22 @@ optim_wrapper = dict(
 # bfloat16 where a probe shows that this machine computes faster in it;
 # 'float32' switches that off.
 precision = 'auto'
-# MMEngine ends both at train_cfg.max_epochs, so that a shorter run has a
-# complete schedule as well.
+# MMEngine ends the cosine at train_cfg.max_epochs, so that a shorter run has
+# a complete schedule as well.
 param_scheduler = [
+    # For 30 % of the run. With a short warm-up the network forgets what it
+    # knew, and a small dataset does not teach it again.
     dict(
         type='LinearLR',
         start_factor=0.1,
         begin=0,
-        end=1,
+        end='auto',
         convert_to_iter_based=True,
     ),
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=0.01,
+        begin='auto',
         convert_to_iter_based=True,
     ),
 ]
@@ -116,21 +121,18 @@ default_hooks = dict(
     broken_photos=dict(type='BrokenPhotosHook'),
     # Batch-norm statistics of the processes are averaged before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
-    # The average of about 100 steps; best.pth has it where it is better.
-    ema=dict(
-        type='EMAHook',
-        ema_type='ExponentialMovingAverage',
-        momentum=0.01,
-        update_buffers=True,
-    ),
     # Two, in case that one is damaged.
-    checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(
+        type='AtomicCheckpointHook', interval='auto', max_keep_ckpts=2
+    ),
     # Stop at a loss that is NaN or Inf; --retry-nan resumes instead.
     finite=dict(type='FiniteLossHook'),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),
     report=dict(type='ReportHook'),
     visualization=dict(type='VisualizationHook', enable=False),
+    # After all other hooks: it validates the fitted head.
+    head_first=dict(type='HeadFirstHook'),
 )
 # Loss and accuracy over the last ten batches, because the last batch of an
 # epoch may be small.

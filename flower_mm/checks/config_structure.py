@@ -17,6 +17,7 @@ from flower_mm.checks.setting_names import MIGRATION, OLD_KEYS
 from flower_mm.checks.unknown_keys import check_keys
 from flower_mm.checks.unused_names import check_names
 from flower_mm.config import LOADERS, datasets, require_epochs
+from flower_mm.run_length import AUTO
 
 REQUIRED = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg')
 # MMEngine requires all of a row, or none.
@@ -29,6 +30,10 @@ PERSONAL = re.compile(r'/(home|Users|root)/\S|~[^/\s]*/|[A-Za-z]:[\\/]')
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and value % 1 == 0 and value > 0
 
 
 def _is_list(value: object) -> bool:
@@ -79,9 +84,13 @@ KINDS = (
         'param_scheduler val_evaluator test_evaluator',
     ),
     (
+        "a whole number of at least 1, or 'auto'",
+        lambda value: value == AUTO or _is_count(value),
+        'train_cfg.max_epochs train_cfg.val_interval',
+    ),
+    (
         'a whole number of at least 1',
-        lambda value: _is_number(value) and value % 1 == 0 and value > 0,
-        'train_cfg.max_epochs train_cfg.val_interval '
+        _is_count,
         'auto_scale_lr.base_batch_size optim_wrapper.accumulative_counts '
         + ' '.join(f'{loader}.batch_size' for loader in LOADERS),
     ),
@@ -92,8 +101,14 @@ KINDS = (
         ' '.join(
             f'{scheduler}.{key}'
             for scheduler in ('param_scheduler', 'param_scheduler.*')
-            for key in ('begin', 'end', 'T_max', 'total_steps', 'step_size')
+            for key in ('T_max', 'total_steps', 'step_size')
         ),
+    ),
+    (
+        "a number, or 'auto'",
+        lambda value: value == AUTO or _is_number(value),
+        'param_scheduler.begin param_scheduler.end '
+        'param_scheduler.*.begin param_scheduler.*.end',
     ),
     (
         'a list of numbers such as [3, 6]',

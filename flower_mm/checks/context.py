@@ -25,9 +25,9 @@ from flower_mm.checks.building import (
 from flower_mm.checks.config_values import parts_of
 from flower_mm.checks.finding import Finding, FindingError
 from flower_mm.config import LOADERS, ResolvedRun, bare_name, datasets, walk
-from flower_mm.engine.distributed import processes
 from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.errors import UserError
+from flower_mm.launcher import processes
 from flower_mm.registry import MODELS
 
 

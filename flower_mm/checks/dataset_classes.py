@@ -176,15 +176,15 @@ def _counts(ctx: CheckContext) -> Iterator[Finding]:
         yield Finding('DATA012', listed, message, fix)
     most = train.argmax()
     least = np.where(train > 0, train, train[most]).argmin()
-    if train[most] and train[most] >= UNEVEN * train[least]:
+    balanced = any(part.get('class_weight') for part in walk(ctx.cfg.model))
+    if train[most] and train[most] >= UNEVEN * train[least] and not balanced:
         yield Finding(
             'DATA013',
             'train_dataloader.dataset',
             f'{train[most]} photos of {ctx.classes[most]} and {train[least]} '
             f'of {ctx.classes[least]}: accuracy says little about the small '
             'classes',
-            f"dict(type='ClassBalancedDataset', oversample_thr={1 / count:.2g}"
-            ', dataset=dict(…))',
+            '--balance',
         )
 
 

@@ -29,10 +29,10 @@ from flower_mm.checks.learning_rate import draw_learning_rate
 from flower_mm.checks.settings_summary import summarize
 from flower_mm.checks.timing import measure
 from flower_mm.config import ResolvedRun
-from flower_mm.engine.distributed import is_first
 from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.errors import UserError
 from flower_mm.exit_codes import OK, YOURS
+from flower_mm.launcher import is_first
 from flower_mm.weights.safe_loading import safe_loading
 
 # They read the config before the command line is applied; an error of theirs

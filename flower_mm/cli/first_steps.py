@@ -22,7 +22,7 @@ def require_dataset_of(cfg: 'Config', args: argparse.Namespace) -> None:
     Any other dataset was chosen by the user, and has messages of its own.
     """
     from flower_mm.config import datasets
-    from flower_mm.engine.distributed import is_first
+    from flower_mm.launcher import is_first
 
     roots = {part.data_root for part in datasets(cfg)}
     if args.data_root or roots != {cfg.get('data_root')}:

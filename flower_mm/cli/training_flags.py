@@ -106,6 +106,12 @@ def _add_config_flags(group: argparse._ArgumentGroup) -> None:
         'val_dataloader and test_dataloader',
     )
     group.add_argument(
+        '--balance',
+        action='store_true',
+        help='give rare classes the same weight as frequent ones, and choose '
+        'the best epoch by the mean of their accuracies',
+    )
+    group.add_argument(
         '--patience',
         type=count,
         metavar='N',
@@ -274,10 +280,33 @@ def _settings(cfg: 'Config', args: argparse.Namespace) -> dict[str, object]:
         if cfg.get(loader):
             settings[f'{loader}.num_workers'] = args.workers
     settings = {k: v for k, v in settings.items() if v is not None}
+    if args.balance:
+        settings |= _balance(cfg)
     if args.patience:
         settings |= _early_stopping(cfg, args.patience)
     if args.image_size:
         settings |= image_size_settings(cfg, args.image_size, LOADERS)
+    return settings
+
+
+def _balance(cfg: 'Config') -> dict[str, object]:
+    from flower_mm.class_weights import BALANCED
+    from flower_mm.config import metrics_of
+
+    if not ((cfg.get('model') or {}).get('head') or {}).get('loss'):
+        raise UserError(
+            'invalid --balance: expected a model with a head and a loss, '
+            f'which {cfg.filename} lacks'
+        )
+    settings: dict[str, object] = {'model.head.loss.class_weight': BALANCED}
+    if cfg.get('val_evaluator'):
+        # The mean of the accuracies of the classes.
+        settings['val_evaluator'] = [
+            *metrics_of(cfg.val_evaluator),
+            {'type': 'SingleLabelMetric', 'items': ['recall']},
+        ]
+        key = 'default_hooks.checkpoint.save_best'
+        settings[key] = 'single-label/recall'
     return settings
 
 

@@ -2,7 +2,6 @@
 
 import gc
 import multiprocessing
-import os
 from datetime import timedelta
 
 import torch
@@ -40,28 +39,6 @@ def use_device(
             'gloo', timeout=timedelta(seconds=timeout) if timeout else None
         )
     return kind
-
-
-# Environment variables of the launchers.
-RANKS = ('RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')
-COUNTS = ('WORLD_SIZE', 'OMPI_COMM_WORLD_SIZE', 'SLURM_NTASKS')
-
-
-def is_first(launcher: str) -> bool:
-    """Whether this is the process that writes files."""
-    return _from_environment(RANKS, launcher, alone=0) == 0
-
-
-def processes(launcher: str) -> int:
-    return _from_environment(COUNTS, launcher, alone=1)
-
-
-def _from_environment(
-    names: tuple[str, ...], launcher: str, alone: int
-) -> int:
-    if launcher == 'none':
-        return alone  # also inside a job with several tasks
-    return next((int(os.environ[n]) for n in names if n in os.environ), alone)
 
 
 def join_group(cfg: Config) -> None:

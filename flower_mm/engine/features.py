@@ -5,12 +5,13 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, DefaultSampler, default_collate
 from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from flower_mm.datasets.load_photo import as_load_photo
 
@@ -43,12 +44,25 @@ def features_of(
         model.train(was_training)
 
 
-def plain_batches(dataset: Any, cfg: Config, workers: int) -> DataLoader:
-    """This process's photos of a dataset, prepared as for validation."""
+def plain_photos(
+    dataset: Any, cfg: Config, most: int | None = None, seed: int = 0
+) -> Any:
+    """The photos of a dataset, each once, prepared as for validation.
+
+    Of more than `most`, that many are drawn at random.
+    """
     loader = cfg.get('val_dataloader') or cfg.test_dataloader
     steps = [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
-    plain = Compose(list(map(as_load_photo, steps)))
-    photos = _seen_by(dataset, plain)
+    photos = _seen_by(dataset, Compose(list(map(as_load_photo, steps))))
+    if most is None or len(photos) <= most:
+        return photos
+    drawn = np.random.default_rng(seed).permutation(len(photos))
+    return Subset(photos, np.sort(drawn[:most]).tolist())
+
+
+def plain_batches(photos: Any, cfg: Config, workers: int) -> DataLoader:
+    """This process's share of the photos, in batches of validation."""
+    loader = cfg.get('val_dataloader') or cfg.test_dataloader
     return DataLoader(
         photos,
         batch_size=loader.batch_size,
@@ -58,7 +72,7 @@ def plain_batches(dataset: Any, cfg: Config, workers: int) -> DataLoader:
     )
 
 
-def _seen_by(dataset: Any, pipeline: Compose) -> Dataset:
+def _seen_by(dataset: Any, pipeline: Compose) -> Any:
     """The photos of a dataset, each once, with another pipeline."""
     if hasattr(dataset, 'datasets'):  # joined
         return ConcatDataset(

@@ -1,5 +1,6 @@
 """Fit a linear layer on features: regularised logistic regression."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +29,16 @@ class Fitted:
         return 100 * self.right / self.held_out if self.held_out else 0.0
 
 
-def fit(features: Tensor, labels: Tensor, classes: int, seed: int) -> Fitted:
+def fit(
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    seed: int,
+    class_weights: Sequence[float] | None = None,
+) -> Fitted:
     """Choose the strength on a fifth of each class, then fit on all photos.
+
+    The loss of a photo counts with the weight of its class.
 
     All features are divided by one common scale. Dividing each by its own
     deviation gave features that hardly vary too much weight: on flower photos
@@ -43,18 +52,23 @@ def fit(features: Tensor, labels: Tensor, classes: int, seed: int) -> Fitted:
     held = _held_out(labels.cpu().numpy(), seed).to(features.device)
     kept, kept_labels = centred[~held], labels[~held]
     best = None
+    by_class = None
+    if class_weights is not None:
+        by_class = features.new_tensor(class_weights)
     weights = _zeros(centred, classes)
     # Each fit starts from the result for the next larger strength.
     for strength in STRENGTHS if held.any() else STRENGTHS[1:2]:
-        weights = _solve(kept, kept_labels, classes, strength, weights)
+        weights = _solve(
+            kept, kept_labels, classes, strength, weights, by_class
+        )
         logits = _logits(centred[held], weights)
-        loss = float(functional.cross_entropy(logits, labels[held]))
+        loss = float(functional.cross_entropy(logits, labels[held], by_class))
         if best is None or loss < best[0]:
             right = int((logits.argmax(1) == labels[held]).sum())
             best = loss, strength, weights, right
     assert best is not None  # at least one strength was tried
     _, strength, weights, right = best
-    weights = _solve(centred, labels, classes, strength, weights)
+    weights = _solve(centred, labels, classes, strength, weights, by_class)
     weight = weights[:, :-1] / scale
     return Fitted(
         weight,
@@ -79,6 +93,7 @@ def _solve(
     classes: int,
     strength: float,
     start: Tensor,
+    by_class: Tensor | None,
 ) -> Tensor:
     weights = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
@@ -90,7 +105,9 @@ def _solve(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = functional.cross_entropy(_logits(features, weights), labels)
+        value = functional.cross_entropy(
+            _logits(features, weights), labels, by_class
+        )
         # The bias is not regularised.
         value = value + strength / 2 * weights[:, :-1].square().sum()
         value.backward()

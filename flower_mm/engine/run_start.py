@@ -13,7 +13,6 @@ from mmengine.config import Config
 
 from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
-from flower_mm.engine.distributed import is_first, processes
 from flower_mm.engine.hooks.pretrained import find_weights
 from flower_mm.engine.precision import keep_precision
 from flower_mm.engine.resume import (
@@ -25,6 +24,7 @@ from flower_mm.engine.resume import (
 from flower_mm.engine.run_identity import differences, require_same
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
+from flower_mm.launcher import is_first, processes
 from flower_mm.layout import RunDir
 
 # The files of a run; a new run in the same folder moves them away.

@@ -12,7 +12,7 @@ from mmengine.runner import BaseLoop
 from flower_mm.commands import command, typed_arguments
 from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
-from flower_mm.engine.distributed import is_first, leave_group
+from flower_mm.engine.distributed import leave_group
 from flower_mm.engine.hooks.finite_loss import NotFiniteError
 from flower_mm.engine.hooks.progress import ProgressHook
 from flower_mm.engine.hooks.report import ReportHook
@@ -24,6 +24,7 @@ from flower_mm.engine.runner import FlowerRunner
 from flower_mm.errors import UserError, message_of
 from flower_mm.exit_codes import Terminated, interrupted, let_children_end
 from flower_mm.files import sweep
+from flower_mm.launcher import is_first
 from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
 from flower_mm.machine_failures import explained

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from flower_mm import console
 from flower_mm.config import ResolvedRun
 from flower_mm.datasets.augmentation_seed import drawing
-from flower_mm.engine.features import features_of, plain_batches
+from flower_mm.engine.features import features_of, plain_batches, plain_photos
 from flower_mm.engine.hooks.head_first import last_layer
 from flower_mm.engine.linear_probe import fit
 from flower_mm.environment import device_name
@@ -117,10 +117,14 @@ class Probe:
                 model = build_classifier(cfg)
                 load_backbone(model, self.path)
             batches = plain_batches(
-                DATASETS.build(dataset), cfg, cfg.train_dataloader.num_workers
+                plain_photos(DATASETS.build(dataset), cfg),
+                cfg,
+                cfg.train_dataloader.num_workers,
             )
         model = use_channels_last(model.to(self.device))
         layer = last_layer(model, len(self.photos.classes))
+        if layer is None:
+            raise UserError(f'{self.cfg.filename} has no linear last layer')
         network: list[float] = []  # seconds of each batch in the network
 
         @contextmanager

@@ -13,12 +13,18 @@ from mmengine.config import Config
 
 from flower_mm.annotations import lists_sha256
 from flower_mm.commands import command
-from flower_mm.config import data_root, read_config, require_epochs
+from flower_mm.config import (
+    data_root,
+    read_config,
+    require_epochs,
+    resolve,
+)
 from flower_mm.engine.distributed import use_device
 from flower_mm.engine.hooks.pretrained import find_weights
 from flower_mm.engine.resolved_run import with_command_line
 from flower_mm.engine.run_identity import FREE
 from flower_mm.errors import UserError
+from flower_mm.run_length import AUTO
 from flower_mm.sweep.trial import Trial
 from flower_mm.user_modules import folder_of_modules
 from flower_mm.weights.file_hash import sha256_of
@@ -50,7 +56,9 @@ def plan_trials(
         Trial(
             config=Path(config),
             seed=seed,
-            epochs=1 if args.head_only else cfg.train_cfg.max_epochs,
+            epochs=1
+            if args.head_only
+            else resolve(cfg).cfg.train_cfg.max_epochs,
             folder=Path(args.out)
             / f'{Path(config).stem}-{_digest(cfg, device)}'
             / f'seed_{seed}',
@@ -107,7 +115,8 @@ def _read(config: str, args: argparse.Namespace) -> Config:
             scheduler
             for scheduler in cfg.param_scheduler
             if not scheduler.get('by_epoch', True)
-            or scheduler.get('begin', 0) < args.epochs
+            or scheduler.get('begin') in (None, AUTO)
+            or scheduler.begin < args.epochs
         ]
     return cfg
 

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from flower_mm.config import read_config, use_data_root
-from flower_mm.engine.features import features_of, plain_batches
+from flower_mm.engine.features import features_of, plain_batches, plain_photos
 from flower_mm.engine.hooks.head_first import last_layer
 from flower_mm.inference.model import build_classifier
 from flower_mm.registry import DATASETS
@@ -36,7 +36,7 @@ def test_they_are_the_inputs_of_the_last_layer(cfg):
         cfg.val_dataloader.dataset | {'split': 'train'}
     )
     model = build_classifier(cfg)
-    batches = plain_batches(dataset, cfg, workers=0)
+    batches = plain_batches(plain_photos(dataset, cfg), cfg, workers=0)
     layer = last_layer(model, 3)
     found = list(features_of(model, layer, batches, nullcontext))
     features, labels = (torch.cat(part) for part in zip(*found, strict=True))

@@ -230,10 +230,17 @@ def test_a_head_without_a_linear_layer(first, dataset, tmp_path):
         + "model['head'] = dict(type='ArcFaceClsHead', in_channels=32, "
         'num_classes=3)\n'
     )
-    run = forked.start(
-        tmp_path / 'log', 'train', first, '--data-root', dataset,
-        '--work-dir', tmp_path / 'run', '--no-doctor',
-    )  # fmt: skip
+
+    def train(*flags):
+        return forked.start(
+            tmp_path / 'log', 'train', first, '--data-root', dataset,
+            '--work-dir', tmp_path / 'run', '--no-check', *flags,
+        )  # fmt: skip
+
+    run = train('--head-only')
     assert run.wait() == 2, run.text
-    assert 'HeadFirstHook fits a linear layer' in run.text
-    assert 'default_hooks.head_first=None' in run.text
+    assert '--head-only fits a linear layer' in run.text
+    run = train()
+    assert run.wait() == 0, run.text
+    record = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert record['head_first'] is None

@@ -52,6 +52,14 @@ val_dataloader = dict(num_workers=0, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(num_workers=0, dataset=dict(pipeline=test_pipeline))
 train_cfg = dict(max_epochs=2)
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
+default_hooks = dict(
+    head_first=None,
+    # Most state that a checkpoint can have.
+    ema=dict(
+        type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.01,
+        update_buffers=True,
+    ),
+)
 """
 
 

@@ -1,6 +1,7 @@
 """Fit the last layer on the frozen backbone before the first epoch."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -9,12 +10,15 @@ from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 from flower_mm.datasets.augmentation_seed import drawing
-from flower_mm.engine.features import features_of, plain_batches
+from flower_mm.engine.features import features_of, plain_batches, plain_photos
 from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from flower_mm.engine.linear_probe import fit
 from flower_mm.errors import UserError
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import HOOKS
+
+# Features of more photos take gigabytes, and hardly improve the head.
+MOST_PHOTOS = 20_000
 
 
 @HOOKS.register_module()
@@ -47,18 +51,34 @@ class HeadFirstHook(Hook):
         model = unwrapped(runner.model)
         classes = len(runner.train_dataloader.dataset.metainfo['classes'])
         layer = last_layer(model, classes)
+        if layer is None:
+            if self.only:
+                raise UserError(
+                    '--head-only fits a linear layer with one output for '
+                    f'each of the {classes} classes, which this model does '
+                    'not have.\nTrain the whole model: leave out --head-only'
+                )
+            runner.say(
+                f'head not fitted: no linear layer of {classes} outputs'
+            )
+            return
         # This leaves the run's random generators unchanged.
         with drawing(runner.seed):
             loader = runner.train_dataloader
+            photos = plain_photos(
+                loader.dataset, runner.cfg, MOST_PHOTOS, runner.seed
+            )
             batches = features_of(
                 model,
                 layer,
-                plain_batches(loader.dataset, runner.cfg, loader.num_workers),
+                plain_batches(photos, runner.cfg, loader.num_workers),
                 partial(runner.optim_wrapper.optim_context, model),
             )
             seen, of_seen = zip(*batches, strict=True)
             features, labels = _of_all(torch.cat(seen), torch.cat(of_seen))
-            fitted = fit(features, labels, classes, runner.seed)
+            fitted = fit(
+                features, labels, classes, runner.seed, _class_weights(model)
+            )
         with torch.no_grad():
             for parameter, value in (
                 (layer.weight, fitted.weight),
@@ -97,20 +117,20 @@ class HeadFirstHook(Hook):
             runner.train_loop.stop_training = True
 
 
-def last_layer(model: nn.Module, classes: int) -> nn.Linear:
+def last_layer(model: nn.Module, classes: int) -> nn.Linear | None:
     """The linear layer whose outputs are the logits of the classes."""
     layers = [
         layer
         for layer in model.modules()
         if type(layer) is nn.Linear and layer.out_features == classes
     ]
-    if not layers or layers[-1].bias is None:
-        raise UserError(
-            'HeadFirstHook fits a linear layer with one output for each of '
-            f'the {classes} classes, which this model does not have.\n'
-            'Leave it out: --cfg-options default_hooks.head_first=None'
-        )
-    return layers[-1]
+    return layers[-1] if layers and layers[-1].bias is not None else None
+
+
+def _class_weights(model: nn.Module) -> Sequence[float] | None:
+    """The weights that the model's loss gives the classes, if any."""
+    weights = (getattr(part, 'class_weight', None) for part in model.modules())
+    return next((each for each in weights if each is not None), None)
 
 
 def _of_all(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -212,7 +212,7 @@ def _parameters(runner) -> dict[str, int]:
     trained = model
     for hook in runner.hooks:
         if isinstance(hook, HeadFirstHook) and hook.only:
-            trained = last_layer(model, len(_classes(runner)))
+            trained = last_layer(model, len(_classes(runner))) or model
     return {
         'all': sum(p.numel() for p in model.parameters()),
         'trained': sum(

@@ -22,7 +22,7 @@ def prepare_first(cfg: 'Config', args: argparse.Namespace) -> None:
     It is in data/, under the name of the photos and a hash of their state, so
     that the next training of the same photos finds it.
     """
-    from flower_mm.engine.distributed import processes
+    from flower_mm.launcher import processes
     from flower_mm.prepare.prepare_dataset import Options, prepare
     from flower_mm.prepare.sources.read_source import refuse_url
 

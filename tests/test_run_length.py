@@ -1,0 +1,75 @@
+"""The number of epochs that follows from the number of photos."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from flower_mm.run_length import EPOCHS, STEPS, VALIDATIONS, fill_in_length
+
+
+AS_IN_THE_BASE = """
+train_cfg = dict(max_epochs='auto', val_interval='auto')
+train_dataloader = dict(batch_size=32)
+optim_wrapper = dict(type='OptimWrapper')
+default_hooks = dict(checkpoint=dict(interval='auto'))
+param_scheduler = [
+    dict(type='LinearLR', begin=0, end='auto'),
+    dict(type='CosineAnnealingLR', begin='auto'),
+]
+"""
+
+
+def filled(photos: int, folder: Path, **settings) -> Config:
+    """A config of the base's form after `fill_in_length`."""
+    path = folder / 'train.txt'
+    path.write_text(''.join(f'rose/{i}.jpg 0\n' for i in range(photos)))
+    cfg = Config.fromstring(AS_IN_THE_BASE, '.py')
+    cfg.merge_from_dict(settings)
+    fill_in_length(cfg, [path])
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ('photos', 'epochs'), [(25, 150), (50, 75), (250, 19), (960, 5), (9999, 5)]
+)
+def test_small_sets_get_more_epochs(photos, epochs, tmp_path):
+    loop = filled(photos, tmp_path).train_cfg
+    assert loop.max_epochs == epochs
+    assert epochs >= EPOCHS
+    assert epochs * -(-photos // 32) >= STEPS
+    assert -(-epochs // loop.val_interval) <= VALIDATIONS
+
+
+def test_validations_and_checkpoints_keep_step(tmp_path):
+    cfg = filled(50, tmp_path)
+    assert cfg.train_cfg.val_interval == 8
+    assert cfg.default_hooks.checkpoint.interval == 8
+
+
+def test_the_warm_up_is_a_share_of_the_run(tmp_path):
+    warm_up, cosine = filled(1000, tmp_path).param_scheduler
+    assert warm_up.end == cosine.begin == 1.5
+
+
+def test_a_step_of_several_batches(tmp_path):
+    cfg = filled(50, tmp_path, **{'optim_wrapper.accumulative_counts': 2})
+    assert cfg.train_cfg.max_epochs == 150
+
+
+def test_several_processes_share_a_step(tmp_path, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    cfg = filled(50, tmp_path, launcher='pytorch')
+    assert cfg.train_cfg.max_epochs == 150
+
+
+def test_a_number_of_epochs_stays(tmp_path):
+    cfg = filled(50, tmp_path, **{'train_cfg.max_epochs': 40})
+    assert cfg.train_cfg.max_epochs == 40
+    assert cfg.train_cfg.val_interval == 1
+    assert cfg.default_hooks.checkpoint.interval == 1
+    assert cfg.param_scheduler[0].end == 12
+
+
+def test_no_photos(tmp_path):
+    assert filled(0, tmp_path).train_cfg.max_epochs == EPOCHS

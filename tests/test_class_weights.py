@@ -27,8 +27,11 @@ def test_a_class_without_photos(tmp_path):
 
 def test_train_with_balance(config, dataset, tmp_path):
     path, run = tmp_path / 'mine.py', tmp_path / 'run'
-    head = "default_hooks = dict(head_first=dict(type='HeadFirstHook'))\n"
-    path.write_text(f'_base_ = {str(config)!r}\n{head}')
+    path.write_text(
+        config.read_text('utf-8').replace(
+            'head_first=None', "head_first=dict(type='HeadFirstHook')"
+        )
+    )
     tool(
         'train', path, '--data', dataset, '--work-dir', run, '--balance',
         '--no-check', '--epochs', '1',

@@ -7,7 +7,6 @@ from mmengine.config import Config
 
 from flower_mm.run_length import EPOCHS, STEPS, VALIDATIONS, fill_in_length
 
-
 AS_IN_THE_BASE = """
 train_cfg = dict(max_epochs='auto', val_interval='auto')
 train_dataloader = dict(batch_size=32)

@@ -1,6 +1,6 @@
 """What the configs of the reference reports share.
 
-Plain training, as in all reports: without averaged weights, in float32, with
+Plain training, as in all reports: from a random last layer, in float32, with
 the best epoch on val. The config of a report names what the report omits.
 """
 
@@ -19,4 +19,4 @@ train_dataloader = dict(batch_size=32)
 train_cfg = dict(max_epochs=10)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-default_hooks = dict(ema=None)
+default_hooks = dict(head_first=None)

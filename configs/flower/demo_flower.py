@@ -37,5 +37,3 @@ train_cfg = dict(max_epochs=4)
 # two to seven points lower.
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 ignore_checks = ['LR007']
-# The average of so few steps is behind the weights themselves.
-default_hooks = dict(head_first=dict(type='HeadFirstHook'), ema=None)

@@ -12,9 +12,6 @@ from run_differences import differences
 from flower_mm.inference.model import plain_weights
 from flower_mm.report.learning_curves import read_scalars
 
-HEAD_FIRST = """
-default_hooks = dict(head_first=dict(type='HeadFirstHook'))
-"""
 # Kills the run when the head is fitted.
 DIE = """
 import os, signal
@@ -46,7 +43,11 @@ model = dict(
 @pytest.fixture
 def first(config: Path, tmp_path: Path) -> Path:
     path = tmp_path / 'first.py'
-    path.write_text(config.read_text('utf-8') + HEAD_FIRST)
+    path.write_text(
+        config.read_text('utf-8').replace(
+            'head_first=None', "head_first=dict(type='HeadFirstHook')"
+        )
+    )
     return path
 
 

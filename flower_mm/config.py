@@ -16,11 +16,11 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from flower_mm.annotations import read_classes, require_dataset
+from flower_mm.auto_schedule import AUTO, fill_in_schedule
 from flower_mm.class_weights import BALANCED, balanced_weights
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.registry import MODELS
-from flower_mm.run_length import AUTO, fill_in_length
 from flower_mm.timm_record import fill_in_auto
 from flower_mm.user_modules import import_custom_modules
 
@@ -224,7 +224,7 @@ def apply_dataset(cfg: Config) -> list[str]:
     """
     fill_in(cfg)
     root = data_root(cfg)
-    fill_in_length(cfg, _training_lists(cfg))
+    fill_in_schedule(cfg, _training_lists(cfg))
     require_epochs(cfg)
     # If another tool than ours has read the config.
     _add_augments(cfg)

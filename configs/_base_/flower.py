@@ -75,14 +75,16 @@ test_evaluator = val_evaluator
 
 # --- schedule ---------------------------------------------------------------
 # 'auto' follows from the number of photos: at least five epochs, and at least
-# 150 steps with up to ten validations.
+# 100 steps with up to ten validations.
 train_cfg = dict(by_epoch=True, max_epochs='auto', val_interval='auto')
 val_cfg = dict(type='EMAValLoop')
 test_cfg = dict()
+# The learning rate for 1,500 photos and more; 'auto' lowers it for fewer.
+peak_lr = 3e-4
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='MergedGroupsConstructor',
-    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr='auto', weight_decay=0.05),
     # Weight decay of scales and shifts does not regularise.
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
@@ -121,6 +123,14 @@ default_hooks = dict(
     broken_photos=dict(type='BrokenPhotosHook'),
     # Batch-norm statistics of the processes are averaged before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
+    frozen_statistics=dict(type='FrozenStatisticsHook'),
+    # The mean of the weights of all steps since the fitted head; best.pth has
+    # it where it is better.
+    ema=dict(
+        type='EMAHook',
+        ema_type='StochasticWeightAverage',
+        update_buffers=True,
+    ),
     # Two, in case that one is damaged.
     checkpoint=dict(
         type='AtomicCheckpointHook', interval='auto', max_keep_ckpts=2

@@ -8,4 +8,4 @@ _base_ = './flower.py'
 
 train_cfg = dict(max_epochs=4)
 # Few weights are trained, from a good start, so a higher learning rate works.
-optim_wrapper = dict(optimizer=dict(lr=8e-4))
+peak_lr = 8e-4

@@ -1,7 +1,8 @@
 """What the configs of the reference reports share.
 
-Plain training, as in all reports: from a random last layer, in float32, with
-the best epoch on val. The config of a report names what the report omits.
+Plain training, as in all reports: from a random last layer, without averaged
+weights, in float32, with the best epoch on val. The config of a report names
+what the report omits.
 """
 
 _base_ = './flower.py'
@@ -19,4 +20,4 @@ train_dataloader = dict(batch_size=32)
 train_cfg = dict(max_epochs=10)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-default_hooks = dict(head_first=None)
+default_hooks = dict(ema=None, frozen_statistics=None, head_first=None)

@@ -17,7 +17,7 @@ model = dict(
     train_cfg=dict(_delete_=True),
 )
 # The usual learning rate for layer norm; not measured here.
-optim_wrapper = dict(optimizer=dict(lr=1e-4))
+peak_lr = 1e-4
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='convnext_tiny')
 )

@@ -9,7 +9,7 @@ model = dict(backbone=dict(model_name='tf_efficientnet_lite0'))
 # The weights were trained on (value - 127) / 128.
 data_preprocessor = dict(mean=[127.0] * 3, std=[128.0] * 3)
 # The learning rate of our configs for CNNs.
-optim_wrapper = dict(optimizer=dict(lr=3e-4))
+peak_lr = 3e-4
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook', weights='efficientnet_lite0')
 )

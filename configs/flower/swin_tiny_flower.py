@@ -17,8 +17,8 @@ model = dict(
     train_cfg=dict(_delete_=True),
 )
 # The usual learning rate for attention and layer norm; not measured here.
+peak_lr = 1e-4
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-4),
     paramwise_cfg=dict(
         custom_keys={
             'relative_position_bias_table': dict(decay_mult=0.0),

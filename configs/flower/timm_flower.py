@@ -59,8 +59,8 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 # The usual learning rate for attention and layer norm; not measured here.
+peak_lr = 1e-4
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-4),
     paramwise_cfg=dict(
         # Scales of layers and norms.
         flat_decay_mult=0.0,

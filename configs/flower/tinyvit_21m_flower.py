@@ -15,8 +15,8 @@ model = dict(
     ),
 )
 # The usual learning rate for attention and layer norm; not measured here.
+peak_lr = 1e-4
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-4),
     paramwise_cfg=dict(
         custom_keys={
             'attention_biases': dict(decay_mult=0.0),

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from flower_mm.auto_schedule import AUTO
 from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_source import ConfigSource, read_sources
 from flower_mm.checks.config_values import shown, value_at
@@ -17,7 +18,6 @@ from flower_mm.checks.setting_names import MIGRATION, OLD_KEYS
 from flower_mm.checks.unknown_keys import check_keys
 from flower_mm.checks.unused_names import check_names
 from flower_mm.config import LOADERS, datasets, require_epochs
-from flower_mm.run_length import AUTO
 
 REQUIRED = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg')
 # MMEngine requires all of a row, or none.
@@ -116,8 +116,8 @@ KINDS = (
         'param_scheduler.milestones param_scheduler.*.milestones',
     ),
     (
-        'a number such as 1e-4, without quotes',
-        lambda value: _is_number(value) and value >= 0,
+        "a number such as 1e-4, without quotes, or 'auto'",
+        lambda value: value == AUTO or (_is_number(value) and value >= 0),
         'optim_wrapper.optimizer.lr',
     ),
 )

@@ -44,6 +44,7 @@ READ |= {
     'ignore_checks',
     'model_wrapper_cfg',
     'more_augments',
+    'peak_lr',
     'precision',
     'runner_type',
     'strategy',

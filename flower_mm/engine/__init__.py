@@ -2,6 +2,7 @@
 
 from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from flower_mm.engine.hooks.finite_loss import FiniteLossHook
+from flower_mm.engine.hooks.frozen_statistics import FrozenStatisticsHook
 from flower_mm.engine.hooks.head_first import HeadFirstHook
 from flower_mm.engine.hooks.pretrained import PretrainedHook
 from flower_mm.engine.hooks.progress import (
@@ -31,6 +32,7 @@ __all__ = [
     'EpochSeedHook',
     'FiniteLossHook',
     'FlowerRunner',
+    'FrozenStatisticsHook',
     'GroupedTensorboardVisBackend',
     'HeadFirstHook',
     'MergedGroupsConstructor',

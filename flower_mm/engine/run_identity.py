@@ -25,6 +25,7 @@ DECISIVE = (
     'auto_scale_lr',
     'custom_hooks',
     'default_hooks.ema',
+    'default_hooks.frozen_statistics',
     'default_hooks.head_first',
     'randomness',
 )

@@ -1,5 +1,6 @@
 """Validate the averaged (EMA) weights and the plain ones."""
 
+import math
 from collections.abc import Iterator
 
 from mmengine.hooks import EMAHook
@@ -16,7 +17,9 @@ from flower_mm.weights.best_checkpoint import TOP1
 class EMAValLoop(ValLoop):
     """Validate with and without EMA, and report the better weights.
 
-    The average is worse in the first epochs and better in the last ones.
+    The average counts unless the plain weights are better by more than a
+    standard error: few photos cannot tell which ones are better, and the
+    average never falls far.
     `accuracy/top1_ema` and `accuracy/top1_plain`, or those of the metric that
     chooses best.pth, are reported as well; `val_weights` in the message hub
     says which weights were better. Without an EMAHook, or before its first
@@ -35,11 +38,10 @@ class EMAValLoop(ValLoop):
         best = ('ema', ema)
         # Otherwise the checkpoint hook raises an error with the names.
         if criterion.metric in plain:
-            best = max(
-                ('ema', ema),
-                ('plain', plain),
-                key=lambda m: criterion.in_order(m[1][criterion.metric]),
-            )
+            ahead = criterion.in_order(plain[criterion.metric])
+            ahead -= criterion.in_order(ema[criterion.metric])
+            if ahead > self._standard_error(criterion.metric, ema):
+                best = ('plain', plain)
         metrics = best[1] | {
             f'{name}_{weights}': values[name]
             for name in {TOP1, criterion.metric} & plain.keys()
@@ -58,6 +60,14 @@ class EMAValLoop(ValLoop):
             weights = unwrapped(self.runner.model).state_dict()
             average.module.load_state_dict(weights)
         return False
+
+    def _standard_error(self, metric: str, measured: dict) -> float:
+        """That of an accuracy in percent; 0 for other metrics."""
+        if metric != TOP1:
+            return 0.0
+        share = measured[TOP1] / 100
+        photos = len(self.dataloader.dataset)
+        return 100 * math.sqrt(share * (1 - share) / photos)
 
     def _measure(self) -> dict:
         self.runner.model.eval()

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.annotations import lists_sha256
+from flower_mm.auto_schedule import AUTO
 from flower_mm.commands import command
 from flower_mm.config import (
     data_root,
@@ -24,7 +25,6 @@ from flower_mm.engine.hooks.pretrained import find_weights
 from flower_mm.engine.resolved_run import with_command_line
 from flower_mm.engine.run_identity import FREE
 from flower_mm.errors import UserError
-from flower_mm.run_length import AUTO
 from flower_mm.sweep.trial import Trial
 from flower_mm.user_modules import folder_of_modules
 from flower_mm.weights.file_hash import sha256_of

@@ -43,11 +43,6 @@ class HeadFirstHook(Hook):
     def before_train(self, runner) -> None:
         if runner.epoch > 0:
             return
-        if 'head_first' in runner.message_hub.runtime_info:
-            # Resumed from a checkpoint with the fitted head.
-            runner.train_loop.stop_training |= self.only
-            return
-        start = time.monotonic()
         model = unwrapped(runner.model)
         classes = len(runner.train_dataloader.dataset.metainfo['classes'])
         layer = last_layer(model, classes)
@@ -62,6 +57,15 @@ class HeadFirstHook(Hook):
                 f'head not fitted: no linear layer of {classes} outputs'
             )
             return
+        # A checkpoint to resume may have the fitted head.
+        if 'head_first' not in runner.message_hub.runtime_info:
+            self._fit(runner, model, layer, classes)
+        runner.train_loop.stop_training |= self.only
+
+    def _fit(
+        self, runner, model: nn.Module, layer: nn.Linear, classes: int
+    ) -> None:
+        start = time.monotonic()
         # This leaves the run's random generators unchanged.
         with drawing(runner.seed):
             loader = runner.train_dataloader
@@ -113,8 +117,6 @@ class HeadFirstHook(Hook):
             for hook in runner.hooks:
                 if isinstance(hook, AtomicCheckpointHook):
                     hook.save(runner, epoch=0)
-        if self.only:
-            runner.train_loop.stop_training = True
 
 
 def last_layer(model: nn.Module, classes: int) -> nn.Linear | None:

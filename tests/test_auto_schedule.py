@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from flower_mm.run_length import EPOCHS, STEPS, VALIDATIONS, fill_in_length
+from flower_mm.auto_schedule import (
+    EPOCHS,
+    STEPS,
+    VALIDATIONS,
+    fill_in_schedule,
+)
 
 AS_IN_THE_BASE = """
 train_cfg = dict(max_epochs='auto', val_interval='auto')
@@ -20,17 +25,17 @@ param_scheduler = [
 
 
 def filled(photos: int, folder: Path, **settings) -> Config:
-    """A config of the base's form after `fill_in_length`."""
+    """A config of the base's form after `fill_in_schedule`."""
     path = folder / 'train.txt'
     path.write_text(''.join(f'rose/{i}.jpg 0\n' for i in range(photos)))
     cfg = Config.fromstring(AS_IN_THE_BASE, '.py')
     cfg.merge_from_dict(settings)
-    fill_in_length(cfg, [path])
+    fill_in_schedule(cfg, [path])
     return cfg
 
 
 @pytest.mark.parametrize(
-    ('photos', 'epochs'), [(25, 150), (50, 75), (250, 19), (960, 5), (9999, 5)]
+    ('photos', 'epochs'), [(25, 100), (50, 50), (250, 13), (640, 5), (9999, 5)]
 )
 def test_small_sets_get_more_epochs(photos, epochs, tmp_path):
     loop = filled(photos, tmp_path).train_cfg
@@ -42,8 +47,8 @@ def test_small_sets_get_more_epochs(photos, epochs, tmp_path):
 
 def test_validations_and_checkpoints_keep_step(tmp_path):
     cfg = filled(50, tmp_path)
-    assert cfg.train_cfg.val_interval == 8
-    assert cfg.default_hooks.checkpoint.interval == 8
+    assert cfg.train_cfg.val_interval == 5
+    assert cfg.default_hooks.checkpoint.interval == 5
 
 
 def test_the_warm_up_is_a_share_of_the_run(tmp_path):
@@ -53,13 +58,13 @@ def test_the_warm_up_is_a_share_of_the_run(tmp_path):
 
 def test_a_step_of_several_batches(tmp_path):
     cfg = filled(50, tmp_path, **{'optim_wrapper.accumulative_counts': 2})
-    assert cfg.train_cfg.max_epochs == 150
+    assert cfg.train_cfg.max_epochs == 100
 
 
 def test_several_processes_share_a_step(tmp_path, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     cfg = filled(50, tmp_path, launcher='pytorch')
-    assert cfg.train_cfg.max_epochs == 150
+    assert cfg.train_cfg.max_epochs == 100
 
 
 def test_a_number_of_epochs_stays(tmp_path):
@@ -72,3 +77,23 @@ def test_a_number_of_epochs_stays(tmp_path):
 
 def test_no_photos(tmp_path):
     assert filled(0, tmp_path).train_cfg.max_epochs == EPOCHS
+
+
+@pytest.mark.parametrize(
+    ('photos', 'peak', 'lr'),
+    [
+        (5000, 3e-4, 3e-4),
+        (375, 3e-4, 1.5e-4),
+        (20, 3e-4, 1e-4),
+        (20, 9e-4, 3e-4),
+    ],
+)
+def test_few_photos_get_a_lower_learning_rate(photos, peak, lr, tmp_path):
+    optimizer = {'type': 'AdamW', 'lr': 'auto'}
+    cfg = filled(
+        photos,
+        tmp_path,
+        peak_lr=peak,
+        **{'optim_wrapper.optimizer': optimizer},
+    )
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(lr)

@@ -1,7 +1,8 @@
-"""The length of a run, where the config has 'auto' for it.
+"""Epochs and learning rate, where the config has 'auto' for them.
 
-Small datasets need many passes over the photos: what trains a network is the
-number of steps, and an epoch of 50 photos has two.
+They follow from the number of photos. Small datasets need many passes, because
+what trains a network is the number of steps, and small steps, because they
+cannot restore features that large steps destroy.
 """
 
 import math
@@ -14,23 +15,33 @@ from flower_mm.launcher import processes
 
 AUTO = 'auto'
 EPOCHS = 5  # at least
-STEPS = 150  # at least, of the optimizer
+STEPS = 100  # at least, of the optimizer
 # A validation and a checkpoint after each epoch would take much of the time
 # of a run of many short epochs.
 VALIDATIONS = 10  # at most
+PEAK = 3e-4  # learning rate, unless the config has another peak_lr
+# The peak is for this number of photos and more. For fewer it falls with
+# their square root, to a third at most.
+MANY_PHOTOS = 1500
 # The learning rate rises for this share of the run.
 WARM_UP = 0.3
 
 
-def fill_in_length(cfg: Config, lists: Iterable[Path]) -> None:
-    """Replace 'auto' in numbers of epochs: loop, hooks and schedule.
+def fill_in_schedule(cfg: Config, lists: Iterable[Path]) -> None:
+    """Replace 'auto' in numbers of epochs and in the learning rate.
 
     `lists` have a training photo a line.
     """
+    photos = _count_lines(lists)
+    optimizer = cfg.get('optim_wrapper', {}).get('optimizer') or {}
+    if optimizer.get('lr') == AUTO:
+        share = math.sqrt(photos / MANY_PHOTOS)
+        peak = cfg.get('peak_lr', PEAK)
+        optimizer['lr'] = float(f'{peak * min(1, max(1 / 3, share)):.2g}')
     loop = cfg.get('train_cfg') or {}
     interval = 1
     if loop.get('max_epochs') == AUTO:
-        loop['max_epochs'] = _epochs(cfg, _count_lines(lists))
+        loop['max_epochs'] = _epochs(cfg, photos)
         interval = math.ceil(loop['max_epochs'] / VALIDATIONS)
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     for part, key in ((loop, 'val_interval'), (checkpoint, 'interval')):

@@ -17,8 +17,8 @@ from flower_mm.weights.best_checkpoint import TOP1
 class EMAValLoop(ValLoop):
     """Validate with and without EMA, and report the better weights.
 
-    The average counts unless the plain weights are better by more than a
-    standard error: few photos cannot tell which ones are better, and the
+    The average counts unless the plain weights are better by more than two
+    standard errors: few photos cannot tell which ones are better, and the
     average never falls far.
     `accuracy/top1_ema` and `accuracy/top1_plain`, or those of the metric that
     chooses best.pth, are reported as well; `val_weights` in the message hub
@@ -40,7 +40,7 @@ class EMAValLoop(ValLoop):
         if criterion.metric in plain:
             ahead = criterion.in_order(plain[criterion.metric])
             ahead -= criterion.in_order(ema[criterion.metric])
-            if ahead > self._standard_error(criterion.metric, ema):
+            if ahead > 2 * self._standard_error(criterion.metric, ema):
                 best = ('plain', plain)
         metrics = best[1] | {
             f'{name}_{weights}': values[name]

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -130,6 +131,12 @@ def lists_sha256(root: Path) -> str:
         path = root / name
         digest.update(b'\0' + (path.read_bytes() if path.is_file() else b''))
     return digest.hexdigest()
+
+
+def list_of(dataset: Mapping) -> Path:
+    """The file that lists the photos of a dataset in a config."""
+    name = DatasetDir.list_of(dataset.get('split', 'train'))
+    return Path(dataset['data_root']) / (dataset.get('ann_file') or name)
 
 
 def read_annotations(

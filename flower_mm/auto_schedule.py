@@ -6,11 +6,12 @@ cannot restore features that large steps destroy.
 """
 
 import math
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 from mmengine.config import Config
 
+from flower_mm.annotations import list_of
+from flower_mm.errors import UserError
 from flower_mm.launcher import processes
 
 AUTO = 'auto'
@@ -27,12 +28,12 @@ MANY_PHOTOS = 1500
 WARM_UP = 0.3
 
 
-def fill_in_schedule(cfg: Config, lists: Iterable[Path]) -> None:
+def fill_in_schedule(cfg: Config, datasets: Iterable[Mapping]) -> None:
     """Replace 'auto' in numbers of epochs and in the learning rate.
 
-    `lists` have a training photo a line.
+    `datasets` are those of the training photos, as in the config.
     """
-    photos = _count_lines(lists)
+    photos = sum(map(_count_photos, datasets))
     optimizer = cfg.get('optim_wrapper', {}).get('optimizer') or {}
     if optimizer.get('lr') == AUTO:
         share = math.sqrt(photos / MANY_PHOTOS)
@@ -50,25 +51,70 @@ def fill_in_schedule(cfg: Config, lists: Iterable[Path]) -> None:
     epochs = loop.get('max_epochs')
     if not isinstance(epochs, (int, float)):
         return  # the checks, or MMEngine, report it
+    warm_up, begin = _warm_up(epochs, _iterations(cfg, photos))
     schedulers = cfg.get('param_scheduler') or []
     for scheduler in (
         [schedulers] if isinstance(schedulers, dict) else schedulers
     ):
-        for key in ('begin', 'end'):
+        for key, value in (('begin', begin), ('end', warm_up)):
             if scheduler.get(key) == AUTO:
-                scheduler[key] = round(WARM_UP * epochs, 2)
+                scheduler[key] = value
+
+
+def require_epochs(cfg: Config) -> None:
+    """Require that training takes a number of epochs, at least one."""
+    length = cfg.get('train_cfg') or {}
+    epochs = length.get('max_epochs', 1)
+    if epochs != AUTO and epochs < 1:
+        raise UserError(
+            f'invalid train_cfg.max_epochs: expected at least 1, got {epochs}'
+        )
+    if not length.get('by_epoch', True) or 'max_iters' in length:
+        raise UserError(
+            'invalid train_cfg: expected epochs, after which checkpoints are '
+            'written, got iterations:\n'
+            '  train_cfg = dict(_delete_=True, by_epoch=True, max_epochs=10)'
+        )
+
+
+def _warm_up(epochs: float, iterations: int) -> tuple[float, float]:
+    """The end of the warm-up and the begin of what follows, in epochs.
+
+    Both have an iteration at least, so they overlap in a run of a single one.
+    MMEngine rounds numbers of iterations down.
+    """
+    if not iterations:  # photos that are not in our lists
+        return max(1, round(WARM_UP * epochs)), round(WARM_UP * epochs)
+    total = int(epochs * iterations)
+    end = max(1, round(WARM_UP * total))
+    begin = min(end, total - 1)
+    in_epochs = [
+        round((number + 0.5) / iterations, 6) if number else 0
+        for number in (end, begin)
+    ]
+    return in_epochs[0], in_epochs[1]
+
+
+def _iterations(cfg: Config, photos: int) -> int:
+    """Batches an epoch, in each process."""
+    batch = cfg.train_dataloader.get('batch_size', 1)
+    return math.ceil(photos / (batch * processes(cfg.get('launcher', 'none'))))
 
 
 def _epochs(cfg: Config, photos: int) -> int:
-    batch = cfg.train_dataloader.get('batch_size', 1)
-    batch *= processes(cfg.get('launcher', 'none'))
-    batch *= cfg.optim_wrapper.get('accumulative_counts', 1)
-    steps = math.ceil(photos / batch)
+    steps = _iterations(cfg, photos)
+    steps = math.ceil(steps / cfg.optim_wrapper.get('accumulative_counts', 1))
     return max(EPOCHS, math.ceil(STEPS / steps)) if steps else EPOCHS
 
 
-def _count_lines(paths: Iterable[Path]) -> int:
-    return sum(
-        sum(1 for line in path.read_bytes().splitlines() if line.strip())
-        for path in paths
-    )
+def _count_photos(dataset: Mapping) -> int:
+    """The photos in the list of our dataset, 0 for another's."""
+    path = list_of(dataset)
+    if not path.is_file():
+        return 0
+    count = sum(1 for line in path.read_bytes().splitlines() if line.strip())
+    indices = dataset.get('indices')
+    if indices is None:
+        return count
+    chosen = abs(indices) if isinstance(indices, int) else len(indices)
+    return min(count, chosen)

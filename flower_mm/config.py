@@ -16,7 +16,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from flower_mm.annotations import read_classes, require_dataset
-from flower_mm.auto_schedule import AUTO, fill_in_schedule
+from flower_mm.auto_schedule import fill_in_schedule, require_epochs
 from flower_mm.class_weights import BALANCED, balanced_weights
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
@@ -224,7 +224,8 @@ def apply_dataset(cfg: Config) -> list[str]:
     """
     fill_in(cfg)
     root = data_root(cfg)
-    fill_in_schedule(cfg, _training_lists(cfg))
+    training = list(datasets(cfg, ('train_dataloader',)))
+    fill_in_schedule(cfg, training)
     require_epochs(cfg)
     # If another tool than ours has read the config.
     _add_augments(cfg)
@@ -236,7 +237,7 @@ def apply_dataset(cfg: Config) -> list[str]:
         if part.get('num_classes', -1) != -1:
             part.num_classes = count
         if part.get('class_weight') == BALANCED:
-            part.class_weight = balanced_weights(_training_lists(cfg), count)
+            part.class_weight = balanced_weights(training, count)
     # Test-time augmentation wraps the model.
     model = cfg.model.get('module', cfg.model)
     head, backbone = model.get('head'), model.get('backbone')
@@ -311,22 +312,6 @@ def _settle_loader(loader: ConfigDict, name: str) -> None:
         )
 
 
-def require_epochs(cfg: Config) -> None:
-    """Require that training takes a number of epochs, at least one."""
-    length = cfg.get('train_cfg') or {}
-    epochs = length.get('max_epochs', 1)
-    if epochs != AUTO and epochs < 1:
-        raise UserError(
-            f'invalid train_cfg.max_epochs: expected at least 1, got {epochs}'
-        )
-    if not length.get('by_epoch', True) or 'max_iters' in length:
-        raise UserError(
-            'invalid train_cfg: expected epochs, after which checkpoints are '
-            'written, got iterations:\n'
-            '  train_cfg = dict(_delete_=True, by_epoch=True, max_epochs=10)'
-        )
-
-
 def data_root(cfg: Config) -> Path:
     """The folder of the dataset, which all splits have in common."""
     roots = {
@@ -357,19 +342,6 @@ def datasets(
             yield from (
                 part for part in walk(loader.dataset) if 'data_root' in part
             )
-
-
-def _training_lists(cfg: Config) -> list[Path]:
-    """The files that list the training photos of our datasets."""
-    paths = [
-        Path(dataset.data_root)
-        / (
-            dataset.get('ann_file')
-            or DatasetDir.list_of(dataset.get('split', 'train'))
-        )
-        for dataset in datasets(cfg, ('train_dataloader',))
-    ]
-    return [path for path in paths if path.is_file()]
 
 
 def walk(part):

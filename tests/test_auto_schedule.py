@@ -30,7 +30,7 @@ def filled(photos: int, folder: Path, **settings) -> Config:
     path.write_text(''.join(f'rose/{i}.jpg 0\n' for i in range(photos)))
     cfg = Config.fromstring(AS_IN_THE_BASE, '.py')
     cfg.merge_from_dict(settings)
-    fill_in_schedule(cfg, [path])
+    fill_in_schedule(cfg, [{'data_root': str(folder)}])
     return cfg
 
 
@@ -53,7 +53,25 @@ def test_validations_and_checkpoints_keep_step(tmp_path):
 
 def test_the_warm_up_is_a_share_of_the_run(tmp_path):
     warm_up, cosine = filled(1000, tmp_path).param_scheduler
-    assert warm_up.end == cosine.begin == 1.5
+    iterations = 32  # an epoch
+    assert int(warm_up.end * iterations) == 48  # of 160
+    assert cosine.begin == warm_up.end
+
+
+@pytest.mark.parametrize('photos', [20, 40, 70, 100])
+def test_a_warm_up_in_a_run_of_few_iterations(photos, tmp_path):
+    cfg = filled(photos, tmp_path, **{'train_cfg.max_epochs': 1})
+    warm_up, cosine = cfg.param_scheduler
+    iterations = -(-photos // 32)
+    assert int(warm_up.end * iterations) >= 1
+    assert int(cosine.begin * iterations) < iterations
+
+
+def test_the_first_photos_of_a_list(tmp_path):
+    filled(1000, tmp_path)
+    cfg = Config.fromstring(AS_IN_THE_BASE, '.py')
+    fill_in_schedule(cfg, [{'data_root': str(tmp_path), 'indices': 50}])
+    assert cfg.train_cfg.max_epochs == 50
 
 
 def test_a_step_of_several_batches(tmp_path):
@@ -72,7 +90,7 @@ def test_a_number_of_epochs_stays(tmp_path):
     assert cfg.train_cfg.max_epochs == 40
     assert cfg.train_cfg.val_interval == 1
     assert cfg.default_hooks.checkpoint.interval == 1
-    assert cfg.param_scheduler[0].end == 12
+    assert int(cfg.param_scheduler[0].end * 2) == 24  # of 80 iterations
 
 
 def test_no_photos(tmp_path):

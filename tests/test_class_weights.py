@@ -11,7 +11,7 @@ from flower_mm.class_weights import balanced_weights
 def listed(folder, *labels):
     path = folder / 'train.txt'
     path.write_text(''.join(f'a b/{n}.jpg {n}\n' for n in labels))
-    return [path]
+    return [{'data_root': str(folder)}]
 
 
 def test_rare_classes_weigh_more(tmp_path):

@@ -42,8 +42,9 @@ def small(path: Path, dataset: Path, work_dir: Path):
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         loader.dataset.indices = [0, -1, 1, -2]  # first and last class
     # A schedule that begins where the run ends is refused.
+    begins = [one.get('begin', 0) for one in cfg.param_scheduler or []]
     cfg.train_cfg.max_epochs = 1 + max(
-        one.get('begin', 0) for one in cfg.param_scheduler or [{}]
+        (begin for begin in begins if begin != 'auto'), default=0
     )
     # What a run leaves has its own tests; ResNet-152's would be 1 GB.
     cfg.default_hooks.checkpoint = None
@@ -126,7 +127,7 @@ def test_a_shorter_run_keeps_a_whole_schedule(dataset, tmp_path):
     runner = FlowerRunner.from_cfg(cfg)
     runner.train()
     rates = runner.message_hub.log_scalars['train/lr'].data[0]
-    top = cfg.optim_wrapper.optimizer.lr
+    top = runner.cfg.optim_wrapper.optimizer.lr
     assert max(rates) > 0.5 * top
     assert rates[0] < 0.2 * top
-    assert rates[-1] < 0.15 * top
+    assert rates[-1] < 0.2 * top

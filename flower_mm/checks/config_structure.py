@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from flower_mm.auto_schedule import AUTO
+from flower_mm.auto_schedule import AUTO, require_epochs
 from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_source import ConfigSource, read_sources
 from flower_mm.checks.config_values import shown, value_at
@@ -17,7 +17,7 @@ from flower_mm.checks.finding import Finding
 from flower_mm.checks.setting_names import MIGRATION, OLD_KEYS
 from flower_mm.checks.unknown_keys import check_keys
 from flower_mm.checks.unused_names import check_names
-from flower_mm.config import LOADERS, datasets, require_epochs
+from flower_mm.config import LOADERS, datasets
 
 REQUIRED = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg')
 # MMEngine requires all of a row, or none.

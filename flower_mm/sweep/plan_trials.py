@@ -12,12 +12,11 @@ from pathlib import Path
 from mmengine.config import Config
 
 from flower_mm.annotations import lists_sha256
-from flower_mm.auto_schedule import AUTO
+from flower_mm.auto_schedule import AUTO, require_epochs
 from flower_mm.commands import command
 from flower_mm.config import (
     data_root,
     read_config,
-    require_epochs,
     resolve,
 )
 from flower_mm.engine.distributed import use_device

@@ -234,7 +234,7 @@ def test_imbalance_is_a_note(tmp_path):
     root = make_dataset(tmp_path / 'uneven', train=counts, val=counts)
     path = write(tmp_path, TINY_ON_BASE)
     seen = look_at(path, '--data-root', root, '--from-scratch')
-    assert 'oversample_thr=0.5' in seen.one('DATA013').fix
+    assert '--balance' in seen.one('DATA013').fix
 
 
 # --- near-duplicates ---------------------------------------------------------

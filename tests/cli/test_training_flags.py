@@ -142,7 +142,7 @@ def test_an_image_size_that_patches_cannot_cover_is_refused():
         ),
         ('val_evaluator.topk=3', 'val_evaluator is a list with 2 entries'),
         ('param_scheduler.0=3', 'set its keys, as param_scheduler.0.KEY'),
-        ('train_cfg.max_epochs.x=3', "train_cfg.max_epochs is '10'"),
+        ('train_cfg.max_epochs.x=3', "train_cfg.max_epochs is 'auto'"),
         ('a=[1,2', 'brackets'),
     ],
 )

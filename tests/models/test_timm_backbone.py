@@ -52,6 +52,7 @@ def test_learning_rates_decay_as_timms_do(name):
     cfg, model = model_of(model_name=name)
     cfg.optim_wrapper.update(
         constructor='LearningRateDecayOptimWrapperConstructor',
+        optimizer=ConfigDict(type='AdamW', lr=1e-4),
         paramwise_cfg=ConfigDict(layer_decay_rate=0.5),
     )
     with DefaultScope.overwrite_default_scope('flower_mm'):

@@ -177,8 +177,7 @@ class AtomicCheckpointHook(Hook):
             chosen = criterion.among(metrics)
             score = chosen.score_in(metrics)
             value = chosen.in_order(score)
-            # Of equal epochs the latest: few photos make ties frequent.
-            if not value >= chosen.so_far(hub.runtime_info):
+            if not value > chosen.so_far(hub.runtime_info):
                 continue
             for key, noted in zip(
                 chosen.keys, (score, runner.epoch, chosen.metric), strict=True

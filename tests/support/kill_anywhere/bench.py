@@ -17,7 +17,20 @@ CONFIG = (
     + """
 train_cfg = dict(max_epochs=3)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-default_hooks = dict(ema=dict(momentum=0.1))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, end=1, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR', eta_min_ratio=0.01,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(
+    head_first=None,
+    ema=dict(
+        type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.1,
+        update_buffers=True,
+    ),
+)
 """
 )
 

@@ -84,7 +84,8 @@ def _warm_up(epochs: float, iterations: int) -> tuple[float, float]:
     MMEngine rounds numbers of iterations down.
     """
     if not iterations:  # photos that are not in our lists
-        return max(1, round(WARM_UP * epochs)), round(WARM_UP * epochs)
+        end = round(WARM_UP * epochs) or 0.5
+        return end, end
     total = int(epochs * iterations)
     end = max(1, round(WARM_UP * total))
     begin = min(end, total - 1)

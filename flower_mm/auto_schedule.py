@@ -89,11 +89,14 @@ def _warm_up(epochs: float, iterations: int) -> tuple[float, float]:
     total = int(epochs * iterations)
     end = max(1, round(WARM_UP * total))
     begin = min(end, total - 1)
-    in_epochs = [
-        round((number + 0.5) / iterations, 6) if number else 0
-        for number in (end, begin)
-    ]
-    return in_epochs[0], in_epochs[1]
+    return _in_epochs(end, iterations), _in_epochs(begin, iterations)
+
+
+def _in_epochs(number: int, iterations: int) -> float:
+    epochs = number / iterations
+    if int(epochs * iterations) < number:
+        epochs = math.nextafter(epochs, math.inf)
+    return epochs
 
 
 def _iterations(cfg: Config, photos: int) -> int:

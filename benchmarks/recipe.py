@@ -163,7 +163,7 @@ def _row(
         'weights': Path(args.weights).name,
         'per_class': size or 'all',
         'system': system,
-        'epochs': own[0].epochs,
+        'epochs': 0 if system == 'head' else own[0].epochs,
         'seeds': ' '.join(map(str, args.seeds)),
         **ends([_top1(run) for run in own]),
         'fall_on_the_way': f'{min(run.fall for run in own):.2f}',

@@ -1,8 +1,8 @@
 """Epochs and learning rate, where the config has 'auto' for them.
 
-They follow from the number of photos. Small datasets need many passes, because
-what trains a network is the number of steps, and small steps, because they
-cannot restore features that large steps destroy.
+They follow from the number of photos. Small datasets need more epochs, because
+each has few steps. They need smaller steps as well: features that large steps
+destroy cannot be learned again from few photos.
 """
 
 import math
@@ -36,7 +36,8 @@ def fill_in_schedule(cfg: Config, datasets: Iterable[Mapping]) -> None:
     photos = sum(map(_count_photos, datasets))
     optimizer = cfg.get('optim_wrapper', {}).get('optimizer') or {}
     if optimizer.get('lr') == AUTO:
-        share = math.sqrt(photos / MANY_PHOTOS)
+        # Photos of another dataset are not counted.
+        share = math.sqrt(photos / MANY_PHOTOS) if photos else 1
         peak = cfg.get('peak_lr', PEAK)
         optimizer['lr'] = float(f'{peak * min(1, max(1 / 3, share)):.2g}')
     loop = cfg.get('train_cfg') or {}
@@ -78,9 +79,9 @@ def require_epochs(cfg: Config) -> None:
 
 
 def _warm_up(epochs: float, iterations: int) -> tuple[float, float]:
-    """The end of the warm-up and the begin of what follows, in epochs.
+    """The end of the warm-up and the start of what follows, in epochs.
 
-    Both have an iteration at least, so they overlap in a run of a single one.
+    Both have at least one iteration, so they overlap in a run of a single one.
     MMEngine rounds numbers of iterations down.
     """
     if not iterations:  # photos that are not in our lists

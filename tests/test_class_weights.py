@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import torch
 from helpers import tool
 
 from flower_mm.class_weights import balanced_weights
+from flower_mm.engine.linear_probe import fit
 
 
 def listed(folder, *labels):
@@ -38,3 +40,16 @@ def test_train_with_balance(config, dataset, tmp_path):
     )  # fmt: skip
     record = json.loads((run / 'run.json').read_text('utf-8'))
     assert record['result']['best_metric'] == 'single-label/recall'
+
+
+def test_the_fitted_head_weighs_them_as_well():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 190 + [1] * 10)
+    features = torch.randn(200, 2, generator=generator) + labels[:, None]
+    share = {}
+    for weights in (None, [200 / 380, 10.0]):
+        fitted = fit(features, labels, 2, seed=0, class_weights=weights)
+        logits = features @ fitted.weight.T + fitted.bias
+        rare = logits.argmax(1)[labels == 1]
+        share[weights is None] = rare.float().mean()
+    assert share[False] > share[True] + 0.2

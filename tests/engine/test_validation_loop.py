@@ -1,0 +1,49 @@
+"""Which weights a validation reports: the average, or the plain ones."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from flower_mm.engine.validation_loop import EMAValLoop
+from flower_mm.weights.best_checkpoint import TOP1
+
+
+class Loop(EMAValLoop):
+    """Validates nothing; measures what it is told."""
+
+    def __init__(self, photos: int, plain: float, average: float) -> None:
+        self.dataloader = SimpleNamespace(dataset=range(photos))
+        self.measures = iter([{TOP1: plain}, {TOP1: average}])
+        self.said: dict = {}
+        self._runner = SimpleNamespace(
+            hooks=[],
+            call_hook=lambda *_, **__: None,
+            message_hub=SimpleNamespace(
+                update_info=self.said.__setitem__, runtime_info=self.said
+            ),
+        )
+
+    def _averages(self) -> bool:
+        return True
+
+    def _measure(self) -> dict:
+        return next(self.measures)
+
+
+@pytest.mark.parametrize(
+    ('photos', 'plain', 'average', 'used'),
+    [
+        (25, 92.0, 84.0, 'ema'),  # the standard error is 7.3 points
+        (1000, 92.0, 84.0, 'plain'),  # 1.2 points
+        (1000, 84.0, 84.0, 'ema'),
+        (1000, 80.0, 84.0, 'ema'),
+        (25, 90.0, 40.0, 'plain'),
+    ],
+)
+def test_few_photos_cannot_choose_the_plain_weights(
+    photos, plain, average, used
+):
+    loop = Loop(photos, plain, average)
+    metrics = loop.run()
+    assert loop.said['val_weights'] == used
+    assert metrics[TOP1] == (plain if used == 'plain' else average)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from mmengine.hooks import EMAHook
-from mmengine.model import BaseAveragedModel
+from mmengine.model import BaseAveragedModel, StochasticWeightAverage
 from mmengine.runner import Runner, ValLoop
 
 from flower_mm.engine.metrics import best_criterion
@@ -17,9 +17,10 @@ from flower_mm.weights.best_checkpoint import TOP1
 class EMAValLoop(ValLoop):
     """Validate with and without EMA, and report the better weights.
 
-    The average counts unless the plain weights are better by more than two
-    standard errors: few photos cannot tell which ones are better, and the
-    average never falls far.
+    The mean of the weights of all steps counts unless the plain weights are
+    better by more than two standard errors: few photos cannot tell which ones
+    are better, and this mean never falls far. Other averages may still be
+    close to the initial weights; the better of the two counts.
     `accuracy/top1_ema` and `accuracy/top1_plain`, or those of the metric that
     chooses best.pth, are reported as well; `val_weights` in the message hub
     says which weights were better. Without an EMAHook, or before its first
@@ -40,7 +41,7 @@ class EMAValLoop(ValLoop):
         if criterion.metric in plain:
             ahead = criterion.in_order(plain[criterion.metric])
             ahead -= criterion.in_order(ema[criterion.metric])
-            if ahead > 2 * self._standard_error(criterion.metric, ema):
+            if ahead > self._margin(criterion.metric, ema):
                 best = ('plain', plain)
         metrics = best[1] | {
             f'{name}_{weights}': values[name]
@@ -61,13 +62,19 @@ class EMAValLoop(ValLoop):
             average.module.load_state_dict(weights)
         return False
 
-    def _standard_error(self, metric: str, measured: dict) -> float:
-        """That of an accuracy in percent; 0 for other metrics."""
-        if metric != TOP1:
+    def _margin(self, metric: str, measured: dict) -> float:
+        """Two standard errors of an accuracy in percent, for the mean of all.
+
+        0 for other metrics and averages.
+        """
+        if metric != TOP1 or not all(
+            isinstance(average, StochasticWeightAverage)
+            for average in averages(self.runner)
+        ):
             return 0.0
         share = measured[TOP1] / 100
         photos = len(self.dataloader.dataset)
-        return 100 * math.sqrt(share * (1 - share) / photos)
+        return 200 * math.sqrt(share * (1 - share) / photos)
 
     def _measure(self) -> dict:
         self.runner.model.eval()

@@ -1,7 +1,6 @@
 """One command from photos to best.pth."""
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 
@@ -78,7 +77,9 @@ def test_a_table_is_read_each_time(small, config, capsys):
     assert capsys.readouterr().out.count('is ready') == 2
 
 
-def test_datasets_made_by_hand_are_used(dataset, config, tmp_path):
+def test_datasets_made_by_hand_are_used(
+    dataset, config, tmp_path, monkeypatch
+):
     copy = tmp_path / 'copy'
     shutil.copytree(dataset, copy)
     (copy / 'dataset.json').unlink()
@@ -88,7 +89,7 @@ def test_datasets_made_by_hand_are_used(dataset, config, tmp_path):
         assert args.data_root == str(data)
     # Without lists it is photos.
     (copy / 'train.txt').unlink()
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     args = arguments(copy)
     prepare_first(read_config(str(config)), args)
     assert args.data_root.startswith('data')

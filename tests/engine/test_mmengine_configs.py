@@ -143,7 +143,7 @@ def test_the_best_by_a_metric_without_accuracy(config, dataset, tmp_path):
     """EMA and plain weights are compared by it, too."""
     more = """
 val_evaluator = [dict(type='SingleLabelMetric')]
-default_hooks = dict(checkpoint=dict(save_best='auto'))
+default_hooks = dict(head_first=None, checkpoint=dict(save_best='auto'))
 """
     run = tmp_path / 'run'
     code, text = train(config, dataset, run, more)

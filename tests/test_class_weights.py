@@ -34,10 +34,11 @@ def test_train_with_balance(config, dataset, tmp_path):
             'head_first=None', "head_first=dict(type='HeadFirstHook')"
         )
     )
-    tool(
+    done = tool(
         'train', path, '--data', dataset, '--work-dir', run, '--balance',
         '--no-check', '--epochs', '1',
     )  # fmt: skip
+    assert 'best balanced accuracy' in done.stdout
     record = json.loads((run / 'run.json').read_text('utf-8'))
     assert record['result']['best_metric'] == 'single-label/recall'
 

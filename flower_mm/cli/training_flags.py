@@ -18,6 +18,7 @@ from flower_mm.cli.arguments import (
 )
 from flower_mm.errors import UserError
 from flower_mm.packaged_configs import config_path
+from flower_mm.report.formatting import BALANCED_ACCURACY, TOP1
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -283,7 +284,8 @@ def _settings(cfg: 'Config', args: argparse.Namespace) -> dict[str, object]:
     if args.balance:
         settings |= _balance(cfg)
     if args.patience:
-        settings |= _early_stopping(cfg, args.patience)
+        monitor = BALANCED_ACCURACY if args.balance else TOP1
+        settings |= _early_stopping(cfg, args.patience, monitor)
     if args.image_size:
         settings |= image_size_settings(cfg, args.image_size, LOADERS)
     return settings
@@ -300,17 +302,18 @@ def _balance(cfg: 'Config') -> dict[str, object]:
         )
     settings: dict[str, object] = {'model.head.loss.class_weight': BALANCED}
     if cfg.get('val_evaluator'):
-        # The mean of the accuracies of the classes.
         settings['val_evaluator'] = [
             *metrics_of(cfg.val_evaluator),
             {'type': 'SingleLabelMetric', 'items': ['recall']},
         ]
         key = 'default_hooks.checkpoint.save_best'
-        settings[key] = 'single-label/recall'
+        settings[key] = BALANCED_ACCURACY
     return settings
 
 
-def _early_stopping(cfg: 'Config', patience: int) -> dict[str, object]:
+def _early_stopping(
+    cfg: 'Config', patience: int, monitor: str
+) -> dict[str, object]:
     for number, hook in enumerate(cfg.get('custom_hooks') or []):
         if str(hook.get('type')).endswith('EarlyStoppingHook'):
             return {f'custom_hooks.{number}.patience': patience}
@@ -320,7 +323,7 @@ def _early_stopping(cfg: 'Config', patience: int) -> dict[str, object]:
     return {
         key: {
             'type': 'EarlyStoppingHook',
-            'monitor': 'accuracy/top1',
+            'monitor': monitor,
             'rule': 'greater',
             'min_delta': 0.0,
             'patience': patience,

@@ -6,12 +6,19 @@ from datetime import datetime
 
 NBSP = '\u00a0'
 TOP1 = 'accuracy/top1'
+BALANCED_ACCURACY = 'single-label/recall'  # the mean over the classes
+PLAIN_NAMES = {
+    TOP1: 'accuracy',
+    BALANCED_ACCURACY: 'balanced accuracy',
+    'single-label/precision': 'mean precision',
+    'single-label/f1-score': 'macro F1',
+}
 # MMPretrain's metrics in percent, by the beginnings of their names.
 IN_PERCENT = ('accuracy/', 'single-label/', 'multi-label/')
 
 
 def name_of(metric: str) -> str:
-    return 'accuracy' if metric == TOP1 else metric
+    return PLAIN_NAMES.get(metric, metric)
 
 
 def value_of(metric: str, score: float) -> str:

@@ -58,6 +58,10 @@ def test_patience_adds_the_hook_or_sets_its_key(tmp_path):
     cfg, _ = read('resnet18', '--patience', '3')
     hook = cfg.default_hooks.early_stopping
     assert (hook.type, hook.patience) == ('EarlyStoppingHook', 3)
+    assert hook.monitor == 'accuracy/top1'
+    cfg, _ = read('resnet18', '--patience', '3', '--balance')
+    monitor = cfg.default_hooks.early_stopping.monitor
+    assert monitor == cfg.default_hooks.checkpoint.save_best
     hook = 'dict(type="EarlyStoppingHook", monitor="accuracy/top1")'
     base = str(short_names()['resnet18'])
     path = tmp_path / 'mine.py'

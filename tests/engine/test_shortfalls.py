@@ -52,11 +52,11 @@ def test_another_metric_is_named_as_what_it_is(f1_run):
     assert result['best_epoch'] == best['step']
     # Accuracy stays accuracy.
     assert result['best_top1'] == pytest.approx(best['accuracy/top1'])
-    assert f'best {F1} {best[F1]:.2f} % on ' in text
+    assert f'best macro F1 {best[F1]:.2f} % on ' in text
     assert 'best accuracy' not in text
     lines = text.splitlines()
     first = next(i for i, x in enumerate(lines) if x.startswith('epoch 1/2 '))
-    assert f'val {F1}' in lines[first - 1]
+    assert 'val macro F1' in lines[first - 1]
     for line, record in zip(lines[first:], val, strict=False):
         assert f' {record[F1]:.2f} %' in line
 

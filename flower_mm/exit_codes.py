@@ -2,7 +2,9 @@
 
 import signal
 
-OK, OURS, YOURS = 0, 1, 2  # success, a fault of flower_mm, a user's mistake
+OK = 0
+FAULT = 1  # of flower_mm
+USER_ERROR = 2
 INTERRUPTED, TERMINATED = 130, 143  # a shell's codes for SIGINT and SIGTERM
 
 

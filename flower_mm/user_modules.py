@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 FLAG = '--import'
-OURS = ('flower_mm', 'mmcv', 'mmengine', 'mmpretrain')
+KNOWN_PACKAGES = ('flower_mm', 'mmcv', 'mmengine', 'mmpretrain')
 # MMEngine's message for a name that is already registered.
 _TAKEN = re.compile(r"'(.+) is already registered in .+ at (\S+)'")
 # For the life of the process, like the modules themselves.
@@ -71,7 +71,7 @@ def import_custom_modules(cfg: 'Config') -> None:
 
 def own_imports(cfg: Mapping) -> list[str]:
     """Return the user's modules in the `custom_imports` of a config."""
-    return [name for name in _names(cfg) if _top(name) not in OURS]
+    return [name for name in _names(cfg) if _top(name) not in KNOWN_PACKAGES]
 
 
 def import_flags(cfg: Mapping) -> list[str]:
@@ -94,7 +94,7 @@ def _import(
     name: str, folder: Path | None, asked_by: str, optional: bool = False
 ) -> None:
     """Import a module, from `folder` unless it is installed."""
-    own = _top(name) not in OURS
+    own = _top(name) not in KNOWN_PACKAGES
     if own:
         _register_all()
     if folder and not _is_on_path(name) and str(folder) not in sys.path:

@@ -31,7 +31,7 @@ from flower_mm.checks.timing import measure
 from flower_mm.config import ResolvedRun
 from flower_mm.engine.resolved_run import resolve_training
 from flower_mm.errors import UserError
-from flower_mm.exit_codes import OK, YOURS
+from flower_mm.exit_codes import OK, USER_ERROR
 from flower_mm.launcher import is_first
 from flower_mm.weights.safe_loading import safe_loading
 
@@ -169,7 +169,7 @@ def print_checks(cfg: Config, args: argparse.Namespace) -> int:
         draw_learning_rate(ctx, Path(args.plot))
         print(f'learning rate over the run: {args.plot}')
     if any(f.severity == Severity.ERROR for f in findings):
-        return YOURS
+        return USER_ERROR
     if args.time and ctx:
         with safe_loading():
             print(f'\n{measure(ctx)}')

@@ -13,7 +13,7 @@ import argparse
 
 from flower_mm.cli.arguments import add_data_root, add_imports
 from flower_mm.errors import UserError
-from flower_mm.exit_codes import OK, OURS
+from flower_mm.exit_codes import FAULT, OK
 from flower_mm.torch_import import importing_torch
 
 
@@ -56,4 +56,4 @@ def run(args: argparse.Namespace) -> int:
         print(f'note: {note}')
     for file in result.files:
         print(f'  written  {file}')
-    return OURS if result.failed else OK
+    return FAULT if result.failed else OK

@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from flower_mm.exit_codes import YOURS
+from flower_mm.exit_codes import USER_ERROR
 
 # What other tools and MMPretrain's configs call it: our flag, or the config
 # key for --cfg-options.
@@ -69,7 +69,8 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        self.exit(YOURS, f'error: {message}\nAll flags: {self.prog} --help\n')
+        fix = f'All flags: {self.prog} --help'
+        self.exit(USER_ERROR, f'error: {message}\n{fix}\n')
 
     def _unknown(self, word: str) -> str:
         flag, _, value = word.partition('=')

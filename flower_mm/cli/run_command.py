@@ -12,9 +12,9 @@ from flower_mm.commands import python
 from flower_mm.console import hide_library_warnings, plain_streams
 from flower_mm.errors import UserError, is_out_of_memory, message_of
 from flower_mm.exit_codes import (
+    FAULT,
     OK,
-    OURS,
-    YOURS,
+    USER_ERROR,
     Terminated,
     interrupted,
     let_children_end,
@@ -65,7 +65,7 @@ def _run(command: Command, args: argparse.Namespace) -> int:
     except BrokenPipeError:
         # `command | head`: Python would complain about the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OURS
+        return FAULT
     except KeyboardInterrupt as stop:
         print('\nstopped', file=sys.stderr)
         return interrupted(stop)
@@ -80,13 +80,13 @@ def _run(command: Command, args: argparse.Namespace) -> int:
 def _explain(error: Exception) -> tuple[str, int]:
     """Return what to print for an error, and the exit code."""
     if isinstance(error, UserError):
-        return message_of(error), YOURS
+        return message_of(error), USER_ERROR
     if is_out_of_memory(error):
         return (
             f'out of memory ({type(error).__name__}).\n'
             'Close other programs, or raise the limit of this shell: '
             'ulimit -v',
-            YOURS,
+            USER_ERROR,
         )
     if isinstance(error, ImportError) and error.name == 'cv2':
         pip = f'{python()} -m pip'
@@ -95,20 +95,20 @@ def _explain(error: Exception) -> tuple[str, int]:
             'Install the build that needs no window system:\n'
             f'{pip} uninstall --yes {" ".join(OPENCV)} && '
             f'{pip} install {OPENCV[1]}',
-            YOURS,
+            USER_ERROR,
         )
     if isinstance(error, OSError):
         # Permissions, disk space, a name too long: the machine, not ours.
-        return str(error), YOURS
+        return str(error), USER_ERROR
     if isinstance(error, UnicodeEncodeError):
         return (
             f'invalid name: expected text that UTF-8 can encode, got '
             f'{error.object!r}',
-            YOURS,
+            USER_ERROR,
         )
     return (
         f'{type(error).__name__}: {error}\n'
         'This is a fault of flower_mm or of a library that it uses; the same '
         'command with --debug shows where.',
-        OURS,
+        FAULT,
     )

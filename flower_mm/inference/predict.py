@@ -12,7 +12,7 @@ from pathlib import Path
 from flower_mm.console import progress
 from flower_mm.decoding import read_bytes
 from flower_mm.errors import UserError
-from flower_mm.exit_codes import OK, YOURS
+from flower_mm.exit_codes import OK, USER_ERROR
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Classifier, Prediction, Unread
 from flower_mm.inference.photo_files import PhotoFile, list_photos
@@ -81,7 +81,7 @@ def predict(args: argparse.Namespace) -> int:
         total = len(bad) + counts.total()
         lines.append(prediction_files.list_unread(bad, total))
     print(*lines, sep='\n', file=sys.stderr)
-    return YOURS if bad else OK
+    return USER_ERROR if bad else OK
 
 
 def _list_photos(

@@ -12,7 +12,7 @@ import torch
 from mmengine.registry import registry
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from flower_mm.user_modules import OURS
+from flower_mm.user_modules import KNOWN_PACKAGES
 
 # Buffers and initial values that the file lacks are smaller than this, and
 # creating a tensor takes fewer steps.
@@ -97,6 +97,6 @@ def registered_names_only() -> Iterator[None]:
 
 
 def _import_known(name: str) -> ModuleType:
-    if name in sys.modules or name.partition('.')[0] in OURS:
+    if name in sys.modules or name.partition('.')[0] in KNOWN_PACKAGES:
         return import_module(name)
     raise ImportError(f'{name} is not imported for the config of a file')

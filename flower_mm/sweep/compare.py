@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flower_mm.engine.checkpoint_state import checkpoints
-from flower_mm.exit_codes import OURS, YOURS, interrupted
+from flower_mm.exit_codes import FAULT, USER_ERROR, interrupted
 from flower_mm.layout import RunDir
 from flower_mm.lock import only_run_in
 from flower_mm.sweep.plan_trials import plan_trials
@@ -65,7 +65,9 @@ def compare(
     print(f'  table  {folder / MARKDOWN}')
     print(f'  runs   {folder / CSV}')
     failed = {code for trial, code in codes.items() if failure(trial, code)}
-    return (YOURS if failed == {YOURS} else OURS) if failed else None
+    if not failed:
+        return None
+    return USER_ERROR if failed == {USER_ERROR} else FAULT
 
 
 def _print_result(trial: Trial, code: int, known_warnings: set[str]) -> None:

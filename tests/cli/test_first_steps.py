@@ -5,7 +5,7 @@ from pathlib import Path
 
 from helpers import ROOT, tool
 
-from flower_mm.exit_codes import YOURS
+from flower_mm.exit_codes import USER_ERROR
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -15,7 +15,7 @@ def commands_in(text: str) -> list[list[str]]:
 def test_both_ways_are_shown(tmp_path):
     config = ROOT / 'configs' / 'flower' / 'resnet50_flower.py'
     done = tool('train', config, cwd=tmp_path, check=False)
-    assert done.returncode == YOURS
+    assert done.returncode == USER_ERROR
     assert done.stdout == ''
     scripts = [Path(words[1]).name for words in commands_in(done.stderr)]
     assert scripts == [
@@ -37,5 +37,5 @@ def test_the_own_training_keeps_the_options(tmp_path):
 def test_a_dataset_that_was_named_gets_one_command(tmp_path):
     words = ['resnet18', '--data', tmp_path / 'none']
     done = tool('train', *words, cwd=tmp_path, check=False)
-    assert done.returncode == YOURS
+    assert done.returncode == USER_ERROR
     assert 'make_demo' not in done.stderr

@@ -12,7 +12,7 @@ from flower_mm.cli import main
 from flower_mm.cli.main import COMMANDS
 from flower_mm.commands import TOOLS
 from flower_mm.errors import UserError
-from flower_mm.exit_codes import YOURS
+from flower_mm.exit_codes import USER_ERROR
 from flower_mm.packaged_configs import config_path, short_names
 
 
@@ -63,7 +63,7 @@ def test_the_module_runs_the_commands(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == YOURS
+    assert done.returncode == USER_ERROR
     assert 'data/flower_dataset' in done.stderr
 
 
@@ -89,7 +89,7 @@ def test_the_module_runs_the_commands(tmp_path):
     ],
 )
 def test_unknown_words_name_what_was_meant(words, meant, monkeypatch, capsys):
-    assert call(monkeypatch, *words) == YOURS
+    assert call(monkeypatch, *words) == USER_ERROR
     shown = capsys.readouterr().err
     if words[0] in COMMANDS:
         assert next(w for w in words if w[0] == '-').partition('=')[0] in shown
@@ -158,5 +158,5 @@ def test_completion(monkeypatch, capsys, tmp_path):
 
 def test_completion_without_shtab_names_the_command(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'shtab', None)
-    assert call(monkeypatch, '--print-completion', 'zsh') == YOURS
+    assert call(monkeypatch, '--print-completion', 'zsh') == USER_ERROR
     assert 'flower_mm[completion]' in capsys.readouterr().err

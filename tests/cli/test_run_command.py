@@ -10,16 +10,16 @@ import pytest
 
 from flower_mm.cli.run_command import run
 from flower_mm.errors import UserError
-from flower_mm.exit_codes import OURS, YOURS
+from flower_mm.exit_codes import FAULT, USER_ERROR
 from flower_mm.torch_import import importing_torch
 
 CODES = {
     'success': (None, 0),
     'its own': (3, 3),
-    'user': (UserError('wrong'), YOURS),
-    'machine': (PermissionError(13, 'denied'), YOURS),
-    'libraries of the system': (ImportError('no libGL', name='cv2'), YOURS),
-    'ours': (ValueError('wrong'), OURS),
+    'user': (UserError('wrong'), USER_ERROR),
+    'machine': (PermissionError(13, 'denied'), USER_ERROR),
+    'system library': (ImportError('no libGL', name='cv2'), USER_ERROR),
+    'ours': (ValueError('wrong'), FAULT),
     'Ctrl-C': (KeyboardInterrupt(), 130),
 }
 
@@ -36,7 +36,7 @@ def test_exit_codes(outcome, code, capsys):
     assert ended.value.code == code
     shown = capsys.readouterr().err
     assert 'Traceback' not in shown
-    assert ('--debug' in shown) == (code == OURS)
+    assert ('--debug' in shown) == (code == FAULT)
 
 
 def test_threads_sleep_before_torch_is_imported():

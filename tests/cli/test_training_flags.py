@@ -8,7 +8,7 @@ from helpers import ROOT, tool
 from flower_mm.cli.training_flags import parse_training, read_training_config
 from flower_mm.config import read_config
 from flower_mm.errors import UserError
-from flower_mm.exit_codes import YOURS
+from flower_mm.exit_codes import USER_ERROR
 from flower_mm.image_size import image_size_settings, model_size
 from flower_mm.packaged_configs import short_names
 
@@ -160,7 +160,7 @@ def test_a_tool_ends_with_the_code_of_a_users_mistake():
     config = ROOT / 'configs' / 'flower' / 'resnet18_flower.py'
     options = ('--cfg-options', 'param_scheduler.2.end=3')
     done = tool('doctor', config, *options, check=False)
-    assert done.returncode == YOURS
+    assert done.returncode == USER_ERROR
     assert 'param_scheduler is a list with 2 entries' in done.stderr
 
 
@@ -178,5 +178,5 @@ def test_a_tool_ends_with_the_code_of_a_users_mistake():
 def test_values_out_of_range_are_refused(flag, capsys):
     with pytest.raises(SystemExit) as ended:
         parse_training(['x', *flag.split()])
-    assert ended.value.code == YOURS
+    assert ended.value.code == USER_ERROR
     assert flag.split()[0] in capsys.readouterr().err

@@ -10,7 +10,7 @@ from helpers import CLASSES, draw_photo, tool
 from flower_mm.cli.unprepared_photos import prepare_first
 from flower_mm.config import read_config
 from flower_mm.errors import UserError
-from flower_mm.exit_codes import YOURS
+from flower_mm.exit_codes import USER_ERROR
 
 
 def arguments(data: object, launcher: str = 'none') -> argparse.Namespace:
@@ -132,4 +132,4 @@ def test_the_circle_has_an_end(small, config):
     done = tool('train', config, '--data', split, '--no-check', check=False,
                 cwd=small.parent)  # fmt: skip
     assert 'recognised as split folders' in done.stdout
-    assert done.returncode != YOURS, done.stderr
+    assert done.returncode != USER_ERROR, done.stderr

@@ -3,10 +3,10 @@
 Train and val photos are split into K folds. Each of K runs, in
 WORK_DIR/fold_1 and so on, trains without one fold and predicts it.
 
-A fold is predicted with the plain weights of the last epoch. best.pth would
-give too high an accuracy: its epoch, and the choice between EMA and plain
-weights, depend on the photos of the fold. In the last epoch the learning rate
-is so low that EMA makes little difference. folds.json has both accuracies.
+A fold is predicted with the weights of the last epoch: the mean of those of
+all steps, which the base config keeps, or the plain ones. best.pth would give
+too high an accuracy: its epoch, and the choice between averaged and plain
+weights, depend on the photos of the fold. folds.json has both accuracies.
 """
 
 import argparse
@@ -199,7 +199,7 @@ def _train(
             run.cfg.test_dataloader.get('batch_size', 1),
             # The own config may name types that the one in a file may not.
             config=run.cfg,
-            plain=True,
+            unselected=True,
         )
         write_predictions(
             out,
@@ -244,7 +244,7 @@ def _conclude(
         'lowest_top1': min(top1),
         'highest_top1': max(top1),
         'standard_deviation': statistics.stdev(top1),
-        'weights': 'plain, of the last epoch',
+        'weights': 'of the last epoch',
         **dataset,
         'folds': runs,
     }

@@ -57,7 +57,9 @@ class TrainedModel:
         device: As in `--device`.
         amp: Compute in bfloat16, also if validation did not.
         config: The config of the user's own run, instead of that in the file.
-        plain: Use the weights instead of their moving average.
+        unselected: Use weights that no validation chose: the mean of the
+            weights of all steps if training keeps it, otherwise the plain
+            weights, not another average.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class TrainedModel:
         device: str = 'auto',
         amp: bool = False,
         config: Config | None = None,
-        plain: bool = False,
+        unselected: bool = False,
     ) -> None:
         self.file = checkpoint
         content = read_checkpoint(checkpoint)
@@ -79,7 +81,7 @@ class TrainedModel:
         self.precision = torch.autocast(
             kind, torch.bfloat16, enabled=self.in_bfloat16
         )
-        if plain:
+        if unselected and not _keeps_mean(self.meta):
             content = {'state_dict': plain_weights(content)}
         # A config from the file is untrusted.
         limit = nullcontext() if config else LimitedBuild(_tensors(content))
@@ -206,6 +208,17 @@ def _tensors(checkpoint: dict) -> list[torch.Tensor]:
     state = checkpoint.get('state_dict')
     values = state.values() if isinstance(state, dict) else ()
     return [value for value in values if isinstance(value, torch.Tensor)]
+
+
+def _keeps_mean(meta: dict) -> bool:
+    """Whether the averaged weights are the mean of those of all steps."""
+    cfg = meta.get('cfg')
+    hooks = cfg.get('default_hooks') if isinstance(cfg, dict) else None
+    hook = hooks.get('ema') if isinstance(hooks, dict) else None
+    return (
+        isinstance(hook, dict)
+        and hook.get('ema_type') == 'StochasticWeightAverage'
+    )
 
 
 def plain_weights(checkpoint: dict) -> dict[str, torch.Tensor]:

@@ -255,7 +255,8 @@ def _evaluate_folds(
         with suppress(UserError):
             held_out = read_predictions(fold.folder / RunDir.HELD_OUT)
             shown = [index[p] for p in held_out.photos if p in index]
-            predictors.append((_loader(checkpoint, device, plain=True), shown))
+            load = _loader(checkpoint, device, unselected=True)
+            predictors.append((load, shown))
     unknown = dict.fromkeys(
         report_schema()['$defs']['evaluation']['properties']
     )

@@ -31,9 +31,11 @@ class Predictor(TrainedModel):
         device: str = 'auto',
         batch_size: int = BATCH_SIZE,
         config: Config | None = None,
-        plain: bool = False,
+        unselected: bool = False,
     ) -> None:
-        super().__init__(checkpoint, device, config=config, plain=plain)
+        super().__init__(
+            checkpoint, device, config=config, unselected=unselected
+        )
         self.batch_size = batch_size
         self.images_per_second = 0.0  # of the last `predict`, with loading
 

@@ -103,13 +103,15 @@ def test_doubles_are_held_out_together(run):
     assert len(set(triple)) == 1
 
 
-def test_a_photo_is_judged_by_the_last_plain_weights_of_its_fold(run):
+def test_a_photo_is_judged_by_the_last_weights_of_its_fold(run):
     found = read_predictions(run / 'predictions.csv')
     place = {photo: i for i, photo in enumerate(found.photos)}
     for fold in (1, 2, 3):
         held = read_predictions(run / f'fold_{fold}' / 'held_out.csv')
         last = run / f'fold_{fold}' / 'epoch_2.pth'
-        again = Predictor(last, plain=True).predict(held.photos, held.labels)
+        again = Predictor(last, unselected=True).predict(
+            held.photos, held.labels
+        )
         assert np.array_equal(again.scores, held.scores)
         rows = [place[photo] for photo in held.photos]
         assert np.array_equal(found.scores[rows], held.scores)

@@ -89,7 +89,22 @@ def test_plain_weights_are_those_that_were_trained(plain_run, train, held_out):
     averaged = checkpoint['state_dict']
     assert not all(torch.equal(found[key], averaged[key]) for key in found)
     of_both = [
-        Predictor(path, plain=True).predict(*held_out).scores
+        Predictor(path, unselected=True).predict(*held_out).scores
         for path in (alone / 'epoch_2.pth', plain_run / 'epoch_2.pth')
     ]
     assert np.array_equal(*of_both)
+
+
+def test_the_mean_of_all_steps_is_not_selected(plain_run, held_out, tmp_path):
+    content = read_checkpoint(plain_run / 'epoch_2.pth')
+    hook = content['meta']['cfg']['default_hooks']['ema']
+    hook['ema_type'] = 'StochasticWeightAverage'
+    path = tmp_path / 'epoch_2.pth'
+    torch.save(content, path)
+    averaged, mean = (
+        Predictor(path, unselected=unselected).predict(*held_out).scores
+        for unselected in (False, True)
+    )
+    assert np.array_equal(averaged, mean)
+    other = Predictor(plain_run / 'epoch_2.pth', unselected=True)
+    assert not np.array_equal(other.predict(*held_out).scores, mean)

@@ -41,6 +41,15 @@ def probability(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(
+            f'must be between 0 and 1, got {text}'
+        )
+    return number
+
+
 def _integer(text: str, least: int, most: int | None = None) -> int:
     number = int(text)
     if number < least or (most is not None and number > most):
@@ -65,6 +74,36 @@ def add_offline(parser: argparse._ActionsContainer) -> None:
         '--offline',
         action='store_true',
         help='download no pretrained weights; HF_HUB_OFFLINE=1 does the same',
+    )
+
+
+def add_calibration(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        '--coverage',
+        type=share,
+        metavar='P',
+        help='for each photo, name the classes that contain the true one for '
+        'this share of photos like those of the validation, such as 0.95',
+    )
+    parser.add_argument(
+        '--per-class',
+        action='store_true',
+        help='let --coverage hold for the photos of each class',
+    )
+    parser.add_argument(
+        '--uncalibrated',
+        action='store_true',
+        help='show the probabilities of the network as they are',
+    )
+
+
+def add_precision(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        '--precision',
+        type=share,
+        metavar='P',
+        help='label photos as "unsure" whose probability is so low that less '
+        'than this share of predictions would be right, such as 0.99',
     )
 
 

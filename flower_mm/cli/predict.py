@@ -1,13 +1,20 @@
 """Classify photos with a trained model.
 
 flower-mm predict best.pth photo.jpg holiday/ more.zip
-flower-mm predict best.pth holiday/ --threshold 0.8 --sort-into sorted
+flower-mm predict best.pth holiday/ --precision 0.99 --sort-into sorted
 """
 
 import argparse
 from pathlib import Path
 
-from flower_mm.cli.arguments import add_device, add_imports, count, probability
+from flower_mm.cli.arguments import (
+    add_calibration,
+    add_device,
+    add_imports,
+    add_precision,
+    count,
+    probability,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,13 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='classes per photo in the table; by default %(default)s',
     )
-    parser.add_argument(
+    unsure = parser.add_mutually_exclusive_group()
+    unsure.add_argument(
         '--threshold',
         type=probability,
         default=0.0,
         metavar='P',
         help='label photos below this probability, 0 to 1, as "unsure"',
     )
+    add_precision(unsure)
+    add_calibration(parser)
     parser.add_argument(
         '--sort-into',
         type=Path,

@@ -9,7 +9,13 @@ Only this machine can open the page. Programs send photos by POST:
 
 import argparse
 
-from flower_mm.cli.arguments import add_device, add_imports, port
+from flower_mm.cli.arguments import (
+    add_calibration,
+    add_device,
+    add_imports,
+    add_precision,
+    port,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='port of the page; by default %(default)s; 0: any free port',
     )
+    add_precision(parser)
+    add_calibration(parser)
     add_device(parser)
     parser.add_argument(
         '--amp',

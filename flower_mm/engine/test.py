@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,16 +11,18 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
-from mmengine.evaluator import BaseMetric, DumpResults
+from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 from mmpretrain.evaluation import ConfusionMatrix, SingleLabelMetric
 
 from flower_mm.commands import command, typed_arguments
 from flower_mm.engine.config_differences import differences
 from flower_mm.engine.distributed import leave_group
+from flower_mm.engine.kept_predictions import KeepPredictions
 from flower_mm.engine.resolved_run import resolve_test
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, write_whole
+from flower_mm.inference.calibration import calibration_of
 from flower_mm.links import refuse_links_out
 from flower_mm.machine_failures import explained
 from flower_mm.process_resources import keep_memory
@@ -30,33 +33,6 @@ from flower_mm.weights.read_checkpoint import read_checkpoint
 from flower_mm.weights.safe_loading import safe_loading
 
 SHOWN = 8  # differences printed; the others are counted
-
-
-class KeepPredictions(BaseMetric):
-    """Keep the prediction for each photo, from all processes."""
-
-    default_prefix = 'predictions'
-
-    def __init__(self, classes: list[str]) -> None:
-        super().__init__()
-        self.classes = classes
-
-    def process(self, data_batch: dict, data_samples: list[dict]) -> None:
-        self.results += [
-            (
-                sample['img_path'],
-                int(sample['gt_label']),
-                sample['pred_score'].float().cpu().numpy(),
-            )
-            for sample in data_samples
-        ]
-
-    def compute_metrics(self, results: list[tuple]) -> dict:
-        photos, labels, scores = zip(*results, strict=True)
-        self.predictions = Predictions(
-            list(photos), np.array(labels), np.stack(scores), self.classes
-        )
-        return {}
 
 
 def _with_tta(cfg: Config) -> Config:
@@ -109,7 +85,8 @@ def test(args: argparse.Namespace) -> None:
     leave_group()
     if not main:
         return
-    figures = evaluate(kept.predictions)
+    predictions = _calibrated(kept, meta, args.checkpoint)
+    figures = evaluate(predictions)
     with replacing(folder / 'test.json', 'w') as file:
         json.dump(
             {
@@ -125,7 +102,7 @@ def test(args: argparse.Namespace) -> None:
         np.array(figures['confusion']), classes, folder / 'confusion.png'
     )
     if _as_csv(args):
-        write_predictions(Path(args.out), kept.predictions)
+        write_predictions(Path(args.out), predictions)
     elif args.out_item == 'metrics':
         kind = Path(args.out).suffix.removeprefix('.')
         content = mmengine.dump(metrics, file_format=kind)
@@ -145,6 +122,18 @@ def _run(
     if args.out and not _as_csv(args) and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     return runner.test(), kept
+
+
+def _calibrated(
+    kept: KeepPredictions, meta: dict, checkpoint: str
+) -> Predictions:
+    """The predictions with the probabilities of `predict`."""
+    found = kept.predictions
+    if found is None:
+        raise UserError(f'the model in {checkpoint} is not a classifier')
+    figures = calibration_of(meta, len(found.classes), checkpoint)
+    scores = figures.calibrated(found.scores)
+    return dataclasses.replace(found, scores=scores)
 
 
 def _as_csv(args: argparse.Namespace) -> bool:

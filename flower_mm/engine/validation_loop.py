@@ -7,10 +7,15 @@ from mmengine.hooks import EMAHook
 from mmengine.model import BaseAveragedModel, StochasticWeightAverage
 from mmengine.runner import Runner, ValLoop
 
+from flower_mm.engine.kept_predictions import KeepPredictions
 from flower_mm.engine.metrics import best_criterion
 from flower_mm.models.structure import unwrapped
 from flower_mm.registry import LOOPS
+from flower_mm.report.predictions import Predictions
 from flower_mm.weights.best_checkpoint import TOP1
+
+# Probabilities that are kept: 80 MB.
+MOST_SCORES = 20_000_000
 
 
 @LOOPS.register_module(name=['EMAValLoop', 'EitherWeightsValLoop'])
@@ -24,8 +29,16 @@ class EMAValLoop(ValLoop):
     `accuracy/top1_ema` and `accuracy/top1_plain`, or those of the metric that
     chooses best.pth, are reported as well; `val_weights` in the message hub
     says which weights were better. Without an EMAHook, or before its first
-    step, this is MMEngine's ValLoop.
+    step, this is MMEngine's ValLoop. `predictions` are those that count.
     """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        dataset = self.dataloader.dataset
+        classes = dataset.metainfo.get('classes') or ()
+        every = math.ceil(len(dataset) * len(classes) / MOST_SCORES) or 1
+        self.kept = KeepPredictions(list(classes), every)
+        self.evaluator.metrics.append(self.kept)
 
     def run(self) -> dict:
         if not self._averages():
@@ -33,6 +46,7 @@ class EMAValLoop(ValLoop):
             return super().run()
         self.runner.call_hook('before_val')
         plain = self._measure()
+        of_plain = self.kept.predictions
         self.runner.call_hook('before_val_epoch')  # EMAHook swaps
         ema = self._measure()
         criterion = best_criterion(self.runner.hooks, plain)
@@ -43,6 +57,7 @@ class EMAValLoop(ValLoop):
             ahead -= criterion.in_order(ema[criterion.metric])
             if ahead > self._margin(criterion.metric, ema):
                 best = ('plain', plain)
+                self.kept.predictions = of_plain
         metrics = best[1] | {
             f'{name}_{weights}': values[name]
             for name in {TOP1, criterion.metric} & plain.keys()
@@ -52,6 +67,11 @@ class EMAValLoop(ValLoop):
         self.runner.call_hook('after_val_epoch', metrics=metrics)  # and back
         self.runner.call_hook('after_val')
         return metrics
+
+    @property
+    def predictions(self) -> Predictions | None:
+        """Those of the last validation, of a part of very many photos."""
+        return self.kept.predictions
 
     def _averages(self) -> bool:
         for average in averages(self.runner):

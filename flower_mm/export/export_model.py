@@ -137,7 +137,7 @@ def _onnx(
         'same for all N',
         'preprocessing': f'inside: {facts["preprocessing"]}',
     }
-    tensors = tensor_model(source.model, source.size)
+    tensors = tensor_model(source.model, source.size, source.temperature)
     takes_photos = True
     try:
         photos = with_preprocessing(tensors, source.steps, source.preprocessor)
@@ -184,7 +184,7 @@ def _onnx_file(
 
 def _torchscript(source: Source) -> ExportedModel:
     facts = {**source.facts, 'classes': source.trained.classes}
-    content = torchscript(source.model, source.size, facts)
+    content = torchscript(source.model, source.size, facts, source.temperature)
     loaded = torch.jit.load(BytesIO(content))
 
     def predict(batch: Batch) -> np.ndarray:

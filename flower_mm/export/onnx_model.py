@@ -34,24 +34,35 @@ def quiet() -> Iterator[None]:
 
 
 class Probabilities(nn.Module):
-    """The probabilities alone, without MMPretrain's data samples."""
+    """The probabilities alone, without MMPretrain's data samples.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        model: A classifier of MMPretrain.
+        temperature: Of the calibration, if any.
+    """
+
+    def __init__(self, model: nn.Module, temperature: float | None) -> None:
         super().__init__()
         self.model = model
+        self.temperature = temperature or 1.0
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self.model(inputs, mode='tensor').softmax(1)
+        logits = self.model(inputs, mode='tensor')
+        if self.temperature != 1:
+            logits = logits / self.temperature
+        return logits.softmax(1)
 
 
-def tensor_model(model: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
+def tensor_model(
+    model: nn.Module, size: tuple[int, int], temperature: float | None = None
+) -> onnx.ModelProto:
     """The ONNX model for batches of any size of inputs (height, width)."""
     # A batch of one would become a constant.
     example = torch.zeros(2, 3, *size)
     try:
         with torch.no_grad(), quiet(), any_number_of_windows():
             program = torch.onnx.export(
-                Probabilities(model),
+                Probabilities(model, temperature),
                 (example,),
                 dynamo=True,
                 verbose=False,

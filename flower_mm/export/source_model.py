@@ -31,6 +31,7 @@ class Source:
         self.validated = self.trained.precision
         self.trained.precision = torch.autocast('cpu', enabled=False)
         self.model = self.trained.model
+        self.temperature = self.trained.calibration.temperature
         self.preprocessor = self.model.data_preprocessor
         self.steps = [self.trained.first, *self.trained.rest.transforms]
 

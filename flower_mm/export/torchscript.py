@@ -16,7 +16,12 @@ META = 'meta.json'
 SOURCES = '.debug_pkl'  # paths of Python files of this machine
 
 
-def torchscript(model: nn.Module, size: tuple[int, int], facts: dict) -> bytes:
+def torchscript(
+    model: nn.Module,
+    size: tuple[int, int],
+    facts: dict,
+    temperature: float | None = None,
+) -> bytes:
     """The content for torch.jit.load, with `facts` in its file meta.json."""
     # A batch of one might become a constant.
     example = torch.zeros(2, 3, *size)
@@ -24,7 +29,9 @@ def torchscript(model: nn.Module, size: tuple[int, int], facts: dict) -> bytes:
     # Without the warning that torch.jit is deprecated.
     with torch.no_grad(), quiet(), any_number_of_windows():
         traced = torch.jit.trace(
-            Probabilities(model).eval(), example, check_trace=False
+            Probabilities(model, temperature).eval(),
+            example,
+            check_trace=False,
         )
         meta = json.dumps(facts, indent=1, ensure_ascii=False)
         torch.jit.save(traced, content, _extra_files={META: meta})

@@ -48,6 +48,8 @@ class Prediction:
 
     photo: str  # its path, or ''
     probabilities: dict[str, float]  # by class, in the order of the training
+    # With `coverage`: contains the true class for that share of photos.
+    classes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -87,6 +89,13 @@ class Classifier:
         imports: Modules of your own that register a backbone or a transform
             of this model. Only these are imported, never one that a file
             names.
+        calibrated: Scale the probabilities with the temperature in the file.
+        coverage: Add to each prediction `classes`, the smallest set that
+            contains the true class for this share of photos like those of
+            the validation, between 0 and 1.
+        per_class: Let the share hold for the photos of each class.
+        precision: Choose `working_point`, the confidence above which this
+            share of predictions is right on the validation photos.
     """
 
     def __init__(
@@ -96,6 +105,10 @@ class Classifier:
         batch_size: int = BATCH,
         amp: bool = False,
         imports: Sequence[str] = (),
+        calibrated: bool = True,
+        coverage: float | None = None,
+        per_class: bool = False,
+        precision: float | None = None,
     ) -> None:
         from flower_mm.inference.model import TrainedModel
         from flower_mm.inference.photo_reader import PhotoReader
@@ -107,11 +120,23 @@ class Classifier:
         self.file = _file_of(Path(source))
         import_modules(imports)
         try:
-            self.model = TrainedModel(self.file, device, amp)
+            self.model = TrainedModel(
+                self.file, device, amp, calibrated=calibrated
+            )
         except NoConfigError as error:
             raise UserError(f'{error}\n{NEEDED}') from error
         self.classes: list[str] = self.model.classes
         self.batch_size = batch_size
+        if (coverage or precision) and not calibrated:
+            raise UserError(
+                'coverage and precision need calibrated probabilities'
+            )
+        self._limits = self._limits_for(coverage, per_class)
+        self.working_point = (
+            self.model.calibration.working_point(precision)
+            if precision
+            else None
+        )
         if len(set(self.classes)) < len(self.classes):
             raise UserError(f'invalid classes in {self.file}: duplicate names')
         try:
@@ -206,13 +231,40 @@ class Classifier:
         self, batch: list[tuple[str, dict | Unread]]
     ) -> Iterator[Prediction | Unread]:
         good = [item for _, item in batch if isinstance(item, dict)]
-        scores = iter(self._scores(good).tolist() if good else ())
+        scores = iter(self._scores(good) if good else ())
         for name, item in batch:
             if isinstance(item, Unread):
                 yield item
             else:
-                shares = dict(zip(self.classes, next(scores), strict=True))
-                yield Prediction(name, shares)
+                yield self.prediction(name, next(scores))
+
+    def prediction(self, name: str, scores: np.ndarray) -> Prediction:
+        """Return the prediction for the probabilities of a photo."""
+        shares = dict(zip(self.classes, scores.tolist(), strict=True))
+        if self._limits is None:
+            return Prediction(name, shares)
+        from flower_mm.inference.calibration import set_of_classes
+
+        chosen = set_of_classes(scores, self._limits)
+        return Prediction(name, shares, tuple(self.classes[i] for i in chosen))
+
+    def _limits_for(
+        self, coverage: float | None, per_class: bool
+    ) -> np.ndarray | None:
+        import numpy as np
+
+        if coverage is None:
+            return None
+        if not 0 < coverage < 1:
+            raise UserError(
+                f'coverage must be between 0 and 1, got {coverage:g}'
+            )
+        limit_of = self.model.calibration.mass_limit
+        if not per_class:
+            return np.full(len(self.classes), limit_of(coverage))
+        return np.array(
+            [limit_of(coverage, i) for i in range(len(self.classes))]
+        )
 
     def _scores(self, photos: list[dict]) -> np.ndarray:
         # Some models keep state between layers, and each uses all cores.

@@ -17,6 +17,7 @@ from flower_mm.datasets.load_photo import as_load_photo
 from flower_mm.decoding import MAX_RATIO
 from flower_mm.environment import kind_of_device
 from flower_mm.errors import UserError, is_out_of_memory, printable
+from flower_mm.inference.calibration import calibration_of
 from flower_mm.inference.safe_build import (
     LimitedBuild,
     registered_names_only,
@@ -60,6 +61,7 @@ class TrainedModel:
         unselected: Use weights that no validation chose: the mean of the
             weights of all steps if training keeps it, otherwise the plain
             weights, not another average.
+        calibrated: Scale the probabilities with the temperature in the file.
     """
 
     def __init__(
@@ -69,12 +71,16 @@ class TrainedModel:
         amp: bool = False,
         config: Config | None = None,
         unselected: bool = False,
+        calibrated: bool = True,
     ) -> None:
         self.file = checkpoint
         content = read_checkpoint(checkpoint)
         cfg = config or config_of(checkpoint, content)
         self.meta = content['meta']
         self.classes = list(self.meta['dataset_meta']['classes'])
+        found = calibration_of(self.meta, len(self.classes), checkpoint)
+        self.calibration = found
+        self.calibrated = calibrated
         kind = kind_of_device(device)
         # As the Runner tests it, after precision.use_bfloat16.
         self.in_bfloat16 = amp or _in_bfloat16(cfg, kind)
@@ -131,6 +137,8 @@ class TrainedModel:
                 f'invalid model in {self.file}: expected '
                 f'{len(self.classes)} classes, got {scores.shape[1]}'
             )
+        if self.calibrated:
+            return self.calibration.calibrated(scores)
         return scores
 
     @contextmanager

@@ -37,8 +37,18 @@ def predict(args: argparse.Namespace) -> int:
 
             keep_memory()
             classifier = Classifier(
-                args.checkpoint, args.device, args.batch_size, args.amp
+                args.checkpoint,
+                args.device,
+                args.batch_size,
+                args.amp,
+                calibrated=not args.uncalibrated,
+                coverage=args.coverage,
+                per_class=args.per_class,
+                precision=args.precision,
             )
+        if point := classifier.working_point:
+            args.threshold = point.threshold
+            print(prediction_files.promise(point), file=sys.stderr)
         labels = _labels(classifier.classes, args.threshold)
         sorter = None
         if args.sort_into:
@@ -103,8 +113,8 @@ def _list_photos(
 def _labels(classes: list[str], threshold: float) -> list[str]:
     if threshold and UNSURE in classes:
         raise UserError(
-            f'--threshold labels photos as {UNSURE!r}, which is also a class '
-            'of the model.\nOmit --threshold'
+            f'photos below the threshold are labelled {UNSURE!r}, which is '
+            'also a class of the model.\nOmit --threshold and --precision'
         )
     return [*classes, UNSURE] if threshold else classes
 
@@ -163,13 +173,16 @@ def _outputs(
     classes = classifier.classes
     outputs = []
     if args.csv:
-        outputs.append(prediction_files.csv_into(args.csv, classes))
+        has_sets = args.coverage is not None
+        outputs.append(prediction_files.csv_into(args.csv, classes, has_sets))
     if args.json:
         head = {
             'checkpoint': str(classifier.file),
             'classes': classes,
             'threshold': args.threshold or None,
         }
+        if args.coverage:
+            head['coverage'] = args.coverage
         outputs.append(prediction_files.json_into(args.json, head, bad))
     if STDOUT not in (args.csv, args.json):
         # Taken now, since the progress bar replaces sys.stdout.

@@ -14,6 +14,7 @@ import numpy as np
 from flower_mm.csv_files import write_row
 from flower_mm.errors import UserError, printable
 from flower_mm.files import NO_ROOM, no_room, replacing
+from flower_mm.inference.calibration import WorkingPoint
 from flower_mm.inference.classifier import Prediction, Unread
 from flower_mm.photo_faults import reason_lines
 from flower_mm.plain_text import escape_controls, visible
@@ -23,6 +24,7 @@ Write = Callable[[Prediction, str], None]
 
 UNSURE = 'unsure'
 STDOUT = '-'
+SEPARATOR = '|'  # of the classes of a set
 COLUMNS = ['photo', 'predicted', 'confidence']
 MAX_ROWS = 100  # of the table
 MAX_UNREAD = 20  # in the list
@@ -59,8 +61,13 @@ def shortest(probability: float) -> str:
 
 
 @contextmanager
-def csv_into(path: str, classes: list[str]) -> Iterator[Write]:
-    """Write a line per photo: label, confidence, all probabilities."""
+def csv_into(
+    path: str, classes: list[str], has_sets: bool = False
+) -> Iterator[Write]:
+    """Write a line per photo: label, confidence, all probabilities.
+
+    With `has_sets`, the set of classes comes before the probabilities.
+    """
     with opened(path) as file:
 
         def line(*cells: str) -> None:
@@ -70,10 +77,15 @@ def csv_into(path: str, classes: list[str]) -> Iterator[Write]:
             file.write(text.getvalue().encode(errors='surrogateescape'))
 
         def write(prediction: Prediction, label: str) -> None:
-            values = prediction.confidence, *prediction.probabilities.values()
-            line(prediction.photo, label, *map(shortest, values))
+            line(
+                prediction.photo,
+                label,
+                shortest(prediction.confidence),
+                *([SEPARATOR.join(prediction.classes)] if has_sets else ()),
+                *map(shortest, prediction.probabilities.values()),
+            )
 
-        line(*COLUMNS, *classes)
+        line(*COLUMNS, *(['classes'] if has_sets else ()), *classes)
         yield write
 
 
@@ -97,6 +109,11 @@ def json_into(path: str, head: dict, bad: list[Unread]) -> Iterator[Write]:
                     'photo': prediction.photo,
                     'predicted': label,
                     'confidence': float(shortest(prediction.confidence)),
+                    **(
+                        {'classes': prediction.classes}
+                        if prediction.classes
+                        else {}
+                    ),
                     'probabilities': {
                         name: float(shortest(value))
                         for name, value in prediction.probabilities.items()
@@ -120,10 +137,14 @@ def json_into(path: str, head: dict, bad: list[Unread]) -> Iterator[Write]:
 def top_classes(
     prediction: Prediction, label: str, topk: int
 ) -> list[tuple[str, str]]:
-    """Return the most probable classes and their percentages as text."""
+    """Return the most probable classes and their percentages as text.
+
+    Of a set of classes, all but those beyond MAX_CLASSES.
+    """
+    count = min(len(prediction.classes) or topk, max(topk, MAX_CLASSES))
     names = [
         (printable(name, MAX_CLASS_NAME), f'{100 * value:.1f} %')
-        for name, value in prediction.top(topk)
+        for name, value in prediction.top(count)
     ]
     if label != prediction.label:
         names[0] = f'{UNSURE}: {names[0][0]}', names[0][1]
@@ -170,14 +191,16 @@ def table_on(
     if not rows:
         return
     console = rich_console(file)
+    shown = [top_classes(*row, topk) for row in rows]
+    columns = max(map(len, shown))
     content = table(
         [
             (
-                top_classes(prediction, label, topk),
+                names + [('', '')] * (columns - len(names)),
                 visible(escape_controls(prediction.photo)),
                 label == UNSURE,
             )
-            for prediction, label in rows
+            for names, (prediction, label) in zip(shown, rows, strict=True)
         ]
     )
     # The width that the table has without a limit.
@@ -190,6 +213,17 @@ def table_on(
                 line(*row)
     if more:
         console.print(f'… and {more} more: --csv FILE writes all', style='dim')
+
+
+def promise(point: WorkingPoint) -> str:
+    """Say what a working point is worth."""
+    return (
+        f'unsure below {100 * point.threshold:.1f} %: of {point.total} '
+        f'validation photos, {point.photos} have more, of which '
+        f'{point.right} are right ({100 * point.right / point.photos:.1f} %; '
+        f'of further photos like these at least {100 * point.at_least:.1f} % '
+        'with 95 % confidence)'
+    )
 
 
 def summary(counts: Counter[str], seconds: float) -> str:

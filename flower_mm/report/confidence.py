@@ -4,16 +4,20 @@ Confidences, accuracies and errors are in percent; temperatures and losses are
 plain numbers.
 """
 
-import math
-
 import numpy as np
 
+from flower_mm.inference.temperature import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    best_temperature,
+    nll,
+    rescaled,
+)
 from flower_mm.report.metrics import MIN_COUNT, wilson
 
 BINS = 15  # of equal numbers of photos; fewer for small datasets
 PHOTOS_PER_BIN = 20  # at least
 ABSTENTIONS = (5, 10, 20)  # percent of the photos that are not classified
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 MIN_PHOTOS = 50  # for a reliable estimate of selective prediction
 
 
@@ -37,7 +41,7 @@ def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
         'ece_scaled': None,
         'nll_scaled': None,
     }
-    best = temperature(labels, scores)
+    best = best_temperature(labels, scores)
     # Close to a bound the best temperature lies beyond it.
     is_inside = MIN_TEMPERATURE * 1.01 < best < MAX_TEMPERATURE / 1.01
     if (~correct).sum() < MIN_COUNT or not is_inside:
@@ -45,7 +49,7 @@ def calibration(labels: np.ndarray, scores: np.ndarray, seed: int) -> dict:
     scaled = np.empty_like(scores, dtype=float)
     halves = _halves(correct, seed)
     for fitted, other in (halves, halves[::-1]):
-        theirs = temperature(labels[fitted], scores[fitted])
+        theirs = best_temperature(labels[fitted], scores[fitted])
         scaled[other] = rescaled(scores[other], theirs)
     return figures | {
         'temperature': best,
@@ -122,45 +126,6 @@ def _halves(correct: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.random.default_rng(seed).permutation(len(correct))
     order = order[np.argsort(correct[order], kind='stable')]
     return order[::2], order[1::2]
-
-
-def _logs(scores: np.ndarray) -> np.ndarray:
-    # A float32 probability may be 0, whose logarithm is infinite.
-    return np.log(np.maximum(scores.astype(float), 1e-12))
-
-
-def rescaled(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """The scores at another temperature: softmax of log p / T."""
-    return _softmax(_logs(scores) / temperature)
-
-
-def _softmax(logs: np.ndarray) -> np.ndarray:
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def nll(labels: np.ndarray, scores: np.ndarray, temperature: float) -> float:
-    """Mean negative log-likelihood of the labels at a temperature."""
-    own = rescaled(scores, temperature)[np.arange(len(labels)), labels]
-    return float(-_logs(own).mean())
-
-
-def temperature(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The temperature with the lowest negative log-likelihood.
-
-    The loss is convex in 1/T, so that bisection of its slope finds it.
-    """
-    logs = _logs(scores)
-    own = logs[np.arange(len(labels)), labels].mean()
-    low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        powers = _softmax(logs / math.exp(middle))
-        if np.vdot(powers, logs) / len(logs) > own:  # overconfident
-            low = middle
-        else:
-            high = middle
-    return math.exp((low + high) / 2)
 
 
 def selective_prediction(labels: np.ndarray, scores: np.ndarray) -> dict:

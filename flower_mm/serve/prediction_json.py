@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from flower_mm.inference.classifier import Classifier, Prediction
+from flower_mm.inference.classifier import Classifier
 from flower_mm.inference.heat_map import heat_maps, overlay, thumbnail
 
 SIDE = 256  # pixels of the two pictures, for sharp screens
@@ -20,16 +20,18 @@ def classify(
     backbone supports it, the heat map.
     """
     prepared = classifier.model.prepared(pixels)
-    (scores,) = classifier.model.scores([prepared]).tolist()
-    prediction = Prediction(
-        name, dict(zip(classifier.classes, scores, strict=True))
-    )
+    (scores,) = classifier.model.scores([prepared])
+    prediction = classifier.prediction(name, scores)
     result = {
         'name': name,
         'label': prediction.label,
         'confidence': prediction.confidence,
         'probabilities': prediction.probabilities,
     }
+    if point := classifier.working_point:
+        result['is_sure'] = prediction.confidence >= point.threshold
+    if prediction.classes:
+        result['classes'] = prediction.classes
     if with_heat_map:
         result |= _pictures(classifier, prepared, prediction.label)
     return result

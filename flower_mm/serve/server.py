@@ -38,7 +38,15 @@ def serve(args: argparse.Namespace) -> None:
             from flower_mm.serve.app import Service
 
             keep_memory()
-            classifier = Classifier(args.checkpoint, args.device, amp=args.amp)
+            classifier = Classifier(
+                args.checkpoint,
+                args.device,
+                amp=args.amp,
+                calibrated=not args.uncalibrated,
+                coverage=args.coverage,
+                per_class=args.per_class,
+                precision=args.precision,
+            )
         service = Service(classifier)
         try:
             service.warm_up()

@@ -18,6 +18,7 @@ class Loop(EMAValLoop):
         self.dataloader = SimpleNamespace(dataset=range(photos))
         self.measures = iter([{TOP1: plain}, {TOP1: average}])
         self.info: dict = {}
+        self.kept = SimpleNamespace(predictions=None)
         self._runner = SimpleNamespace(
             hooks=[],
             call_hook=lambda *_, **__: None,
@@ -30,7 +31,9 @@ class Loop(EMAValLoop):
         return True
 
     def _measure(self) -> dict:
-        return next(self.measures)
+        measured = next(self.measures)
+        self.kept.predictions = measured[TOP1]
+        return measured
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,7 @@ def test_few_photos_cannot_choose_the_plain_weights(
     metrics = loop.run()
     assert loop.info['val_weights'] == used
     assert metrics[TOP1] == (plain if used == 'plain' else average)
+    assert loop.predictions == metrics[TOP1]
 
 
 def test_an_exponential_average_must_be_as_good():

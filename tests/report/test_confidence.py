@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from made_up import predictions
 
+from flower_mm.inference.temperature import best_temperature, nll
 from flower_mm.report import confidence
 
 
@@ -31,10 +32,10 @@ def test_calibration_recovers_the_temperature(true):
 
 def test_the_temperature_has_the_lowest_loss():
     labels, scores = miscalibrated(1.7, 500)
-    best = confidence.temperature(labels, scores)
-    least = confidence.nll(labels, scores, best)
+    best = best_temperature(labels, scores)
+    least = nll(labels, scores, best)
     for other in (0.8 * best, 0.97 * best, 1.03 * best, 1.25 * best):
-        assert confidence.nll(labels, scores, other) > least
+        assert nll(labels, scores, other) > least
 
 
 def test_a_calibrated_model_is_within_chance():

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 
 from flower_mm import __version__
 from flower_mm.annotations import describe
+from flower_mm.engine.calibrate import calibrate
 from flower_mm.engine.checkpoint_state import (
     checkpoints,
     collect_state,
@@ -24,6 +25,7 @@ from flower_mm.engine.validation_loop import averages, use_keys_of_model
 from flower_mm.environment import versions
 from flower_mm.errors import UserError, message_of
 from flower_mm.files import replacing, write_whole
+from flower_mm.inference.calibration import KEY
 from flower_mm.layout import RunDir
 from flower_mm.models.low_rank import merge_low_rank_updates
 from flower_mm.models.structure import unwrapped
@@ -245,6 +247,7 @@ class AtomicCheckpointHook(Hook):
                     'data_preprocessor': runner.cfg.data_preprocessor,
                 },
                 'metrics': metrics,
+                KEY: _calibration(runner.val_loop),
                 'epoch': runner.epoch,
                 'weights': used,
                 'dataset_sha256': describe(Path(data.data_root)).get('sha256'),
@@ -259,6 +262,11 @@ class AtomicCheckpointHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if runner._resume:
             restore_state(runner, checkpoint)
+
+
+def _calibration(loop) -> dict | None:
+    predictions = getattr(loop, 'predictions', None)
+    return calibrate(predictions) if predictions else None
 
 
 def _measured(best: Path) -> tuple[int, dict]:

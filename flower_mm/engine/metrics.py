@@ -68,6 +68,11 @@ class Criterion:
         end = '' if self.first else f'_{self.metric}'
         return f'best_score{end}', f'best_epoch{end}', f'best_metric{end}'
 
+    @property
+    def highest_key(self) -> str:
+        """Key of the message hub: the best score, of any epoch."""
+        return 'best_score_seen' + ('' if self.first else f'_{self.metric}')
+
     def among(self, metrics: dict) -> 'Criterion':
         """Resolve 'auto': accuracy if it is measured, else the first metric.
 
@@ -103,9 +108,9 @@ class Criterion:
     def so_far(self, noted: dict) -> float:
         """The best score in the message hub, as `in_order` returns it."""
         score, _, metric = self.keys
-        if noted.get(metric, self.metric) != self.metric:
+        if score not in noted or noted.get(metric, self.metric) != self.metric:
             return -math.inf
-        return self.in_order(noted[score]) if score in noted else -math.inf
+        return self.in_order(noted.get(self.highest_key, noted[score]))
 
 
 def criteria(

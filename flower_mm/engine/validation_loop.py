@@ -41,6 +41,7 @@ class EMAValLoop(ValLoop):
         self.evaluator.metrics.append(self.kept)
 
     def run(self) -> dict:
+        self.margin = 0.0  # two scores that differ by less may be equal
         if not self._averages():
             self.runner.message_hub.update_info('val_weights', 'plain')
             return super().run()
@@ -51,11 +52,12 @@ class EMAValLoop(ValLoop):
         ema = self._measure()
         criterion = best_criterion(self.runner.hooks, plain)
         best = ('ema', ema)
+        self.margin = self._margin(criterion.metric, ema)
         # Otherwise the checkpoint hook raises an error with the names.
         if criterion.metric in plain:
             ahead = criterion.in_order(plain[criterion.metric])
             ahead -= criterion.in_order(ema[criterion.metric])
-            if ahead > self._margin(criterion.metric, ema):
+            if ahead > self.margin:
                 best = ('plain', plain)
                 self.kept.predictions = of_plain
         metrics = best[1] | {
@@ -92,9 +94,10 @@ class EMAValLoop(ValLoop):
             for average in averages(self.runner)
         ):
             return 0.0
-        share = measured[TOP1] / 100
         photos = len(self.dataloader.dataset)
-        return 200 * math.sqrt(share * (1 - share) / photos)
+        # As if there were two more, one of them right: 25 of 25 is no proof.
+        share = (measured[TOP1] / 100 * photos + 1) / (photos + 2)
+        return 200 * math.sqrt(share * (1 - share) / (photos + 2))
 
     def _measure(self) -> dict:
         self.runner.model.eval()

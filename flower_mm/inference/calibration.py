@@ -46,6 +46,16 @@ class Calibration:
     confidence: np.ndarray = field(default_factory=lambda: np.empty(0))
     outranking: np.ndarray = field(default_factory=lambda: np.empty(0))
 
+    @classmethod
+    def of(cls, values: dict) -> 'Calibration':
+        """From the values of `measure`, and a temperature if any."""
+        return cls(
+            values.get('temperature'),
+            np.array(values['labels'], dtype=int),
+            np.array(values['confidence'], dtype=float),
+            np.array(values['outranking'], dtype=float),
+        )
+
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
         """Return the probabilities (photos, classes) at the temperature."""
         if self.temperature is None:
@@ -161,13 +171,11 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
     if values is None:
         return Calibration()
     try:
-        temperature = values['temperature']
-        labels = np.array(values['labels'], dtype=int)
-        confidence = np.array(values['confidence'], dtype=float)
-        outranking = np.array(values['outranking'], dtype=float)
-        shares = np.concatenate([confidence, outranking])
+        found = Calibration.of(values)
+        labels, temperature = found.labels, found.temperature
+        shares = np.concatenate([found.confidence, found.outranking])
         is_valid = (
-            labels.shape == confidence.shape == outranking.shape
+            labels.shape == found.confidence.shape == found.outranking.shape
             and labels.ndim == 1
             and len(labels) <= MOST_PHOTOS
             and bool(((labels >= 0) & (labels < classes)).all())
@@ -178,7 +186,13 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
                 or MIN_TEMPERATURE <= float(temperature) <= MAX_TEMPERATURE
             )
         )
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise UserError(
             printable(f'invalid {KEY} in {file}: {error!r}')
         ) from error
@@ -187,7 +201,7 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
             f'invalid {KEY} in {file}: expected values of up to {MOST_PHOTOS} '
             'photos, between 0 and 1'
         )
-    return Calibration(temperature, labels, confidence, outranking)
+    return found
 
 
 def lower_bound(right: int, photos: int, risk: float = 0.05) -> float:

@@ -4,8 +4,12 @@ Confidences, accuracies and errors are in percent; temperatures and losses are
 plain numbers.
 """
 
+from contextlib import suppress
+
 import numpy as np
 
+from flower_mm.errors import UserError
+from flower_mm.inference.calibration import Calibration, measure
 from flower_mm.inference.temperature import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
@@ -18,6 +22,7 @@ from flower_mm.report.metrics import MIN_COUNT, wilson
 BINS = 15  # of equal numbers of photos; fewer for small datasets
 PHOTOS_PER_BIN = 20  # at least
 ABSTENTIONS = (5, 10, 20)  # percent of the photos that are not classified
+PRECISIONS = (90, 95, 99)  # percent, of the working points
 MIN_PHOTOS = 50  # for a reliable estimate of selective prediction
 
 
@@ -160,7 +165,27 @@ def selective_prediction(labels: np.ndarray, scores: np.ndarray) -> dict:
         'curve': [
             [float(100 * k / photos), float(100 * rest[k])] for k in shown
         ],
+        'working_points': _working_points(labels, scores),
     }
+
+
+def _working_points(labels: np.ndarray, scores: np.ndarray) -> list[dict]:
+    """For each of PRECISIONS that a threshold reaches on these photos."""
+    own = Calibration.of(measure(labels, scores))
+    rows = []
+    for precision in PRECISIONS:
+        with suppress(UserError):  # no threshold reaches it
+            point = own.working_point(precision / 100)
+            rows.append(
+                {
+                    'precision': precision,
+                    'confidence_threshold': 100 * point.threshold,
+                    'photos': point.photos,
+                    'correct': point.right,
+                    'at_least': 100 * point.at_least,
+                }
+            )
+    return rows
 
 
 def most_confident_errors(

@@ -1,9 +1,14 @@
 """What stands on the disk while a run goes on."""
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 from helpers import tool
+from mmengine.logging import MessageHub
 
 from flower_mm.engine.checkpoint_state import checkpoints
+from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from flower_mm.weights.best_checkpoint import plain, write_best
 
 
@@ -95,3 +100,42 @@ def test_plain_values_of_all_that_a_config_may_hold(tmp_path):
     assert meta['tensor'] == [1.0, 1.0]
     write_best(tmp_path / 'b.pth', {'w': torch.ones(1)}, meta)
     assert torch.load(tmp_path / 'b.pth', weights_only=True)['meta'] == meta
+
+
+@pytest.mark.parametrize(
+    ('margin', 'scores', 'kept'),
+    [
+        (0.0, [80, 90, 85, 90], 1),
+        (6.0, [80, 90, 85, 90], 3),
+        (6.0, [80, 90, 85, 83], 2),  # each against the highest of all
+        (6.0, [80, 90, 85, 80], 2),
+        (6.0, [90, 83, 83, 83], 0),
+    ],
+)
+def test_the_last_epoch_that_may_be_the_best(
+    margin, scores, kept, monkeypatch
+):
+    hook = AtomicCheckpointHook()
+    written = []
+    monkeypatch.setattr(
+        hook, '_write_best', lambda *args: written.append(runner.epoch)
+    )
+    monkeypatch.setattr(hook, '_epoch_is_over', lambda *_: None)
+    hook.ahead = {}
+    hub = MessageHub('margin')
+    runner = SimpleNamespace(
+        message_hub=hub, val_loop=SimpleNamespace(margin=margin)
+    )
+    for runner.epoch, score in enumerate(scores):
+        hook.after_val_epoch(runner, {'accuracy/top1': float(score)})
+    assert written[-1] == hub.get_info('best_epoch') == kept
+    assert hub.get_info('best_score') == scores[kept]
+    # Other metrics have no margin.
+    other = AtomicCheckpointHook(save_best='f1')
+    other.ahead = {}
+    monkeypatch.setattr(other, '_write_best', lambda *args: None)
+    monkeypatch.setattr(other, '_epoch_is_over', lambda *_: None)
+    hub.runtime_info.clear()
+    for runner.epoch, score in enumerate(scores):
+        other.after_val_epoch(runner, {'f1': float(score)})
+    assert hub.get_info('best_epoch') == scores.index(max(scores))

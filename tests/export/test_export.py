@@ -357,10 +357,10 @@ from flower_mm.export import export_model
 
 theirs = export_model.tensor_model
 
-def wrong(model, size):
+def wrong(model, size, temperature=None):
     with torch.no_grad():
         model.head.fc.bias[0] += 0.05
-        found = theirs(model, size)
+        found = theirs(model, size, temperature)
         model.head.fc.bias[0] -= 0.05
     return found
 

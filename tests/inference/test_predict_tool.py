@@ -182,7 +182,7 @@ def test_a_class_called_unsure(best, photos, predict, tmp_path):
         model=model,
     )
     assert code == 2
-    assert 'error: --threshold labels photos' in output
+    assert 'is also a class' in output
     assert not (tmp_path / 'out').exists()
 
 

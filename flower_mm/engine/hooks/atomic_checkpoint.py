@@ -58,6 +58,11 @@ class AtomicCheckpointHook(Hook):
     after validation, and once before the first epoch, so that every
     interrupted run can be resumed.
 
+    best.pth is of the best epoch. If the mean of the weights of all steps is
+    validated, it is of the last epoch within two standard errors of the best:
+    this mean improves with each epoch, while the best of several measurements
+    on few photos is the luckiest one.
+
     Args:
         interval: Epochs between two checkpoints; the last is always kept.
         max_keep_ckpts: The number of checkpoints to keep; below 1, all.
@@ -165,7 +170,7 @@ class AtomicCheckpointHook(Hook):
             runner.say(
                 f'no {best} of this run: the best epoch counts from now on'
             )
-            for key in criterion.keys:
+            for key in (*criterion.keys, criterion.highest_key):
                 hub.pop(key, None)
 
     def after_train_epoch(self, runner) -> None:
@@ -179,13 +184,18 @@ class AtomicCheckpointHook(Hook):
             chosen = criterion.among(metrics)
             score = chosen.score_in(metrics)
             value = chosen.in_order(score)
-            if not value > chosen.so_far(hub.runtime_info):
+            highest = chosen.so_far(hub.runtime_info)
+            margin = _margin(runner.val_loop, chosen.metric)
+            if not (value > highest or (margin and value >= highest - margin)):
                 continue
+            hub.update_info(
+                chosen.highest_key, chosen.in_order(max(value, highest))
+            )
             for key, noted in zip(
                 chosen.keys, (score, runner.epoch, chosen.metric), strict=True
             ):
                 hub.update_info(key, noted)
-            if value >= self.ahead.get(chosen.file, -math.inf):
+            if value >= self.ahead.get(chosen.file, -math.inf) - margin:
                 self.ahead.pop(chosen.file, None)
                 self._write_best(runner, metrics, chosen.file)
         self._epoch_is_over(runner, runner.epoch)
@@ -262,6 +272,10 @@ class AtomicCheckpointHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if runner._resume:
             restore_state(runner, checkpoint)
+
+
+def _margin(loop, metric: str) -> float:
+    return getattr(loop, 'margin', 0.0) if metric == TOP1 else 0.0
 
 
 def _calibration(loop) -> dict | None:

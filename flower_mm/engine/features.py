@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from flower_mm.datasets.load_photo import as_load_photo
+from flower_mm.models.structure import inputs_of
 
 
 @torch.no_grad()
@@ -25,22 +26,18 @@ def features_of(
 ) -> Generator[tuple[Tensor, Tensor], None, None]:
     """Yield the inputs of the layer, and the labels, batch by batch."""
     preprocessor = model.get_submodule('data_preprocessor')
-    seen: list[Tensor] = []
-    hook = layer.register_forward_pre_hook(
-        lambda _, inputs: seen.append(inputs[0].detach().float())
-    )
     was_training = model.training
     model.eval()
     try:
-        for batch in batches:
-            data = preprocessor(batch, training=False)
-            with precision():
-                model(data['inputs'], mode='tensor')
-            labels = torch.cat([s.gt_label for s in data['data_samples']])
-            features = seen.pop()
-            yield features, labels.to(features.device)
+        with inputs_of(layer) as inputs:
+            for batch in batches:
+                data = preprocessor(batch, training=False)
+                with precision():
+                    model(data['inputs'], mode='tensor')
+                labels = torch.cat([s.gt_label for s in data['data_samples']])
+                features = inputs.pop()
+                yield features, labels.to(features.device)
     finally:
-        hook.remove()
         model.train(was_training)
 
 

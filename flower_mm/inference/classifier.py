@@ -10,14 +10,10 @@ The import is quick: torch is imported by the first Classifier.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -30,16 +26,11 @@ if TYPE_CHECKING:
     from flower_mm.inference.photo_reader import Photo
 
 BATCH = 64  # photos, as in our configs' test_dataloader
-# Threads that read photos while the model computes. A photo of 200 million
-# pixels takes more than a gigabyte to read.
-READERS = min(4, os.cpu_count() or 1)
 NEEDED = (
     'Expected best.pth of a training, with classes and config. To start a '
     'training from weights:\n'
     'flower-mm train CONFIG --data DATASET --weights FILE'
 )
-# Random transforms use the generators of the process.
-_DRAWING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +102,7 @@ class Classifier:
         precision: float | None = None,
     ) -> None:
         from flower_mm.inference.model import TrainedModel
-        from flower_mm.inference.photo_reader import PhotoReader
+        from flower_mm.inference.model_input import InputReader
         from flower_mm.user_modules import import_modules
         from flower_mm.weights.checked_config import NoConfigError
 
@@ -139,10 +130,7 @@ class Classifier:
         )
         if len(set(self.classes)) < len(self.classes):
             raise UserError(f'invalid classes in {self.file}: duplicate names')
-        try:
-            self._reader = PhotoReader(self.model.first)
-        except UserError as error:
-            raise UserError(f'{self.file}: {error}') from None
+        self._reader = InputReader(self.model, batch_size)
         self._computing = threading.Lock()
 
     # A str is one photo, and also a Sequence of str.
@@ -187,45 +175,14 @@ class Classifier:
         The next photos are read while the model computes.
         """
         # A string is one photo, although it is iterable.
-        photos = iter([photos] if isinstance(photos, str | bytes) else photos)
-        pool = ThreadPoolExecutor(READERS)
-        batch, good = [], 0
-        try:
-            # One batch more than the model has.
-            ahead = deque(
-                pool.submit(self._read, photo)
-                for photo in islice(photos, 2 * self.batch_size)
-            )
-            while ahead:
-                item = ahead.popleft().result()
-                ahead.extend(
-                    pool.submit(self._read, photo)
-                    for photo in islice(photos, 1)
-                )
-                batch.append(item)
-                good += not isinstance(item[1], Unread)
-                if good in (0, self.batch_size) or not ahead:
-                    yield from self._predicted(batch)
-                    batch, good = [], 0
-        finally:
-            pool.shutdown(cancel_futures=True)
+        photos = [photos] if isinstance(photos, str | bytes) else photos
+        with closing(self._reader.batches(photos)) as batches:
+            for batch in batches:
+                yield from self._predicted(batch)
 
     def prepared(self, photo: Photo) -> dict:
         """Return the input of the model; raise BadPhotoError if unreadable."""
-        pixels = self._reader.read(photo)
-        with _DRAWING:
-            return self.model.prepared(pixels)
-
-    def _read(self, photo: Photo) -> tuple[str, dict | Unread]:
-        """Return the name of a photo and the input of the model."""
-        from flower_mm.decoding import BadPhotoError
-        from flower_mm.inference.photo_reader import name_of
-
-        name = name_of(photo)
-        try:
-            return name, self.prepared(photo)
-        except BadPhotoError as error:
-            return name, Unread(name, str(error))
+        return self._reader.prepared(photo)
 
     def _predicted(
         self, batch: list[tuple[str, dict | Unread]]

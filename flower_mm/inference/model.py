@@ -46,7 +46,76 @@ DETERMINISTIC = {
 MAX_PIXELS = MAX_RATIO * LARGEST_SHORT_SIDE**2
 
 
-class TrainedModel:
+class Network:
+    """A model with the pipeline that prepares its photos.
+
+    Args:
+        file: The file with its weights.
+        model: A classifier of MMPretrain.
+        cfg: Its config.
+        device: As in `--device`.
+        in_bfloat16: Whether it computes in bfloat16.
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        model: nn.Module,
+        cfg: Config,
+        device: str,
+        in_bfloat16: bool,
+    ) -> None:
+        self.file, self.in_bfloat16 = file, in_bfloat16
+        kind = kind_of_device(device)
+        self.precision = torch.autocast(
+            kind, torch.bfloat16, enabled=in_bfloat16
+        )
+        steps = _build_pipeline(cfg)
+        # With its number, since the current GPU is a setting of the thread.
+        self.device = device if device.startswith(f'{kind}:') else kind
+        with naming(file, 'its model fails'):
+            # Any: a classifier of MMPretrain.
+            self.model: Any = use_channels_last(model.to(self.device)).eval()
+            classify_in_float32(self.model)
+        self.first, self.rest = steps[0], Compose(steps[1:])
+        self._is_random = not {
+            type(step).__name__ for step in steps[1:]
+        }.issubset(DETERMINISTIC)
+
+    def prepared(self, pixels: np.ndarray, index: int = 0) -> dict:
+        """Return the input of the model for the pixels of a photo."""
+        shape = pixels.shape[:2]
+        photo = {'img': pixels, 'img_shape': shape, 'ori_shape': shape}
+        # The random parameters of validation.
+        random = drawing(0, 0, index) if self._is_random else nullcontext()
+        with naming(self.file, 'its test pipeline fails'), random:
+            for step in self.rest.transforms:
+                photo = step(photo)
+                _check_size(photo.get('img'))
+            return photo
+
+    def run(self, batch: list[dict]) -> list:
+        """Return MMPretrain's data samples with the predictions."""
+        with (
+            naming(self.file, 'its model fails'),
+            torch.no_grad(),
+            self.precision,
+        ):
+            return self.model.test_step(default_collate(batch))
+
+    def seen(self, prepared: dict) -> np.ndarray:
+        """Return the part of a photo that the model receives, in RGB."""
+        pixels = prepared['inputs'].permute(1, 2, 0).numpy()
+        if pixels.dtype != np.uint8:  # normalised in the pipeline
+            low, high = pixels.min(), pixels.max()
+            pixels = (255 * (pixels - low) / max(high - low, 1e-6)).astype(
+                np.uint8
+            )
+        bgr = self.model.data_preprocessor.to_rgb
+        return np.ascontiguousarray(pixels[..., ::-1] if bgr else pixels)
+
+
+class TrainedModel(Network):
     """A model that predicts the probabilities of `flower-mm test`.
 
     The config in the checkpoint is validated as data; other files of its
@@ -73,7 +142,6 @@ class TrainedModel:
         unselected: bool = False,
         calibrated: bool = True,
     ) -> None:
-        self.file = checkpoint
         content = read_checkpoint(checkpoint)
         cfg = config or config_of(checkpoint, content)
         self.meta = content['meta']
@@ -81,54 +149,24 @@ class TrainedModel:
         found = calibration_of(self.meta, len(self.classes), checkpoint)
         self.calibration = found
         self.calibrated = calibrated
-        kind = kind_of_device(device)
         # As the Runner tests it, after precision.use_bfloat16.
-        self.in_bfloat16 = amp or _in_bfloat16(cfg, kind)
-        self.precision = torch.autocast(
-            kind, torch.bfloat16, enabled=self.in_bfloat16
-        )
+        in_bfloat16 = amp or _in_bfloat16(cfg, kind_of_device(device))
         if unselected and not _keeps_mean(self.meta):
             content = {'state_dict': plain_weights(content)}
         # A config from the file is untrusted.
         limit = nullcontext() if config else LimitedBuild(_tensors(content))
         names = nullcontext() if config else registered_names_only()
-        with self._naming_file('its config does not build a model'):
+        with naming(checkpoint, 'its config does not build a model'):
             # Initial weights leave the generators of the host unchanged.
             with names, limit, safe_loading(), drawing(0):
                 model = build_classifier(cfg)
-            steps = _build_pipeline(cfg)
-        load_whole(model, content, checkpoint)
-        # With its number, since the current GPU is a setting of the thread.
-        self.device = device if device.startswith(f'{kind}:') else kind
-        with self._naming_file('its model fails'):
-            # Any: a classifier of MMPretrain.
-            self.model: Any = use_channels_last(model.to(self.device)).eval()
-            classify_in_float32(self.model)
-        self.first, self.rest = steps[0], Compose(steps[1:])
-        self._is_random = not {
-            type(step).__name__ for step in steps[1:]
-        }.issubset(DETERMINISTIC)
-
-    def prepared(self, pixels: np.ndarray, index: int = 0) -> dict:
-        """Return the input of the model for the pixels of a photo."""
-        shape = pixels.shape[:2]
-        photo = {'img': pixels, 'img_shape': shape, 'ori_shape': shape}
-        # The random parameters of validation.
-        random = drawing(0, 0, index) if self._is_random else nullcontext()
-        with self._naming_file('its test pipeline fails'), random:
-            for step in self.rest.transforms:
-                photo = step(photo)
-                _check_size(photo.get('img'))
-            return photo
+            load_whole(model, content, checkpoint)
+            super().__init__(checkpoint, model, cfg, device, in_bfloat16)
 
     def scores(self, batch: list[dict]) -> np.ndarray:
         """Return the probabilities (photos, classes)."""
-        with (
-            self._naming_file('its model fails'),
-            torch.no_grad(),
-            self.precision,
-        ):
-            samples = self.model.test_step(default_collate(batch))
+        samples = self.run(batch)
+        with naming(self.file, 'its model fails'):
             scores = np.stack(
                 [sample.pred_score.float().cpu().numpy() for sample in samples]
             )
@@ -141,38 +179,28 @@ class TrainedModel:
             return self.calibration.calibrated(scores)
         return scores
 
-    @contextmanager
-    def _naming_file(self, fault: str) -> Iterator[None]:
-        """Turn an exception of a library into one that names the file."""
-        try:
-            yield
-        except (UserError, MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise MemoryError(str(error)) from error
-            reason = printable(str(error).strip() or 'unknown reason')
-            raise UserError(
-                f'{self.file}: {fault}: {type(error).__name__}: {reason}'
-            ) from error
-
-    def seen(self, prepared: dict) -> np.ndarray:
-        """Return the part of a photo that the model receives, in RGB."""
-        pixels = prepared['inputs'].permute(1, 2, 0).numpy()
-        if pixels.dtype != np.uint8:  # normalised in the pipeline
-            low, high = pixels.min(), pixels.max()
-            pixels = (255 * (pixels - low) / max(high - low, 1e-6)).astype(
-                np.uint8
-            )
-        bgr = self.model.data_preprocessor.to_rgb
-        return np.ascontiguousarray(pixels[..., ::-1] if bgr else pixels)
-
     @property
     def top1(self) -> float | None:
         """The validation accuracy that the file records, if any."""
         metrics = self.meta.get('metrics')
         top1 = metrics.get(TOP1) if isinstance(metrics, dict) else None
         return top1 if isinstance(top1, float) else None
+
+
+@contextmanager
+def naming(file: str | Path, fault: str) -> Iterator[None]:
+    """Turn an exception of a library into one that names the file."""
+    try:
+        yield
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        reason = printable(str(error).strip() or 'unknown reason')
+        raise UserError(
+            f'{file}: {fault}: {type(error).__name__}: {reason}'
+        ) from error
 
 
 def _check_size(image: object) -> None:

@@ -19,7 +19,6 @@ from flower_mm.errors import UserError, is_out_of_memory
 from flower_mm.exit_codes import interrupted
 from flower_mm.lock import only_run_in
 from flower_mm.pick import results
-from flower_mm.pick.candidates import Candidate, find_candidates
 from flower_mm.pick.downloads import downloading
 from flower_mm.pick.finetune import finetune
 from flower_mm.pick.picture import draw_picture
@@ -34,6 +33,7 @@ from flower_mm.pick.results import Result, rank
 from flower_mm.pick.train_photos import FOLDS, SEED, TrainPhotos
 from flower_mm.process_resources import keep_memory
 from flower_mm.report.formatting import one_decimal
+from flower_mm.weights.candidates import Candidate, find_candidates
 from flower_mm.weights.hub_download import switch_off_downloads
 from flower_mm.weights.safe_loading import safe_loading
 

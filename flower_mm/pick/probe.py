@@ -17,12 +17,12 @@ from flower_mm.engine.hooks.head_first import last_layer
 from flower_mm.engine.linear_probe import fit
 from flower_mm.environment import device_name
 from flower_mm.errors import UserError, message_of
+from flower_mm.inference import feature_cache
 from flower_mm.inference.model import build_classifier
 from flower_mm.models.memory_format import use_channels_last
-from flower_mm.pick import feature_cache
-from flower_mm.pick.candidates import Candidate
 from flower_mm.pick.train_photos import FOLDS, SEED, TrainPhotos
 from flower_mm.registry import DATASETS
+from flower_mm.weights.candidates import Candidate
 from flower_mm.weights.file_hash import sha256_of
 from flower_mm.weights.load_into_model import load_backbone
 from flower_mm.weights.pretrained_table import verify

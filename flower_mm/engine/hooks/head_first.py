@@ -14,7 +14,7 @@ from flower_mm.engine.features import features_of, plain_batches, plain_photos
 from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from flower_mm.engine.linear_probe import fit
 from flower_mm.errors import UserError
-from flower_mm.models.structure import unwrapped
+from flower_mm.models.structure import classifier_layer, unwrapped
 from flower_mm.registry import HOOKS
 
 # Features of more photos take gigabytes, and hardly improve the head.
@@ -120,13 +120,9 @@ class HeadFirstHook(Hook):
 
 
 def last_layer(model: nn.Module, classes: int) -> nn.Linear | None:
-    """The linear layer whose outputs are the logits of the classes."""
-    layers = [
-        layer
-        for layer in model.modules()
-        if type(layer) is nn.Linear and layer.out_features == classes
-    ]
-    return layers[-1] if layers and layers[-1].bias is not None else None
+    """The linear layer of the logits, if it has a bias to fit."""
+    layer = classifier_layer(model, classes)
+    return layer if layer is not None and layer.bias is not None else None
 
 
 def _class_weights(model: nn.Module) -> Sequence[float] | None:

@@ -1,7 +1,7 @@
 """Features in the user's cache folder.
 
-A file has those of one network on one machine, for the first photos of an
-order. It is read as numbers; what is damaged is computed again.
+A file has those of one network on one machine: of any photos, or of the first
+photos of an order. It is read as numbers; what is damaged is computed again.
 """
 
 import hashlib
@@ -45,6 +45,21 @@ def cache_path(key: object) -> Path:
 
 def load(path: Path, hashes: Hashes) -> Features:
     """Read the features of the first photos, up to one that has changed."""
+    features, before = _read(path)
+    now = hashes(len(before))
+    same = [old == new for old, new in zip(before, now, strict=False)]
+    features.rows = features.rows[: [*same, False].index(False)]
+    return features
+
+
+def load_by_hash(path: Path) -> dict[bytes, np.ndarray]:
+    """Read all features of a file by the hashes of their photos."""
+    features, photos = _read(path)
+    return dict(zip(photos, features.rows, strict=False))
+
+
+def _read(path: Path) -> tuple[Features, list[bytes]]:
+    """Return all features in a file with the hashes of their photos."""
     try:
         with np.load(path, allow_pickle=False) as file:
             rows, photos, times = (
@@ -54,13 +69,11 @@ def load(path: Path, hashes: Hashes) -> Features:
             raise ValueError('another kind of table')
         if not (np.isfinite(rows).all() and np.isfinite(times).all()):
             raise ValueError('NaN or Inf')
-        before = [photo.tobytes() for photo in photos[: len(rows)]]
+        hashes = [photo.tobytes() for photo in photos[: len(rows)]]
         os.utime(path)
     except DAMAGED:
-        return Features(np.zeros((0, 0), np.float32))
-    now = hashes(len(before))
-    same = [old == new for old, new in zip(before, now, strict=False)]
-    return Features(rows[: [*same, False].index(False)], *map(float, times))
+        return Features(np.zeros((0, 0), np.float32)), []
+    return Features(rows, *map(float, times)), hashes
 
 
 def save(path: Path, features: Features, hashes: Hashes) -> None:
@@ -84,3 +97,11 @@ def save(path: Path, features: Features, hashes: Hashes) -> None:
             total += other.stat().st_size
             if total > MOST_BYTES:
                 other.unlink()
+
+
+def save_by_hash(path: Path, rows: dict[bytes, np.ndarray]) -> None:
+    """Write features by the hashes of their photos, of many the last ones."""
+    most = int(MOST_BYTES / 2 / next(iter(rows.values())).nbytes)
+    hashes = list(rows)[-most:]
+    table = np.stack([rows[digest] for digest in hashes])
+    save(path, Features(table), lambda count: hashes[:count])

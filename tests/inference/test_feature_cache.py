@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from flower_mm.pick import feature_cache
-from flower_mm.pick.feature_cache import Features, cache_path, load, save
+from flower_mm.inference import feature_cache
+from flower_mm.inference.feature_cache import Features, cache_path, load, save
 
 HASHES = [bytes([i]) * 32 for i in range(10)]
 

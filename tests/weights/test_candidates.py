@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from flower_mm.cli.training_flags import parse_training, read_training_config
-from flower_mm.pick.candidates import find_candidates
 from flower_mm.weights import pretrained_table
+from flower_mm.weights.candidates import find_candidates
 
 TABLE = pretrained_table.read_table()
 

@@ -1,4 +1,4 @@
-"""The backbones to compare: weights of the table, of timm, and own files."""
+"""Pretrained weights at hand: those of the table, of timm, and own files."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

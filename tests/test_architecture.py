@@ -20,7 +20,7 @@ ORDER = [
     ['inference'],
     ['report'],
     ['engine'],
-    ['checks', 'export', 'pick', 'share', 'serve', 'sweep'],
+    ['checks', 'export', 'look', 'pick', 'share', 'serve', 'sweep'],
     ['cli'],
 ]
 # The public names of `flower_mm` and `python -m flower_mm`.

@@ -128,6 +128,22 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights_at_hand(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        '--run',
+        metavar='RUN',
+        help='folder of a training, or its best.pth, whose features are used; '
+        'by default pretrained weights',
+    )
+    parser.add_argument(
+        '--weights',
+        metavar='NAME',
+        help='the pretrained weights: a name that `weights --list` shows, '
+        "timm/ and a name of timm's weights, or a file of weights; by default "
+        'the smallest ones in the folder of weights',
+    )
+
+
 def add_launcher(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         '--launcher',

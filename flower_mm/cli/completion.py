@@ -9,7 +9,7 @@ from flower_mm.errors import UserError
 from flower_mm.packaged_configs import short_names
 
 SHELLS = ('bash', 'zsh', 'tcsh')
-FILES = ('CHECKPOINT', 'FILE', 'HTML', 'NAME', 'PHOTOS', 'PNG')
+FILES = ('CHECKPOINT', 'FILE', 'HTML', 'NAME', 'PHOTOS', 'PNG', 'RUN')
 FOLDERS = ('DATASET', 'FOLDER', 'OUT', 'WORK_DIR')
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     'train': 'fine-tune a model on a dataset',
     'test': 'measure a checkpoint on the test split',
     'predict': 'classify photos',
+    'similar': 'find training photos that are similar to a photo',
     'report': 'write the report of a training, or compare trainings',
     'compare': 'train several configs with several seeds',
     'export': 'convert a model to ONNX, TorchScript or safetensors',

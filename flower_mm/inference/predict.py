@@ -54,8 +54,9 @@ def predict(args: argparse.Namespace) -> int:
         if args.sort_into:
             sorter = Sorter(args.sort_into, labels)
             photos = _without_sorted(photos, sorter)
-        for path in filter(None, (args.csv, args.json)):
-            _require_safe_output(path, args, photos)
+        for flag, path in (('--csv', args.csv), ('--json', args.json)):
+            if path:
+                prediction_files.require_safe_output(flag, path, photos)
         outputs = _outputs(args, classifier, bad, stack)
 
         def write(photo: PhotoFile, prediction: Prediction) -> None:
@@ -117,33 +118,6 @@ def _labels(classes: list[str], threshold: float) -> list[str]:
             'also a class of the model.\nOmit --threshold and --precision'
         )
     return [*classes, UNSURE] if threshold else classes
-
-
-def _require_safe_output(
-    path: str, args: argparse.Namespace, photos: list[PhotoFile]
-) -> None:
-    """Refuse to replace a file that may not be a result of this command.
-
-    In `--csv photos/*` the shell puts a photo in the place of the CSV file.
-    """
-    if path == STDOUT:
-        return
-    flag = '--csv' if path == args.csv else '--json'
-    file, suffix = Path(path), flag.replace('--', '.')
-    if file.is_dir():
-        raise UserError(f'{flag} {path} is a folder.\nName a file')
-    if file.is_file() and file.suffix.lower() != suffix:
-        raise UserError(
-            f'{flag} {path} exists and does not end in {suffix}.\n'
-            'Name a new file'
-        )
-    if file.is_file() and any(
-        Path(photo.file).exists() and file.samefile(photo.file)
-        for photo in photos
-    ):
-        raise UserError(
-            f'{flag} {path} is one of the photos.\nName a new file'
-        )
 
 
 def _without_sorted(

@@ -4,7 +4,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,7 @@ from flower_mm.errors import UserError, printable
 from flower_mm.files import NO_ROOM, no_room, replacing
 from flower_mm.inference.calibration import WorkingPoint
 from flower_mm.inference.classifier import Prediction, Unread
+from flower_mm.inference.photo_files import PhotoFile
 from flower_mm.photo_faults import reason_lines
 from flower_mm.plain_text import escape_controls, visible
 
@@ -46,6 +47,32 @@ def opened(path: str) -> Iterator['IO[bytes] | _Screen']:
         if error.errno not in NO_ROOM:
             raise
         raise UserError(no_room(error, Path(path))) from error
+
+
+def require_safe_output(
+    flag: str, path: str, photos: Iterable[PhotoFile]
+) -> None:
+    """Refuse to replace a file that may not be a result of this command.
+
+    In `--csv photos/*` the shell puts a photo in the place of the CSV file.
+    """
+    if path == STDOUT:
+        return
+    file, suffix = Path(path), flag.replace('--', '.')
+    if file.is_dir():
+        raise UserError(f'{flag} {path} is a folder.\nName a file')
+    if file.is_file() and file.suffix.lower() != suffix:
+        raise UserError(
+            f'{flag} {path} exists and does not end in {suffix}.\n'
+            'Name a new file'
+        )
+    if file.is_file() and any(
+        Path(photo.file).exists() and file.samefile(photo.file)
+        for photo in photos
+    ):
+        raise UserError(
+            f'{flag} {path} is one of the photos.\nName a new file'
+        )
 
 
 class _Screen:

@@ -1,0 +1,1 @@
+"""Look at the photos of a dataset, and find similar ones."""

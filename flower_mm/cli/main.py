@@ -21,6 +21,7 @@ from flower_mm.commands import PROGRAM, command
 COMMANDS = {
     'demo': 'draw photos of flowers to try the other commands on',
     'prepare': 'make a dataset from a folder or an archive of photos',
+    'look': 'look at the photos of a dataset on one page',
     'weights': 'download pretrained weights',
     'pick': 'compare pretrained backbones on your photos',
     'check': 'check a training before it starts',

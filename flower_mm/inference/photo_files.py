@@ -121,7 +121,7 @@ def _photos_at(name: str, stack: ExitStack) -> Iterator[PhotoFile | Unread]:
         files = {file: file for file in files.values()}
     elif is_archive_name(name) and os.path.isfile(name):  # noqa: PTH113
         try:
-            files = unpack(Path(name), _temporary_folder(stack)).files
+            files = unpack(Path(name), unpacking_folder(stack)).files
         except UserError as error:
             reason = str(error).partition('\n')[0].removeprefix(f'{name} ')
             yield Unread(name, reason)
@@ -140,8 +140,11 @@ def _photos_at(name: str, stack: ExitStack) -> Iterator[PhotoFile | Unread]:
     yield from (PhotoFile(photo, files[photo]) for photo in photos)
 
 
-def _temporary_folder(stack: ExitStack) -> Path:
-    """Create a folder; the next run deletes that of a killed process."""
+def unpacking_folder(stack: ExitStack) -> Path:
+    """Create a folder that is deleted with `stack`.
+
+    The next run deletes that of a killed process.
+    """
     folder = temporary_folder(Path(gettempdir(), 'flower_mm-photos'))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     stack.enter_context(only_run_in(folder))  # other processes leave it alone

@@ -6,7 +6,7 @@ that one copy serves light, dark and print.
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -37,6 +37,7 @@ VARIABLES = {
     PURPLE: 'var(--purple)',
     RED: 'var(--red)',
 }
+BINS, MAX_TICKS = 30, 8  # of a histogram
 MAX_POINTS = 400  # of a training curve; more are invisible
 STYLE = {
     'svg.fonttype': 'none',  # in the page's font
@@ -142,6 +143,34 @@ def _selective_prediction(axis, selective: dict) -> None:
     axis.set_xlabel('left to a person, % of the photos')
     axis.set_ylabel('accuracy on the rest, %')
     axis.grid()
+
+
+def size_histogram(sides: Sequence[float]) -> Chart:
+    """Photos by their shorter side in pixels."""
+    title = 'Shorter side, pixels'
+    ticks = [2**power * part for power in range(5, 17) for part in (1, 1.5)]
+    return Chart(title, _draw(title, _histogram, sides, ticks))
+
+
+def ratio_histogram(ratios: Sequence[float]) -> Chart:
+    """Photos by width divided by height."""
+    title = 'Width divided by height'
+    ticks = (0.1, 0.2, 0.33, 0.5, 0.75, 1, 1.33, 2, 3, 5, 10)
+    return Chart(title, _draw(title, _histogram, ratios, ticks))
+
+
+def _histogram(axis, values: Sequence[float], ticks: Sequence[float]) -> None:
+    """Draw positive values on a logarithmic scale."""
+    low, high = min(values) / 1.1, max(values) * 1.1
+    axis.hist(values, np.geomspace(low, high, BINS + 1), color=BLUE)
+    axis.set_xscale('log')
+    axis.set_xlim(low, high)
+    shown = [tick for tick in ticks if low <= tick <= high]
+    shown = shown[:: 1 + len(shown) // MAX_TICKS]
+    axis.set_xticks(shown, [f'{tick:g}' for tick in shown])
+    axis.minorticks_off()
+    axis.set_ylabel('photos')
+    axis.grid(axis='y')
 
 
 def compared_curves(runs: list[tuple[str, list[dict]]]) -> list[Chart]:

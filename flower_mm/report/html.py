@@ -95,7 +95,7 @@ def render_report(
             ),
             'distrust': _why_labels_are_not_judged(report),
         }
-    return _render('report.html.j2', view)
+    return render('report.html.j2', view)
 
 
 def _why_labels_are_not_judged(report: dict) -> str | None:
@@ -169,7 +169,7 @@ def render_comparison(
             if config is None
         ],
     }
-    return _render('comparison.html.j2', view)
+    return render('comparison.html.j2', view)
 
 
 def _cards(rows: list[dict], photos: Mapping[str, Photo]) -> list[dict]:
@@ -205,7 +205,17 @@ def clean(value: Any) -> Any:
     return value
 
 
-def _render(name: str, view: dict) -> str:
+def render(
+    name: str, view: dict, more_style: str = '', **templates: str
+) -> str:
+    """Render a page with our style, script and content security policy.
+
+    Args:
+        name: Of the template.
+        view: What it shows, printable.
+        more_style: CSS in addition to page.css.
+        templates: Further templates, by name.
+    """
     import markupsafe
 
     style, script = (
@@ -220,12 +230,12 @@ def _render(name: str, view: dict) -> str:
     )
     # Besides charts, our own style and script are the only unescaped text.
     return (
-        environment(autoescape=True)
+        environment(autoescape=True, **templates)
         .get_template(name)
         .render(
             **view,
             policy=policy,
-            style=markupsafe.Markup(style),
+            style=markupsafe.Markup(style + more_style),
             script=markupsafe.Markup(script),
         )
     )

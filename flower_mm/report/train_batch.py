@@ -15,11 +15,15 @@ MAX_BYTES = 2_000_000
 
 
 def write_train_batch(photos: list[np.ndarray], out: Path) -> None:
-    """Write the first photos side by side.
+    """Write the first photos side by side, as `draw_sheet`."""
+    write_whole(out, draw_sheet(photos))
+
+
+def draw_sheet(photos: list[np.ndarray]) -> bytes:
+    """Return a JPEG of the first photos side by side.
 
     Args:
         photos: (height, width, 3) in RGB, uint8 or normalised.
-        out: The JPEG file.
     """
     photos = photos[:PHOTOS]
     rows = -(-len(photos) // COLUMNS)
@@ -32,7 +36,7 @@ def write_train_batch(photos: list[np.ndarray], out: Path) -> None:
         sheet.paste(image, (column * SIDE, row * SIDE))
     content = io.BytesIO()
     sheet.save(content, 'JPEG', quality=85)
-    write_whole(out, content.getvalue())
+    return content.getvalue()
 
 
 def as_uint8(pixels: np.ndarray) -> np.ndarray:

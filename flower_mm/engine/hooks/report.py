@@ -40,7 +40,7 @@ class ReportHook(Hook):
                 photo.cpu().permute(1, 2, 0).numpy()
                 for photo in data_batch['inputs'][:PHOTOS]
             ]
-            if _is_bgr(runner.cfg):
+            if is_bgr(runner.cfg):
                 photos = [photo[..., ::-1] for photo in photos]
             write_train_batch(
                 photos, Path(runner.work_dir) / RunDir.TRAIN_BATCH
@@ -55,7 +55,8 @@ class ReportHook(Hook):
             report(Path(runner.work_dir), runner.say, runner.cfg)
 
 
-def _is_bgr(cfg: Config) -> bool:
+def is_bgr(cfg: Config) -> bool:
+    """Return whether the photos of a pipeline are in blue, green, red."""
     preprocessor = cfg.model.get('data_preprocessor')
     preprocessor = preprocessor or cfg.get('data_preprocessor') or {}
     return bool(preprocessor.get('to_rgb'))

@@ -21,7 +21,11 @@ from flower_mm.environment import device_name, kind_of_device
 from flower_mm.errors import UserError
 from flower_mm.inference import feature_cache
 from flower_mm.inference.classifier import BATCH, Classifier, Unread
-from flower_mm.inference.model import Network, build_classifier
+from flower_mm.inference.model import (
+    Network,
+    TrainedModel,
+    build_classifier,
+)
 from flower_mm.inference.model_input import InputReader
 from flower_mm.inference.photo_reader import Photo
 from flower_mm.models.bfloat16 import MIN_SPEED_UP, speed_up
@@ -70,14 +74,23 @@ class FeatureModel:
             device: As in `--device`.
             imports: As for Classifier.
         """
-        trained = Classifier(source, device, imports=imports)
-        layer = classifier_layer(trained.model.model, len(trained.classes))
+        return cls.of_trained(
+            Classifier(source, device, imports=imports).model
+        )
+
+    @classmethod
+    def of_trained(
+        cls, model: TrainedModel, batch_size: int = BATCH
+    ) -> 'FeatureModel':
+        """Use a model that is loaded."""
+        layer = classifier_layer(model.model, len(model.classes))
         if layer is None:
             raise UserError(
-                f'{trained.file} has no features: expected a model with a '
+                f'{model.file} has no features: expected a model with a '
                 'linear last layer'
             )
-        return cls(trained.model, layer, ('run', sha256_of(trained.file)))
+        key = ('run', sha256_of(Path(model.file)))
+        return cls(model, layer, key, batch_size)
 
     @classmethod
     @safe_loading()

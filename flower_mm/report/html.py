@@ -15,6 +15,7 @@ from flower_mm.errors import printable
 from flower_mm.report import charts
 from flower_mm.report.confusion_table import MANY_CLASSES, confusion_table
 from flower_mm.report.formatting import best_metric, command_lines
+from flower_mm.report.nearest_photos import NearestPhotos, Neighbour
 from flower_mm.report.result_warnings import warnings_of
 from flower_mm.report.run_folder import Run
 from flower_mm.report.settings_diff import changed_settings, differing_settings
@@ -44,6 +45,8 @@ def render_report(
     photos: Mapping[str, Photo],
     cells: Mapping[tuple[int, int], list[dict]] | None = None,
     train_batch: bytes | None = None,
+    nearest: NearestPhotos | None = None,
+    training_pictures: Mapping[str, bytes] | None = None,
 ) -> str:
     """Render report.html.
 
@@ -53,9 +56,17 @@ def render_report(
         photos: Pictures by the path of a photo in `report` and `cells`.
         cells: Photos of each (label, predicted class).
         train_batch: A JPEG of augmented training photos.
+        nearest: Training photos that are similar to errors.
+        training_pictures: JPEGs of these by path.
     """
     # By path, before the paths are made printable.
-    errors = _cards(report['errors'][:MAX_ERRORS], photos)
+    rows = report['errors'][:MAX_ERRORS]
+    errors = _cards(rows, photos)
+    nearest = nearest or NearestPhotos()
+    for card, row in zip(errors, rows, strict=True):
+        card['nearest'] = _neighbours(
+            nearest.of_photo.get(row['photo'], []), training_pictures or {}
+        )
     label_errors = report['possible_label_errors'][:MAX_LABEL_ERRORS]
     label_errors = _cards(label_errors, photos)
     cell_cards = {
@@ -78,6 +89,7 @@ def render_report(
         ],
         'train_batch': _uri(train_batch),
         'errors': errors,
+        'nearest': nearest,
         'label_errors': label_errors,
         'cells': cell_cards,
         'changes': None if settings is None else changed_settings(settings),
@@ -186,6 +198,15 @@ def _cards(rows: list[dict], photos: Mapping[str, Photo]) -> list[dict]:
             }
         )
     return cards
+
+
+def _neighbours(
+    neighbours: list[Neighbour], pictures: Mapping[str, bytes]
+) -> list[dict]:
+    return [
+        clean(each._asdict()) | {'image': _uri(pictures.get(each.photo))}
+        for each in neighbours
+    ]
 
 
 def _uri(jpeg: bytes | None) -> str | None:

@@ -14,6 +14,7 @@ from flower_mm.report import html
 from flower_mm.report.confusion_table import rows_of_cells
 from flower_mm.report.evaluate import Evaluation, evaluate
 from flower_mm.report.html import Photo
+from flower_mm.report.nearest_photos import NearestPhotos, nearest_photos
 from flower_mm.report.report_data import comparison_of, report_of
 from flower_mm.report.run_folder import (
     Run,
@@ -27,7 +28,8 @@ from flower_mm.report.train_batch import read_train_batch
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-LARGE, SMALL = 256, 112  # pixels of the longer side of a photo
+# Pixels of the longer side of a photo.
+LARGE, SMALL, SMALLEST = 256, 112, 72
 
 
 def write_report(
@@ -51,6 +53,10 @@ def write_report(
     cells = {}
     if evaluation.predictions and evaluation.predictors:
         cells = rows_of_cells(evaluation.predictions)
+    root = Path(data_root) if data_root else run.data_root
+    nearest = nearest_photos(
+        evaluation, root, report['errors'][: html.MAX_ERRORS]
+    )
     photos = load_photos(
         evaluation,
         large=_paths(report['possible_label_errors'][: html.MAX_LABEL_ERRORS]),
@@ -60,8 +66,35 @@ def write_report(
     if evaluation.reason:
         print(f'not in the report: {evaluation.reason}', file=sys.stderr)
     batch = read_train_batch(run.folder)
-    _write(out, html.render_report(report, run, photos, cells, batch), report)
+    page = html.render_report(
+        report,
+        run,
+        photos,
+        cells,
+        batch,
+        nearest,
+        _training_pictures(evaluation, nearest),
+    )
+    _write(out, page, report)
     return out
+
+
+def _training_pictures(
+    evaluation: Evaluation, nearest: NearestPhotos
+) -> Mapping[str, bytes]:
+    """Thumbnails of training photos as their model gets them."""
+    if not nearest.of_photo:
+        return {}
+    from flower_mm.inference.heat_map import thumbnail
+
+    predictor = evaluation.predictors[0][0]()
+    pictures: dict[str, bytes] = {}
+    for neighbours in nearest.of_photo.values():
+        for photo in {each.photo for each in neighbours} - pictures.keys():
+            with suppress(UserError, OSError):
+                seen = predictor.seen(predictor.packed(photo))
+                pictures[photo] = thumbnail(seen, SMALLEST)
+    return pictures
 
 
 def _paths(rows: list[dict]) -> set[str]:

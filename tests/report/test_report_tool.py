@@ -35,7 +35,7 @@ def test_a_run_becomes_a_page_and_figures(bare):
     assert (bare / 'predictions.csv').is_file()
     page = bare / 'report.html'
     assert made['errors']
-    assert page_of(bare).pictures == 2 * min(24, len(made['errors']))
+    assert page_of(bare).pictures == 6 * min(24, len(made['errors']))
     assert page_of(bare).all('template')
     assert page.stat().st_size < 1_500_000
 

@@ -56,7 +56,7 @@ const open = (content, kind) => {
 };
 
 for (const figure of document.querySelectorAll('figure.zoom')) {
-  for (const image of figure.querySelectorAll('img')) {
+  for (const image of figure.querySelectorAll(':scope > :not(.near) img, :scope > img')) {
     activate(image, () => open(figure.cloneNode(true), 'large'));
   }
 }

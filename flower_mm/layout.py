@@ -11,6 +11,7 @@ class DatasetDir:
     RECORD = 'dataset.json'
     SUMMARY = 'report.txt'
     SPLITS = ('train', 'val', 'test')  # each a folder of class folders
+    CORRECTIONS = 'corrections.csv'  # by review
     DECODED = 'decoded'  # folder of the photos that training keeps decoded
 
     @staticmethod

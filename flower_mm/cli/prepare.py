@@ -119,6 +119,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='keep the splits that photos have in this dataset',
     )
     parser.add_argument(
+        '--apply-corrections',
+        action='store_true',
+        help='PHOTOS is a dataset with corrections of `review`: make its next '
+        'version at --out. Photos keep their split; --val, --test, --seed '
+        'and --on-conflict are those of PHOTOS',
+    )
+    parser.add_argument(
         '--check',
         action='store_true',
         help='only check that the dataset at --out (or PHOTOS) is complete '
@@ -155,6 +162,15 @@ def run(args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace) -> None:
     from flower_mm.prepare.prepare_dataset import Options, prepare
 
+    if args.apply_corrections and not args.out:
+        new = args.photos.with_name(f'{args.photos.name}_corrected')
+        raise UserError(
+            'the corrected dataset needs a folder of its own: --out is '
+            'missing.\nName one: '
+            + command(
+                'prepare', args.photos, '--apply-corrections', '--out', new
+            )
+        )
     out = args.out or DEFAULT_OUT
     ready = prepare(
         args.photos,
@@ -173,6 +189,7 @@ def _prepare(args: argparse.Namespace) -> None:
         ),
         overwrite=args.overwrite,
         splits_from=args.splits_from,
+        corrects=args.apply_corrections,
     )
     if ready:
         print('next:', *_next_commands(out), sep='\n  ')

@@ -7,6 +7,11 @@ from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.plain_text import escape_controls
 from flower_mm.prepare import dataset_json, write_dataset
+from flower_mm.prepare.apply_corrections import (
+    CORRECTIONS,
+    PARENT,
+    read_corrected,
+)
 from flower_mm.prepare.photo import Photo, name_photos
 from flower_mm.prepare.published_split import keep_published_split
 from flower_mm.prepare.scan_photos import scan
@@ -63,10 +68,12 @@ def prepare(
     options: Options,
     overwrite: bool = False,
     splits_from: Path | None = None,
+    corrects: bool = False,
 ) -> bool:
     """Write the dataset `out` from the photos in `source`.
 
-    Returns whether it has photos for validation.
+    If it `corrects`, `source` is a dataset with corrections.csv. Returns
+    whether `out` has photos for validation.
     """
     _check_paths(source, out, options)
     target = out.resolve()  # `out` may be a link to another disk
@@ -79,7 +86,10 @@ def prepare(
     if not earlier and old and _split_options(old) == options.split:
         earlier = old
     with write_dataset.workspace(target) as work:
-        listing = read_source(source, work, target, options)
+        if corrects:
+            listing, earlier, options = read_corrected(source, options)
+        else:
+            listing = read_source(source, work, target, options)
         contents = _choose_contents(listing, source, options, earlier)
         if old and _is_same(old, contents.record):
             _report_unchanged(out)
@@ -198,6 +208,7 @@ def _choose_contents(
     record['photos'] = root if in_place else None
     record['equal'] = dataset_json.groups(photos, groups, listing.classes)
     record['left_out'] = report.left_out()
+    record |= listing.record
     report.counts = record['counts']
     return _Contents(photos, splits, record, report)
 
@@ -250,6 +261,7 @@ def _is_same(old: dict, new: dict) -> bool:
         all(old[key] == new[key] for key in ('photos', 'classes'))
         and _split_options(old) == _split_options(new)
         and old['options']['how'] == new['options']['how']
+        and all(old.get(key) == new.get(key) for key in (PARENT, CORRECTIONS))
         and dataset_json.origins(old) == new['files']
     )
 

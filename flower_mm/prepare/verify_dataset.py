@@ -26,8 +26,8 @@ def check(folder: Path) -> None:
     recover(folder.resolve())
     record = dataset_json.load(folder)
     faults = _changed_texts(folder, record) + _extra_files(folder, record)
-    photos, splits = _listed_photos(folder, record)
-    _refuse_private_photos(folder, photos)
+    photos, splits = listed_photos(folder, record)
+    refuse_private_photos(folder, photos)
     shas = [photo.sha256 for photo in photos]
     scan(photos, 'checking photos')
     for photo, sha256 in zip(photos, shas, strict=True):
@@ -70,15 +70,15 @@ def find_damage(folder: Path) -> list[str]:
     """List files that differ from dataset.json, without decoding photos."""
     record = dataset_json.load(folder)
     faults = _changed_texts(folder, record) + _extra_files(folder, record)
-    for photo in _listed_photos(folder, record)[0]:
-        sha256 = _sha256(photo)
+    for photo in listed_photos(folder, record)[0]:
+        sha256 = sha256_of_photo(photo)
         if sha256 != photo.sha256:
             fault = 'changed' if sha256 else 'cannot be read'
             faults.append(f'{photo.path}: {fault}')
     return faults
 
 
-def _refuse_private_photos(folder: Path, photos: list[Photo]) -> None:
+def refuse_private_photos(folder: Path, photos: list[Photo]) -> None:
     """Refuse that a received dataset refers to photos its author never saw.
 
     The author of a dataset knows the sha256 of the photos in it. Another
@@ -88,11 +88,12 @@ def _refuse_private_photos(folder: Path, photos: list[Photo]) -> None:
         return
     for photo in photos:
         outside = not is_inside(photo.file, folder)
-        if outside and _sha256(photo) != photo.sha256:
+        if outside and sha256_of_photo(photo) != photo.sha256:
             require_trust(folder, os.path.realpath(photo.file))
 
 
-def _sha256(photo: Photo) -> bytes | None:
+def sha256_of_photo(photo: Photo) -> bytes | None:
+    """Return the hash of the file as it is now, None if it is unreadable."""
     try:
         return hashlib.sha256(read_bytes(photo.file)).digest()
     except BadPhotoError:
@@ -133,9 +134,8 @@ def _extra_files(folder: Path, record: dict) -> list[str]:
     return faults
 
 
-def _listed_photos(
-    folder: Path, record: dict
-) -> tuple[list[Photo], list[str]]:
+def listed_photos(folder: Path, record: dict) -> tuple[list[Photo], list[str]]:
+    """Return the photos in dataset.json, and the split of each."""
     photos, splits = [], []
     label = {name: i for i, name in enumerate(record['classes'])}
     for split, files in record['files'].items():

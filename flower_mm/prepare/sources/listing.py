@@ -82,6 +82,8 @@ class Listing:
     # the root, and their names as spelled on the disk.
     base: str = ''
     folders: list[str] = field(default_factory=list)
+    # Further keys of dataset.json.
+    record: dict = field(default_factory=dict)
 
     def describe(self) -> str:
         """Return what was recognised, on one line."""

@@ -106,7 +106,11 @@ def read_corrected(root: Path, options: 'Options') -> Corrected:
             ),
         ],
         record={
-            PARENT: {'name': root.resolve().name, 'sha256': record['sha256']},
+            PARENT: {
+                'name': root.resolve().name,
+                'sha256': record['sha256'],
+                'earlier': ancestors(record),
+            },
             CORRECTIONS: {
                 'sha256': corrections.sha256,
                 'counts': {split: dict(c) for split, c in counts.items()},
@@ -121,6 +125,19 @@ def read_corrected(root: Path, options: 'Options') -> Corrected:
         **{key: given[key] for key in ('val', 'test', 'seed', 'on_conflict')},
     )
     return Corrected(listing, {'files': earlier, 'rewritten': {}}, options)
+
+
+def ancestors(record: dict) -> list[str]:
+    """Return the hashes of the datasets that a dataset corrects."""
+    parent = record.get(PARENT)
+    if not isinstance(parent, dict):
+        return []
+    earlier = parent.get('earlier')
+    hashes = [
+        parent.get('sha256'),
+        *(earlier if isinstance(earlier, list) else []),
+    ]
+    return [h for h in hashes if isinstance(h, str)]
 
 
 def _reviewed(record: dict) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 import flower_mm
 from flower_mm.report import confidence, metrics
 from flower_mm.report.baselines import linear_probe
+from flower_mm.report.corrected_labels import common_photos
 from flower_mm.report.dataset_findings import read_dataset_findings
 from flower_mm.report.evaluate import Evaluation
 from flower_mm.report.label_errors import find_label_errors
@@ -48,9 +49,14 @@ def report_of(
     }
 
 
-def comparison_of(runs: list[Run], evaluations: list[Evaluation]) -> dict:
+def comparison_of(
+    runs: list[Run],
+    evaluations: list[Evaluation],
+    data_root: str | Path | None = None,
+) -> dict:
     """Build the content of comparison.json: each run against the first."""
     names = _unique_names(runs)
+    roots = [Path(data_root) if data_root else run.data_root for run in runs]
     first, *others = evaluations
     return {
         **_header(),
@@ -71,8 +77,10 @@ def comparison_of(runs: list[Run], evaluations: list[Evaluation]) -> dict:
         ],
         'pairs': [
             {'first': names[0], 'second': name}
-            | _compare(first, other, len(others))
-            for name, other in zip(names[1:], others, strict=True)
+            | _compare(first, other, len(others), (roots[0], root))
+            for name, other, root in zip(
+                names[1:], others, roots[1:], strict=True
+            )
         ],
     }
 
@@ -270,10 +278,18 @@ def _unique_names(runs: list[Run]) -> list[str]:
     return names
 
 
-def _compare(first: Evaluation, second: Evaluation, tests: int) -> dict:
+def _compare(
+    first: Evaluation,
+    second: Evaluation,
+    tests: int,
+    roots: tuple[Path | None, Path | None],
+) -> dict:
     one, two = first.predictions, second.predictions
     if one is None or two is None:
         return {'missing_reason': 'no-predictions'}
+    corrections = None
+    if common := common_photos(one, two, roots):
+        one, two, corrections = common
     paired = pair(one, two)
     if paired is None:
         return {'missing_reason': 'other-photos'}
@@ -294,6 +310,7 @@ def _compare(first: Evaluation, second: Evaluation, tests: int) -> dict:
 
     return {
         'missing_reason': None,
+        'corrections': corrections,
         **difference(
             len(paired.worse), len(paired.better), len(one.photos), tests
         ),

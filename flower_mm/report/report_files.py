@@ -129,7 +129,7 @@ def write_comparison(
         evaluate(run, data_root, split, device, write=False) for run in runs
     ]
     _keep_photos(out, evaluations[0])
-    comparison = comparison_of(runs, evaluations)
+    comparison = comparison_of(runs, evaluations, data_root)
     changed = {
         row['photo']
         for pair in comparison['pairs']

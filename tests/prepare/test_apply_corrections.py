@@ -89,6 +89,7 @@ def test_photos_move_leave_and_stay(parent):
     assert record['parent'] == {
         'name': 'mine',
         'sha256': read_record(parent)['sha256'],
+        'earlier': [],
     }
     done = record['corrections']
     csv = parent / 'corrections.csv'
@@ -136,6 +137,7 @@ def test_the_next_version_of_the_next_version(parent):
     record = read_record(third)
     assert record['files'] == read_record(parent)['files']
     assert record['parent']['sha256'] == read_record(second)['sha256']
+    assert record['parent']['earlier'] == [read_record(parent)['sha256']]
     assert len(record['reviewed']) == 1
 
 

@@ -20,7 +20,16 @@ ORDER = [
     ['inference'],
     ['report'],
     ['engine'],
-    ['checks', 'export', 'look', 'pick', 'share', 'serve', 'sweep'],
+    [
+        'checks',
+        'export',
+        'look',
+        'pick',
+        'review',
+        'share',
+        'serve',
+        'sweep',
+    ],
     ['cli'],
 ]
 # The public names of `flower_mm` and `python -m flower_mm`.

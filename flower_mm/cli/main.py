@@ -30,6 +30,7 @@ COMMANDS = {
     'predict': 'classify photos',
     'similar': 'find training photos that are similar to a photo',
     'report': 'write the report of a training, or compare trainings',
+    'review': 'review the labels of a dataset on a web page',
     'compare': 'train several configs with several seeds',
     'export': 'convert a model to ONNX, TorchScript or safetensors',
     'share': 'make a folder of a model for other people',

@@ -1,6 +1,6 @@
 """Fit a linear layer on features: regularised logistic regression."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +85,32 @@ def _zeros(features: Tensor, classes: int) -> Tensor:
 
 def _logits(features: Tensor, weights: Tensor) -> Tensor:
     return features @ weights[:, :-1].T + weights[:, -1]
+
+
+def scores_by_fold(
+    features: Tensor,
+    labels: Tensor,
+    folds: np.ndarray,
+    classes: int,
+    seed: int,
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Yield the photos of each fold, and their logits without them.
+
+    The strength of the regularisation is chosen inside the training part of
+    each fold.
+
+    Args:
+        features: (photos, features)
+        labels: (photos,)
+        folds: (photos,) their numbers
+        classes: Number of classes.
+        seed: As for `fit`.
+    """
+    for fold in np.unique(folds):
+        held = folds == fold
+        mask = torch.from_numpy(held).to(features.device)
+        fitted = fit(features[~mask], labels[~mask], classes, seed)
+        yield held, features[mask].float() @ fitted.weight.T + fitted.bias
 
 
 def _solve(

@@ -14,7 +14,7 @@ from flower_mm.commands import command
 from flower_mm.console import progress
 from flower_mm.decoding import read_bytes
 from flower_mm.errors import UserError, printable
-from flower_mm.exit_codes import OK, YOURS
+from flower_mm.exit_codes import OK, USER_ERROR
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Unread
 from flower_mm.inference.features import FeatureModel, features_of, nearest
@@ -62,7 +62,7 @@ def similar(args: argparse.Namespace) -> int:
     if bad:
         total = len(bad) + len(known)
         print(prediction_files.list_unread(bad, total), file=sys.stderr)
-    return YOURS if bad else OK
+    return USER_ERROR if bad else OK
 
 
 def _training_photos(root: Path) -> LabelledPhotos:

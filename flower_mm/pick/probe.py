@@ -14,7 +14,7 @@ from flower_mm.config import ResolvedRun
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.engine.features import features_of, plain_batches, plain_photos
 from flower_mm.engine.hooks.head_first import last_layer
-from flower_mm.engine.linear_probe import fit
+from flower_mm.engine.linear_probe import scores_by_fold
 from flower_mm.environment import device_name
 from flower_mm.errors import UserError, message_of
 from flower_mm.inference import feature_cache
@@ -189,20 +189,16 @@ def predict_out_of_fold(
     classes: int,
     deadline: float,
 ) -> np.ndarray:
-    """Return the predicted class of each photo, by cross-validation.
-
-    The strength of the regularisation is chosen inside the training part of
-    each fold.
-    """
+    """Return the predicted class of each photo, by cross-validation."""
     predicted = np.zeros(len(folds), int)
-    for fold in range(1, FOLDS + 1):
-        start = time.monotonic()
-        held = torch.from_numpy(folds == fold).to(features.device)
-        fitted = fit(features[~held], labels[~held], classes, SEED)
-        scores = features[held] @ fitted.weight.T + fitted.bias
-        predicted[folds == fold] = scores.argmax(1).cpu().numpy()
-        needed = (FOLDS - fold) * (time.monotonic() - start)
-        if needed and time.monotonic() + needed > deadline:
+    start = time.monotonic()
+    for done, (held, scores) in enumerate(
+        scores_by_fold(features, labels, folds, classes, SEED), 1
+    ):
+        predicted[held] = scores.argmax(1).cpu().numpy()
+        now = time.monotonic()
+        needed = (FOLDS - done) * (now - start) / done
+        if needed and now + needed > deadline:
             raise TimeIsUpError(needed)
     return predicted
 

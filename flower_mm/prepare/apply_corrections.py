@@ -64,7 +64,7 @@ def read_corrected(root: Path, options: 'Options') -> Corrected:
     }
     kept, moved, changed, edited = [], [], [], []
     earlier: dataset_json.Files = {split: {} for split in record['files']}
-    reviewed = set(_reviewed(record))
+    reviewed = set(reviewed_before(record))
     for photo, split in zip(photos, splits, strict=True):
         path = photo.path.partition('/')[2]
         photo.inside = path.partition('/')[2]
@@ -140,7 +140,7 @@ def ancestors(record: dict) -> list[str]:
     return [h for h in hashes if isinstance(h, str)]
 
 
-def _reviewed(record: dict) -> list[str]:
+def reviewed_before(record: dict) -> list[str]:
     """Return the hashes of photos that were reviewed in earlier versions."""
     hashes = record.get(REVIEWED)
     return [h for h in hashes or [] if isinstance(h, str)]

@@ -88,6 +88,18 @@ class Corrections:
         self._stacks: dict[Key, list[Correction]] = defaultdict(list)
         self._versions: dict[Key, int] = {}
 
+    def require_writable(self) -> None:
+        """Raise UserError if no decision can be saved."""
+        with self._lock:
+            try:
+                with one_at_a_time_in(self._root, 'writing corrections'):
+                    pass
+            except OSError as error:
+                raise UserError(
+                    f'{self._root} is not writable ({error.strerror}): '
+                    'decisions cannot be saved'
+                ) from error
+
     @property
     def sha256(self) -> str:
         """The hash of the lines that count."""

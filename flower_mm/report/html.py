@@ -7,6 +7,7 @@ no request.
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,7 @@ def render_report(
         'cells': cell_cards,
         'changes': None if settings is None else changed_settings(settings),
         'command': command_lines(report['run']['command'] or ''),
+        'review_command': _review_command(run),
     }
     if report['metrics']:
         view |= {
@@ -108,6 +110,13 @@ def render_report(
             'distrust': _why_labels_are_not_judged(report),
         }
     return render('report.html.j2', view)
+
+
+def _review_command(run: Run) -> str:
+    """Return the command as anybody types it: the page may be sent away."""
+    dataset = run.record['data_root'] or 'DATASET'
+    words = ['flower-mm', 'review', dataset, '--run', str(run.folder)]
+    return clean(shlex.join(words))
 
 
 def _why_labels_are_not_judged(report: dict) -> str | None:

@@ -1,23 +1,18 @@
 """The addresses of the page, and their responses."""
 
 import asyncio
-import base64
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from io import BytesIO
 from typing import Any, TypeVar
 
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flower_mm.decoding import BadPhotoError
@@ -27,14 +22,12 @@ from flower_mm.models.structure import backbone_of
 from flower_mm.serve import limits
 from flower_mm.serve.decoders import Decoders
 from flower_mm.serve.limits import Capacity, RateLimit
+from flower_mm.serve.own_page import OWN_HOST, load_page, require_same_origin
 from flower_mm.serve.prediction_json import classify
 from flower_mm.serve.upload import Upload, read_photos
 
 T = TypeVar('T')
 
-# A page can make its own name point to this machine (DNS rebinding) to read
-# the responses: the host of a request has to be this machine's name.
-HOSTS = ['localhost', '127.0.0.1', '[::1]']
 ADDRESSES = 'expected GET /, POST /predict or GET /health'
 ERRORS = {
     404: f'unknown address: {ADDRESSES}',
@@ -64,7 +57,7 @@ class Service:
             'classes': classifier.classes,
             'top1': model.top1,
         }
-        self._page = _load_page()
+        self._page = load_page('flower_mm.serve')
         self._thread = ThreadPoolExecutor(1, 'model')
         self._decoders = Decoders(model.first)
         self._held = Capacity(
@@ -81,9 +74,7 @@ class Service:
                 Route('/predict', self.predict, methods=['POST']),
                 Route('/health', self.health),
             ],
-            middleware=[
-                Middleware(TrustedHostMiddleware, HOSTS, www_redirect=False)
-            ],
+            middleware=[OWN_HOST],
             exception_handlers={
                 # The stubs want a handler of any Exception.
                 HTTPException: self.refuse,  # type: ignore[dict-item]
@@ -143,7 +134,7 @@ class Service:
         )
 
     async def predict(self, request: Request) -> Response:
-        _require_same_origin(request)
+        require_same_origin(request)
         with_heat_map = request.query_params.get('heat') == '1'
         self._rate.check(1)  # before the photos are read
         try:
@@ -196,30 +187,6 @@ class Service:
             {'error': f'the model failed: {type(error).__name__}: {error}'},
             500,
         )
-
-
-def _load_page() -> HTMLResponse:
-    """Return the page, which may run and load its own parts only."""
-    path = resources.files('flower_mm.serve') / 'page.html'
-    text = path.read_text(encoding='utf-8')
-    hashes = []
-    for tag in ('style', 'script'):
-        (part,) = re.findall(f'<{tag}>(.*?)</{tag}>', text, re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(part.encode()).digest())
-        hashes.append(f"{tag}-src 'sha256-{digest.decode()}'")
-    policy = (
-        f"default-src 'none'; {'; '.join(hashes)}; img-src data: blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    )
-    return HTMLResponse(text, headers={'Content-Security-Policy': policy})
-
-
-def _require_same_origin(request: Request) -> None:
-    """Refuse photos from another page; programs send no Origin."""
-    origin = request.headers.get('origin')
-    if origin not in (None, f'http://{request.headers["host"]}'):
-        raise HTTPException(403, 'requests from other pages are refused')
 
 
 async def _unless_disconnected(

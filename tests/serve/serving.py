@@ -167,9 +167,9 @@ def serving(
         run.process.join()
 
 
-def until(done: object) -> None:
+def until(done: object, seconds: float = LONGEST) -> None:
     """Wait until a function returns true."""
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, 'timeout'
         time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""A page to review the labels of a dataset."""

@@ -7,7 +7,8 @@ place. Different objects on one background are not.
 The search narrows down in steps:
 1. Neighbours: the photos with the most similar colours at 8 x 8 pixels, once
    as they are and once mirrored. Colours are whitened, so that a background
-   that all photos share counts little.
+   that all photos share counts little. Of more than 16,384 photos, each is
+   compared with those of the eight nearest clusters only.
 2. Thumbnails: grey at 16 and 32 pixels, aligned.
 3. Pixels: the remaining pairs are decoded and compared at 64 pixels, aligned,
    by structure and colour.
@@ -16,9 +17,11 @@ benchmarks/near_duplicates.py measures precision and recall.
 """
 
 import hashlib
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -34,20 +37,17 @@ from flower_mm.prepare.alignment import (
     halve,
     warp,
 )
+from flower_mm.prepare.neighbours import neighbours
 from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.scan_photos import COLOURS, THUMB
 
 # A thumbnail of a wall or the sky is noise.
 MIN_CONTRAST = 4.0  # standard deviation in grey levels
 
-NEIGHBOURS = 8  # of a photo, and as many mirrored
-MIN_SIMILARITY = 0.5  # cosine of whitened colours
-# With fewer photos the whitening is too coarse to exclude a neighbour.
-FEW = 500
 MIN_CORRELATION = 0.9
-BLOCK = 1024  # photos or pairs of thumbnails at a time
+BLOCK = 256  # pairs of thumbnails at a time
 PAIRS = 128  # pairs of 64 x 64 pixels at a time
-DECODED = 4096  # photos kept in memory, 12 kB each
+DECODED = 1024  # photos kept in memory, 12 kB each
 SIDE = 64  # pixels of the comparison
 
 MIN_STRUCTURE, MAX_DIFFERENT = 0.95, 0.005
@@ -63,45 +63,65 @@ ANY_COLOUR = ((0.85, 0.84, 0.07), (0.7, 0.97, 0.01))
 _Candidate = tuple[int, int, int, np.ndarray]
 
 
-def group(photos: list[Photo]) -> list[int]:
+def group(photos: Sequence[Photo]) -> np.ndarray:
     """Number the photos so that near-duplicates share a number.
 
     The number is the smallest index in the group. Near-duplicates of
     near-duplicates belong to one group.
     """
-    parent = list(range(len(photos)))
+    parent = np.arange(len(photos), dtype=np.int32)
 
     def root(i: int) -> int:
         while parent[i] != i:
             parent[i] = parent[parent[i]]
-            i = parent[i]
+            i = int(parent[i])
         return i
 
     def join(i: int, j: int) -> None:
         i, j = sorted((root(i), root(j)))
         parent[j] = i
 
+    shas = np.zeros(len(photos), 'S32')
+    looks = np.zeros(len(photos), 'S8')
+    has_contrast = np.zeros(len(photos), bool)
+    for i, photo in enumerate(photos):
+        shas[i] = photo.sha256
+        looks[i] = hashlib.sha256(photo.thumb).digest()[:8]
+        has_contrast[i] = _contrast(photo) >= MIN_CONTRAST
     # Sorted by content, so that the result is independent of names and order.
-    order = sorted(range(len(photos)), key=lambda i: photos[i].sha256)
-    with_thumb = defaultdict(list)
-    for i in order:
-        with_thumb[photos[i].thumb].append(i)
-    copies = set()
-    for same in with_thumb.values():
+    order = np.argsort(shas, kind='stable').astype(np.int32)
+    del shas
+    is_copy = np.zeros(len(photos), bool)
+    for same in _runs(order, looks):
         # Flat photos are included: equal pixels are equal.
         for members in identical([photos[i] for i in same]):
             for k in members[1:]:
                 join(same[members[0]], same[k])
-                copies.add(same[k])
+                is_copy[same[k]] = True
     # Without the copies, which would hide all other neighbours.
-    textured = [
-        i
-        for i in order
-        if i not in copies and _contrast(photos[i]) >= MIN_CONTRAST
-    ]
-    for i, j in near_pairs([photos[i] for i in textured]):
-        join(textured[i], textured[j])
-    return [root(i) for i in range(len(photos))]
+    textured = order[has_contrast[order] & ~is_copy[order]]
+    for i, j in near_pairs(photos, textured):
+        join(i, j)
+    while not np.array_equal(parent, parent[parent]):
+        parent = parent[parent]
+    return parent
+
+
+def _runs(order: np.ndarray, keys: np.ndarray) -> Iterator[list[int]]:
+    """Yield the indices of each key that several have, in their order."""
+    order = order[np.argsort(keys[order], kind='stable')]
+    keys = keys[order]
+    ends = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    begins = np.append(0, ends)
+    ends = np.append(ends, len(order))
+    for k in np.flatnonzero(ends - begins > 1):
+        yield order[begins[k] : ends[k]].tolist()
+
+
+def members_of(numbers: np.ndarray) -> Iterator[list[int]]:
+    """Yield the indices of each group of two or more, by their first one."""
+    everyone = np.arange(len(numbers))
+    yield from sorted(_runs(everyone, numbers))
 
 
 def identical(photos: list[Photo]) -> list[list[int]]:
@@ -129,70 +149,52 @@ def _contrast(photo: Photo) -> float:
     return np.frombuffer(photo.thumb, np.uint8)[COLOURS:].std()
 
 
-def near_pairs(photos: list[Photo]) -> list[tuple[int, int]]:
-    """Return the pairs that passed all steps of the search."""
-    if len(photos) < 2:
-        return []
-    data = np.frombuffer(b''.join(p.thumb for p in photos), np.uint8)
-    data = data.reshape(len(photos), -1)
-    thumbs = data[:, COLOURS:].reshape(-1, THUMB, THUMB)
-    pairs = neighbours(data[:, :COLOURS].reshape(-1, 8, 8, 3))
-    similar: list[_Candidate] = []
-    for start in range(0, len(pairs), BLOCK):
-        similar += _with_similar_thumbs(pairs[start : start + BLOCK], thumbs)
-    verified: list[tuple[int, int]] = []
-    for start in range(0, len(similar), PAIRS):
-        verified += verify(similar[start : start + PAIRS], photos)
-    return verified
+def near_pairs(
+    photos: Sequence[Photo], chosen: np.ndarray
+) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of chosen photos that passed all steps of the search."""
+    if len(chosen) < 2:
+        return
+    with tempfile.TemporaryFile() as file:
+        for i in chosen.tolist():
+            file.write(photos[i].thumb[:COLOURS])
+        for pairs in neighbours(_ColoursOnDisk(file, len(chosen))):
+            pairs[:, :2] = chosen[pairs[:, :2]]
+            similar: list[_Candidate] = []
+            for start in range(0, len(pairs), BLOCK):
+                similar += _with_similar_thumbs(
+                    pairs[start : start + BLOCK], photos
+                )
+            for start in range(0, len(similar), PAIRS):
+                yield from verify(similar[start : start + PAIRS], photos)
 
 
-def neighbours(colours: np.ndarray) -> np.ndarray:
-    """Return candidates (n, 3): two indices, and 1 where one is mirrored."""
-    rows = colours.astype(np.float32)
-    rows /= np.maximum(rows.mean((1, 2, 3), keepdims=True), 10)
-    plain, mirrored = (
-        array.reshape(len(rows), -1) for array in (rows, rows[:, :, ::-1])
-    )
-    # Whitened by the covariance of both, so that mirroring changes nothing.
-    mean = (plain.mean(0) + mirrored.mean(0)) / 2
-    plain, mirrored = plain - mean, mirrored - mean
-    covariance = plain.T @ plain + mirrored.T @ mirrored
-    values, vectors = np.linalg.eigh(covariance.astype(np.float64))
-    values = np.maximum(values, 0)
-    scale = 1 / np.sqrt(values + 0.3 * values.mean() + 1e-9)
-    whiten = (vectors * scale).astype(np.float32)
-    plain, mirrored = (
-        array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-9)
-        for array in (plain @ whiten, mirrored @ whiten)
-    )
-    least = MIN_SIMILARITY if len(rows) > FEW else -1.0
-    pairs = set()
-    for start in range(0, len(rows), BLOCK):
-        block = plain[start : start + BLOCK]
-        own = np.arange(len(block))
-        for is_mirrored, others in enumerate((plain, mirrored)):
-            similar = block @ others.T
-            similar[own, start + own] = -2  # a photo and itself
-            most = min(NEIGHBOURS, len(rows) - 1)
-            nearest = np.argpartition(similar, -most, axis=1)[:, -most:]
-            near = np.take_along_axis(similar, nearest, 1) > least
-            for i, k in zip(*np.nonzero(near), strict=True):
-                first, second = sorted((start + int(i), int(nearest[i, k])))
-                pairs.add((first, second, is_mirrored))
-    return np.array(sorted(pairs), np.intp).reshape(-1, 3)
+class _ColoursOnDisk:
+    """Thumbnails of many photos, of which few are in memory."""
+
+    def __init__(self, file: IO[bytes], count: int) -> None:
+        self.file, self.count = file, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        rows = []
+        for i in indices.tolist():
+            self.file.seek(i * COLOURS)
+            rows.append(self.file.read(COLOURS))
+        return np.frombuffer(b''.join(rows), np.uint8).reshape(-1, 8, 8, 3)
 
 
 def _with_similar_thumbs(
-    pairs: np.ndarray, thumbs: np.ndarray
+    pairs: np.ndarray, photos: Sequence[Photo]
 ) -> Iterator[_Candidate]:
     """Yield the pairs with similar thumbnails, and their alignments."""
     alignment = np.tile(IDENTITY, (len(pairs), 1))
     for side, steps in ((16, 5), (32, 4)):
         if not len(pairs):
             return
-        first, second = (
-            thumbs[pairs[:, k]].astype(np.float32) for k in (0, 1)
-        )
+        first, second = (_thumbs(photos, pairs[:, k]) for k in (0, 1))
         second = _mirror(second, pairs[:, 2])
         if side == 16:
             first, second = halve(first), halve(second)
@@ -205,6 +207,12 @@ def _with_similar_thumbs(
         yield int(i), int(j), int(is_mirrored), start
 
 
+def _thumbs(photos: Sequence[Photo], indices: np.ndarray) -> np.ndarray:
+    data = b''.join(photos[i].thumb[COLOURS:] for i in indices.tolist())
+    thumbs = np.frombuffer(data, np.uint8).reshape(-1, THUMB, THUMB)
+    return thumbs.astype(np.float32)
+
+
 def _mirror(photos: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
     shape = (-1,) + (1,) * (photos.ndim - 1)
     mirrored = is_mirrored.astype(bool).reshape(shape)
@@ -212,7 +220,7 @@ def _mirror(photos: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
 
 
 def verify(
-    pairs: list[_Candidate], photos: list[Photo]
+    pairs: list[_Candidate], photos: Sequence[Photo]
 ) -> Iterator[tuple[int, int]]:
     """Yield the pairs that agree in structure and colour at 64 pixels."""
     # Without photos that could not be decoded a second time.

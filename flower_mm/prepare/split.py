@@ -12,23 +12,87 @@ splits change their split when photos are added.
 
 import hashlib
 import math
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
 
 from flower_mm.layout import DatasetDir
 
+# The number of a split in `_Groups`; 0 stands for none.
+_NAMES = ('', *DatasetDir.SPLITS)
+_NUMBER = {name: number for number, name in enumerate(_NAMES)}
 
-@dataclass(slots=True)
-class _Group:
-    members: list[int]
-    labels: Counter[int]  # photos of each class; several after a label error
-    drawn: float
-    split: str = ''
-    is_recorded: bool = False  # its split is that of an earlier dataset
 
-    @property
-    def size(self) -> int:
-        return len(self.members)
+class _Groups:
+    """Groups of photos in the order of their random numbers, as columns.
+
+    Objects would take a kilobyte for each photo.
+    """
+
+    def __init__(
+        self,
+        of_photo: np.ndarray,  # the group of each photo, -1 for none
+        labels: np.ndarray,
+        shas: np.ndarray,
+        recorded: np.ndarray,  # the split of each photo, 0 for none
+        seed: int,
+    ) -> None:
+        # The first of a group has the smallest sha256, so that the order of
+        # the photos is irrelevant.
+        photos = np.lexsort((shas, of_photo))
+        photos = photos[of_photo[photos] >= 0]
+        groups, begins, sizes = np.unique(
+            of_photo[photos], return_index=True, return_counts=True
+        )
+        drawn = np.array(
+            [draw(seed, _padded(shas[i])) for i in photos[begins].tolist()]
+        )
+        order = np.argsort(drawn, kind='stable')
+        begins = begins[order]
+        ends = begins + sizes[order]
+        self.drawn, self.size = drawn[order], sizes[order]
+        rank = np.full(len(of_photo) + 1, -1)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        rank[photos] = np.repeat(place, sizes)
+        self.of_photo = rank[:-1]
+        # The class, or the photos of each class after a label error.
+        self.label = labels[photos[begins]]
+        self.several = {
+            g: Counter(labels[photos[begins[g] : ends[g]]].tolist())
+            for g in np.flatnonzero(self.size > 1).tolist()
+        }
+        self.several = {g: c for g, c in self.several.items() if len(c) > 1}
+        # That of an earlier dataset.
+        self.split = np.zeros(len(groups), np.int8)
+        np.maximum.at(self.split, self.of_photo[photos], recorded[photos])
+        self.is_recorded = self.split > 0
+
+    def labels(self, group: int) -> dict[int, int]:
+        """Return the classes of a group, and its photos of each."""
+        return self.several.get(
+            group, {int(self.label[group]): int(self.size[group])}
+        )
+
+    def by_class(self) -> dict[int, np.ndarray]:
+        """Return the groups with photos of each class."""
+        of_class: dict[int, np.ndarray] = {}
+        order = np.argsort(self.label, kind='stable')
+        labels, begins = np.unique(self.label[order], return_index=True)
+        for label, own in zip(
+            labels.tolist(), np.split(order, begins[1:]), strict=True
+        ):
+            of_class[label] = own
+        for group, counts in self.several.items():
+            for label in counts:
+                others = of_class.get(label, np.empty(0, order.dtype))
+                of_class[label] = np.union1d(others, [group])
+        return of_class
+
+
+def _padded(sha256: bytes) -> bytes:
+    return sha256.ljust(32, b'\0')  # numpy drops zeros at the end
 
 
 def draw(seed: int, sha256: bytes) -> float:
@@ -38,9 +102,9 @@ def draw(seed: int, sha256: bytes) -> float:
 
 
 def assign_splits(
-    numbers: list[int],
-    labels: list[int],
-    shas: list[bytes],
+    numbers: Sequence[int] | np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    shas: Sequence[bytes] | np.ndarray,
     val: float,
     test: float,
     seed: int,
@@ -53,48 +117,39 @@ def assign_splits(
     photos follows them. If they are in two splits, it would leak in either
     one: it is left out.
     """
-    earlier = earlier or {}
-    members_of = defaultdict(list)
-    for i, number in enumerate(numbers):
-        members_of[number].append(i)
-    groups = []
-    for members in members_of.values():
-        # The smallest sha256, so that the order is irrelevant.
-        drawn = draw(seed, min(shas[i] for i in members))
-        recorded = {earlier[shas[i]] for i in members if shas[i] in earlier}
-        if len(recorded) < 2:
-            groups.append(_group(members, labels, drawn, *recorded))
-            continue
-        for split in recorded:
-            same = [i for i in members if earlier.get(shas[i]) == split]
-            groups.append(_group(same, labels, drawn, split))
-    groups.sort(key=lambda group: group.drawn)
+    if not len(numbers):
+        return []
+    of_photo, labels = np.asarray(numbers), np.asarray(labels)
+    shas = np.asarray(shas, 'S32')
+    recorded = np.zeros(len(shas), np.int8)
+    if earlier:
+        for i, sha256 in enumerate(shas):
+            recorded[i] = _NUMBER[earlier.get(_padded(sha256), '')]
+        of_photo = _separate(of_photo, recorded)
+    groups = _Groups(of_photo, labels, shas, recorded, seed)
     _assign_groups_of_several_classes(groups, val, test)
-    of_class = _by_class(groups)
-    for label, own_groups in of_class.items():
-        _assign_class(own_groups, label, val, test)
+    of_class = groups.by_class()
+    for label, own in of_class.items():
+        _assign_class(groups, own, label, val, test)
     for label in sorted(of_class):
-        _fill_empty_splits(of_class, label, bool(test))
-    splits = [''] * len(numbers)
-    for group in groups:
-        for i in group.members:
-            splits[i] = group.split
-    return splits
+        _fill_empty_splits(groups, of_class, label, bool(test))
+    splits = np.append(groups.split, 0)[groups.of_photo]
+    return [_NAMES[number] for number in splits.tolist()]
 
 
-def _group(
-    members: list[int], labels: list[int], drawn: float, split: str = ''
-) -> _Group:
-    of_labels = Counter(labels[i] for i in members)
-    return _Group(members, of_labels, drawn, split, bool(split))
+def _separate(of_photo: np.ndarray, recorded: np.ndarray) -> np.ndarray:
+    """Separate groups whose photos are recorded in several splits.
 
-
-def _by_class(groups: list[_Group]) -> dict[int, list[_Group]]:
-    of_class = defaultdict(list)
-    for group in groups:
-        for label in group.labels:
-            of_class[label].append(group)
-    return of_class
+    The photos of each split become a group; new ones belong to none.
+    """
+    numbers, of_photo = np.unique(of_photo, return_inverse=True)
+    has = np.zeros((len(numbers), len(_NAMES)), bool)
+    has[of_photo, recorded] = True
+    is_apart = has[:, 1:].sum(1) > 1
+    apart = np.where(
+        recorded > 0, len(numbers) + len(_NAMES) * of_photo + recorded, -1
+    )
+    return np.where(is_apart[of_photo], apart, of_photo)
 
 
 def _target_counts(
@@ -123,13 +178,15 @@ def _target_counts(
 
 
 def _missing_photos(
-    groups: list[_Group], label: int, val: float, test: float
+    groups: _Groups, own: np.ndarray, label: int, val: float, test: float
 ) -> dict[str, int]:
     """Return the photos of a class that validation and test still need."""
-    assigned: Counter[str] = Counter()
-    for group in groups:
-        assigned[group.split] += group.labels[label]
-    targets = _target_counts(assigned.total(), len(groups), val, test)
+    photos = groups.size[own]
+    for k in np.flatnonzero(np.isin(own, list(groups.several))).tolist():
+        photos[k] = groups.several[int(own[k])][label]
+    counts = np.bincount(groups.split[own], photos, len(_NAMES)).astype(int)
+    assigned = dict(zip(_NAMES, counts.tolist(), strict=True))
+    targets = _target_counts(sum(assigned.values()), len(own), val, test)
     missing = {
         split: max(0, count - assigned[split])
         for split, count in targets.items()
@@ -142,73 +199,80 @@ def _missing_photos(
 
 
 def _assign_groups_of_several_classes(
-    groups: list[_Group], val: float, test: float
+    groups: _Groups, val: float, test: float
 ) -> None:
     """Assign these by their number, where all of their classes need them.
 
     They come first: groups of one class then fill the shares.
     """
-    several = [g for g in groups if len(g.labels) > 1 and not g.split]
-    labels = {label for group in several for label in group.labels}
+    several = [g for g in sorted(groups.several) if not groups.split[g]]
+    labels = {label for group in several for label in groups.several[group]}
     missing = {
-        label: _missing_photos(own_groups, label, val, test)
-        for label, own_groups in _by_class(groups).items()
+        label: _missing_photos(groups, own, label, val, test)
+        for label, own in groups.by_class().items()
         if label in labels
     }
     for group in several:
-        split = 'val' if group.drawn < val else 'test'
-        if val <= group.drawn < 1 - test or any(
-            missing[label][split] < count
-            for label, count in group.labels.items()
+        drawn, counts = groups.drawn[group], groups.several[group]
+        split = 'val' if drawn < val else 'test'
+        if val <= drawn < 1 - test or any(
+            missing[label][split] < count for label, count in counts.items()
         ):
             split = 'train'
-        group.split = split
+        groups.split[group] = _NUMBER[split]
         if split != 'train':
-            for label, count in group.labels.items():
+            for label, count in counts.items():
                 missing[label][split] -= count
 
 
 def _assign_class(
-    groups: list[_Group], label: int, val: float, test: float
+    groups: _Groups, own: np.ndarray, label: int, val: float, test: float
 ) -> None:
-    missing = _missing_photos(groups, label, val, test)
-    for split, order in (('val', groups), ('test', groups[::-1])):
-        for group in order:
+    missing = _missing_photos(groups, own, label, val, test)
+    for split, order in (('val', own), ('test', own[::-1])):
+        for group in order.tolist():
+            if not missing[split]:
+                break
+            size = int(groups.size[group])
             # A group larger than the missing number stays in training.
-            if not group.split and group.size <= missing[split]:
-                group.split = split
-                missing[split] -= group.size
-    for group in groups:
-        group.split = group.split or 'train'
+            if not groups.split[group] and size <= missing[split]:
+                groups.split[group] = _NUMBER[split]
+                missing[split] -= size
+    groups.split[own[groups.split[own] == 0]] = _NUMBER['train']
 
 
 def _fill_empty_splits(
-    of_class: dict[int, list[_Group]], label: int, has_test: bool
+    groups: _Groups,
+    of_class: dict[int, np.ndarray],
+    label: int,
+    has_test: bool,
 ) -> None:
     """Give each split of a class a group while the class has enough."""
-    groups = of_class[label]
+    own = of_class[label]
     splits = DatasetDir.SPLITS if has_test else DatasetDir.SPLITS[:2]
-    for split in splits[: len(groups)]:
-        if any(group.split == split for group in groups):
+    for split in splits[: len(own)]:
+        if (groups.split[own] == _NUMBER[split]).any():
             continue
         # A small group, close to the number where the split begins.
         begin = {'val': 0, 'train': 0.5, 'test': 1}[split]
         spare = [
             group
-            for group in groups
-            if not group.is_recorded and _is_spare(group, of_class)
+            for group in own[~groups.is_recorded[own]].tolist()
+            if _is_spare(groups, group, of_class)
         ]
         if spare:
-            chosen = min(spare, key=lambda g: (g.size, abs(g.drawn - begin)))
-            chosen.split = split
+            chosen = min(
+                spare,
+                key=lambda g: (groups.size[g], abs(groups.drawn[g] - begin)),
+            )
+            groups.split[chosen] = _NUMBER[split]
 
 
-def _is_spare(group: _Group, of_class: dict[int, list[_Group]]) -> bool:
+def _is_spare(
+    groups: _Groups, group: int, of_class: dict[int, np.ndarray]
+) -> bool:
     """Return whether its split has another group of each of its classes."""
     return all(
-        any(
-            other.split == group.split and other is not group
-            for other in of_class[label]
-        )
-        for label in group.labels
+        (groups.split[of_class[label]] == groups.split[group]).sum() > 1
+        for label in groups.labels(group)
     )

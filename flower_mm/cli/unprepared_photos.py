@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def _name(photos: Path) -> str:
     from flower_mm.prepare.file_tree import list_folder
 
     state = hashlib.sha256(str(photos.resolve()).encode(errors='replace'))
-    files = {'': str(photos)}
+    files: Mapping[str, str] = {'': str(photos)}
     if photos.is_dir():
         files = list_folder(photos).files
     for path, file in sorted(files.items()):

@@ -117,17 +117,17 @@ def _photos_at(name: str, stack: ExitStack) -> Iterator[PhotoFile | Unread]:
     """Yield the photos of a folder or an archive, or the file itself."""
     # Path raises an exception for a name that is too long.
     if os.path.isdir(name):  # noqa: PTH112
-        kind, files = 'a folder', list_folder(Path(name)).files
-        files = {file: file for file in files.values()}
+        kind, listed = 'a folder', list_folder(Path(name)).files
+        files = {file: file for file in listed.values()}
     elif is_archive_name(name) and os.path.isfile(name):  # noqa: PTH113
         try:
-            files = unpack(Path(name), unpacking_folder(stack)).files
+            listed = unpack(Path(name), unpacking_folder(stack)).files
         except UserError as error:
             reason = str(error).partition('\n')[0].removeprefix(f'{name} ')
             yield Unread(name, reason)
             return
         kind = 'an archive'
-        files = {f'{name}/{path}': file for path, file in files.items()}
+        files = {f'{name}/{path}': file for path, file in listed.items()}
     else:
         yield PhotoFile(name, name)
         return

@@ -72,7 +72,8 @@ def unpack(
 
     Raises UserError if the archive is damaged or looks like an attack.
     """
-    tree = FileTree()
+    files: dict[str, str] = {}
+    tree = FileTree(files)
     read_members, limits = _reader_of(archive), UnpackLimits(archive, into)
     members = names = 0
     try:
@@ -90,10 +91,10 @@ def unpack(
             if is_folder:
                 tree.folders.add(path)
                 continue
-            if path in tree.files:
+            if path in files:
                 raise _refused(archive, f'{shorten(path)} twice')
-            file = into / f'{len(tree.files):07}'
-            tree.files[path] = str(file)
+            file = into / f'{len(files):07}'
+            files[path] = str(file)
             if is_wanted(path):
                 with file.open('xb') as target:
                     limits.copy(content, target, path)

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
-from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
 
 import flower_mm
 from flower_mm.commands import command
@@ -14,32 +16,45 @@ from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.links import read_file
 from flower_mm.plain_text import class_name_fault, escape_controls
-from flower_mm.prepare.photo import Photo
+from flower_mm.prepare.groups import members_of
+from flower_mm.prepare.photo import Photo, Photos
+from flower_mm.prepare.stored_photos import StoredSplits
 
 if TYPE_CHECKING:
     from flower_mm.prepare.prepare_dataset import Options
 
 FORMAT = 1
 
-# split: {'class/name': sha256}
-Files = dict[str, dict[str, str]]
+# split: {'class/name': sha256}, with sorted paths
+Files = Mapping[str, Mapping[str, str]]
 
 
-def make(
+def names_of_splits(splits: list[str], options: 'Options') -> list[str]:
+    """Return the splits that a dataset has, even without photos."""
+    return [
+        split
+        for split in DatasetDir.SPLITS
+        if split != 'test' or options.test or split in splits
+    ]
+
+
+def files_of(
     photos: list[Photo],
     splits: list[str],
     classes: list[str],
     options: 'Options',
-) -> dict:
-    """Return the content of dataset.json, before the photos are written."""
-    files: Files = {
-        split: {}
-        for split in DatasetDir.SPLITS
-        if split != 'test' or options.test or split in splits
+) -> Files:
+    """Return the files of photos that have names and splits."""
+    files: dict[str, dict[str, str]] = {
+        split: {} for split in names_of_splits(splits, options)
     }
     for photo, split in zip(photos, splits, strict=True):
         files[split][_path(photo, classes)] = photo.sha256.hex()
-    files = {split: dict(sorted(of.items())) for split, of in files.items()}
+    return {split: dict(sorted(of.items())) for split, of in files.items()}
+
+
+def make(files: Files, classes: list[str], options: 'Options') -> dict:
+    """Return the content of dataset.json, before the photos are written."""
     return {
         'format': FORMAT,
         'tool': f'flower_mm {flower_mm.__version__}',
@@ -59,29 +74,26 @@ def make(
 
 
 def groups(
-    photos: list[Photo], numbers: list[int], classes: list[str]
+    photos: Photos, numbers: np.ndarray, classes: list[str]
 ) -> list[list[str]]:
     """Return the near-duplicates as groups of paths in the dataset."""
-    members = defaultdict(list)
-    for photo, number in zip(photos, numbers, strict=True):
-        members[number].append(_path(photo, classes))
-    return sorted(sorted(same) for same in members.values() if len(same) > 1)
+    return sorted(
+        sorted(_path(photos[i], classes) for i in same)
+        for same in members_of(numbers)
+    )
 
 
 def note_rewritten(
-    record: dict, photos: list[Photo], splits: list[str]
+    record: dict, photo: Photo, split: str, sha256: bytes
 ) -> None:
-    """Put the sha256 of rewritten photos into `record`."""
-    for photo, split in zip(photos, splits, strict=True):
-        if photo.rewrite_reason:
-            path = _path(photo, record['classes'])
-            record['files'][split][path] = photo.rewritten_sha256.hex()
-            record['rewritten'][path] = {
-                'from': photo.sha256.hex(),
-                'path': escape_controls(photo.path),
-                'why': photo.rewrite_reason,
-            }
-    record['sha256'] = digest(record['files'])
+    """Put the new sha256 of a rewritten photo into `record`."""
+    path = _path(photo, record['classes'])
+    record['files'][split][path] = sha256.hex()
+    record['rewritten'][path] = {
+        'from': photo.sha256.hex(),
+        'path': escape_controls(photo.path),
+        'why': photo.rewrite_reason,
+    }
 
 
 def _path(photo: Photo, classes: list[str]) -> str:
@@ -93,12 +105,19 @@ def digest(files: Files) -> str:
 
     `sha256sum` prints these lines for a copied dataset.
     """
-    lines = sorted(
-        f'{sha}  {split}/{path}\n'
-        for split, photos in files.items()
-        for path, sha in photos.items()
-    )
-    return hashlib.sha256(''.join(lines).encode()).hexdigest()
+    sha256 = hashlib.sha256()
+    lines: Iterable[str]
+    if isinstance(files, StoredSplits):
+        lines = files.lines()
+    else:
+        lines = sorted(
+            f'{sha}  {split}/{path}\n'
+            for split, photos in files.items()
+            for path, sha in photos.items()
+        )
+    for line in lines:
+        sha256.update(line.encode())
+    return sha256.hexdigest()
 
 
 def counts(files: Files, classes: list[str]) -> dict[str, dict[str, int]]:
@@ -110,22 +129,28 @@ def counts(files: Files, classes: list[str]) -> dict[str, dict[str, int]]:
     return table
 
 
-def annotation(photos: dict[str, str], classes: list[str]) -> list[str]:
-    """Return the lines of a list such as train.txt: `class/name index`."""
+def annotation(photos: Iterable[str], classes: list[str]) -> Iterator[str]:
+    """Yield the lines of a list such as train.txt: `class/name index`."""
     index = {name: i for i, name in enumerate(classes)}
-    return [f'{path} {index[path.partition("/")[0]]}' for path in photos]
+    for path in photos:
+        yield f'{path} {index[path.partition("/")[0]]}'
 
 
 def texts(record: dict) -> dict[str, str]:
     """Return the contents of classes.txt and of the lists by file name."""
-    classes = record['classes']
-    lines_of = {DatasetDir.CLASSES: classes}
-    for split, photos in record['files'].items():
-        lines_of[DatasetDir.list_of(split)] = annotation(photos, classes)
     return {
         name: ''.join(f'{line}\n' for line in lines)
-        for name, lines in lines_of.items()
+        for name, lines in lines_of(record).items()
     }
+
+
+def lines_of(record: dict) -> dict[str, Iterable[str]]:
+    """Return the lines of classes.txt and of the lists by file name."""
+    classes = record['classes']
+    lines: dict[str, Iterable[str]] = {DatasetDir.CLASSES: classes}
+    for split, photos in record['files'].items():
+        lines[DatasetDir.list_of(split)] = annotation(photos, classes)
+    return lines
 
 
 def dump(dataset: dict, file: IO[str]) -> None:

@@ -67,7 +67,8 @@ def make_folds(
     options = Options(val=1 / count, seed=seed, how='none', on_conflict='keep')
     for fold in range(1, count + 1):
         splits = ['val' if own == fold else 'train' for own in folds]
-        record = dataset_json.make(photos, splits, classes, options)
+        files = dataset_json.files_of(photos, splits, classes, options)
+        record = dataset_json.make(files, classes, options)
         record |= {'photos': root, 'folds': note}
         held_out = splits.count('val')
         write_dataset.write_texts(

@@ -19,7 +19,7 @@ benchmarks/near_duplicates.py measures precision and recall.
 import hashlib
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import IO
 
@@ -37,8 +37,9 @@ from flower_mm.prepare.alignment import (
     halve,
     warp,
 )
+from flower_mm.prepare.groups import runs
 from flower_mm.prepare.neighbours import neighbours
-from flower_mm.prepare.photo import Photo
+from flower_mm.prepare.photo import Photo, Photos
 from flower_mm.prepare.scan_photos import COLOURS, THUMB
 
 # A thumbnail of a wall or the sky is noise.
@@ -63,7 +64,7 @@ ANY_COLOUR = ((0.85, 0.84, 0.07), (0.7, 0.97, 0.01))
 _Candidate = tuple[int, int, int, np.ndarray]
 
 
-def group(photos: Sequence[Photo]) -> np.ndarray:
+def group(photos: Photos) -> np.ndarray:
     """Number the photos so that near-duplicates share a number.
 
     The number is the smallest index in the group. Near-duplicates of
@@ -92,7 +93,7 @@ def group(photos: Sequence[Photo]) -> np.ndarray:
     order = np.argsort(shas, kind='stable').astype(np.int32)
     del shas
     is_copy = np.zeros(len(photos), bool)
-    for same in _runs(order, looks):
+    for same in runs(order, looks):
         # Flat photos are included: equal pixels are equal.
         for members in identical([photos[i] for i in same]):
             for k in members[1:]:
@@ -105,23 +106,6 @@ def group(photos: Sequence[Photo]) -> np.ndarray:
     while not np.array_equal(parent, parent[parent]):
         parent = parent[parent]
     return parent
-
-
-def _runs(order: np.ndarray, keys: np.ndarray) -> Iterator[list[int]]:
-    """Yield the indices of each key that several have, in their order."""
-    order = order[np.argsort(keys[order], kind='stable')]
-    keys = keys[order]
-    ends = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    begins = np.append(0, ends)
-    ends = np.append(ends, len(order))
-    for k in np.flatnonzero(ends - begins > 1):
-        yield order[begins[k] : ends[k]].tolist()
-
-
-def members_of(numbers: np.ndarray) -> Iterator[list[int]]:
-    """Yield the indices of each group of two or more, by their first one."""
-    everyone = np.arange(len(numbers))
-    yield from sorted(_runs(everyone, numbers))
 
 
 def identical(photos: list[Photo]) -> list[list[int]]:
@@ -150,12 +134,12 @@ def _contrast(photo: Photo) -> float:
 
 
 def near_pairs(
-    photos: Sequence[Photo], chosen: np.ndarray
+    photos: Photos, chosen: np.ndarray
 ) -> Iterator[tuple[int, int]]:
     """Yield the pairs of chosen photos that passed all steps of the search."""
     if len(chosen) < 2:
         return
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(buffering=COLOURS) as file:
         for i in chosen.tolist():
             file.write(photos[i].thumb[:COLOURS])
         for pairs in neighbours(_ColoursOnDisk(file, len(chosen))):
@@ -187,7 +171,7 @@ class _ColoursOnDisk:
 
 
 def _with_similar_thumbs(
-    pairs: np.ndarray, photos: Sequence[Photo]
+    pairs: np.ndarray, photos: Photos
 ) -> Iterator[_Candidate]:
     """Yield the pairs with similar thumbnails, and their alignments."""
     alignment = np.tile(IDENTITY, (len(pairs), 1))
@@ -207,7 +191,7 @@ def _with_similar_thumbs(
         yield int(i), int(j), int(is_mirrored), start
 
 
-def _thumbs(photos: Sequence[Photo], indices: np.ndarray) -> np.ndarray:
+def _thumbs(photos: Photos, indices: np.ndarray) -> np.ndarray:
     data = b''.join(photos[i].thumb[COLOURS:] for i in indices.tolist())
     thumbs = np.frombuffer(data, np.uint8).reshape(-1, THUMB, THUMB)
     return thumbs.astype(np.float32)
@@ -220,7 +204,7 @@ def _mirror(photos: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
 
 
 def verify(
-    pairs: list[_Candidate], photos: Sequence[Photo]
+    pairs: list[_Candidate], photos: Photos
 ) -> Iterator[tuple[int, int]]:
     """Yield the pairs that agree in structure and colour at 64 pixels."""
     # Without photos that could not be decoded a second time.

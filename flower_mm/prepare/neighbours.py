@@ -20,7 +20,7 @@ CLUSTER, PROBED = 2048, 8
 # the clusters are those of as many random ones.
 SAMPLE = CLUSTER * PROBED
 ITERATIONS = 8  # of k-means
-BLOCK = 256  # photos at a time
+PAIRS = 2**22  # that are compared at a time
 
 
 class Colours(Protocol):
@@ -148,10 +148,13 @@ class _Nearest:
         for start in range(0, len(others), SAMPLE):
             some = others[start : start + SAMPLE]
             vectors = whiten(colours[some], False)
-            for begin in range(0, len(photos), BLOCK):
-                rows = photos[begin : begin + BLOCK]
+            block = PAIRS // len(some)
+            for begin in range(0, len(photos), block):
+                rows = photos[begin : begin + block]
                 similar = whiten(colours[rows], is_mirrored) @ vectors.T
-                similar[rows[:, None] == some] = -2  # a photo and itself
+                own = np.searchsorted(some, rows) % len(some)
+                is_own = some[own] == rows  # a photo and itself
+                similar[is_own, own[is_own]] = -2
                 self._add(rows, some, similar)
 
     def _add(

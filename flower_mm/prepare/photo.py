@@ -1,8 +1,10 @@
 """A photo on its way into a dataset, and its name there."""
 
 import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Protocol
 
 
 @dataclass(slots=True)
@@ -27,7 +29,6 @@ class Photo:
     rewrite_suffix: str = '.png'
 
     name: str = ''  # file name in the dataset, by `name_photos`
-    rewritten_sha256: bytes = b''  # of the new file, by `write_dataset`
 
 
 def nfc(text: str) -> str:
@@ -35,17 +36,42 @@ def nfc(text: str) -> str:
     return unicodedata.normalize('NFC', text)
 
 
+class Photos(Protocol):
+    """Photos in a list, or on the disk until they are looked at."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Photo]: ...
+
+    def __getitem__(self, index: int, /) -> Photo: ...
+
+
+class TakenNames(Protocol):
+    """Pairs of class and name; a set is one."""
+
+    def __contains__(self, name: tuple[int, str], /) -> bool: ...
+
+    def add(self, name: tuple[int, str], /) -> None: ...
+
+
 def name_photos(photos: list[Photo], in_place: bool) -> None:
-    """Set the unique name of each photo in the dataset.
+    """Set the unique name of each photo in the dataset."""
+    for photo, name in names_of(photos, in_place, set()):
+        photo.name = name
+
+
+def names_of(
+    photos: Iterable[Photo], in_place: bool, taken: TakenNames
+) -> Iterator[tuple[Photo, str]]:
+    """Yield each photo and its unique name in the dataset.
 
     Names are compared without case, as some file systems do. A later photo of
     the same name gets the start of its sha256.
     """
-    taken = set()
     for photo in photos:
         inside = photo.inside or photo.path.partition('/')[2]
         if in_place:
-            photo.name = inside
+            yield photo, inside
             continue
         name = PurePosixPath(nfc(inside.replace('/', '_')))
         if photo.rewrite_reason:
@@ -58,4 +84,4 @@ def name_photos(photos: list[Photo], in_place: bool) -> None:
             number = f'-{copy}' if copy > 1 else ''
             name = plain.with_name(f'{plain.stem}-{sha}{number}{plain.suffix}')
         taken.add((photo.label, str(name).casefold()))
-        photo.name = str(name)
+        yield photo, str(name)

@@ -1,7 +1,10 @@
 """Turn photos into a dataset, step by step."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
@@ -12,9 +15,14 @@ from flower_mm.prepare.apply_corrections import (
     PARENT,
     read_corrected,
 )
-from flower_mm.prepare.photo import Photo, name_photos
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.published_split import keep_published_split
-from flower_mm.prepare.scan_photos import scan
+from flower_mm.prepare.scan_store import (
+    KeyOf,
+    ScanStore,
+    by_file,
+    scan_store,
+)
 from flower_mm.prepare.sources.listing import CLASS_FOLDERS, Listing, refusal
 from flower_mm.prepare.sources.read_source import (
     UNPACKED,
@@ -22,6 +30,7 @@ from flower_mm.prepare.sources.read_source import (
     require_source,
 )
 from flower_mm.prepare.split import assign_splits
+from flower_mm.prepare.stored_photos import StoredPhotos
 from flower_mm.prepare.summary import Report, first_lines
 from flower_mm.prepare.usable_photos import (
     leave_out_conflicts,
@@ -85,12 +94,18 @@ def prepare(
     earlier = dataset_json.load(splits_from) if splits_from else None
     if not earlier and old and _split_options(old) == options.split:
         earlier = old
-    with write_dataset.workspace(target) as work:
+    with (
+        write_dataset.workspace(target) as work,
+        scan_store(target) as store,
+    ):
         if corrects:
             listing, earlier, options = read_corrected(source, options)
         else:
             listing = read_source(source, work, target, options)
-        contents = _choose_contents(listing, source, options, earlier)
+        key_of = _key_of(source, work / UNPACKED)
+        contents = _choose_contents(
+            store, key_of, listing, source, options, earlier
+        )
         if old and _is_same(old, contents.record):
             _report_unchanged(out)
             if options.how == 'none':
@@ -127,10 +142,26 @@ def prepare(
 class _Contents:
     """What a dataset will hold; `splits` has the split of each photo."""
 
-    photos: list[Photo]
+    photos: StoredPhotos
     splits: list[str]
     record: dict
     report: Report
+
+
+def _key_of(source: Path, unpacked: Path) -> KeyOf:
+    """Return how to know a photo again that an earlier run has read.
+
+    Photos of an archive are unpacked again; the archive tells their state.
+    """
+    archive = os.path.realpath(source)
+    start = f'{unpacked}{os.sep}'
+
+    def key_of(photo: Photo) -> tuple[str, str]:
+        if source.is_file() and photo.file.startswith(start):
+            return f'{archive}{os.sep}{photo.path}', archive
+        return by_file(photo)
+
+    return key_of
 
 
 def _check_paths(source: Path, out: Path, options: Options) -> None:
@@ -151,14 +182,19 @@ def _split_options(record: dict) -> tuple[float, float, int]:
 
 
 def _choose_contents(
-    listing: Listing, source: Path, options: Options, earlier: dict | None
+    store: ScanStore,
+    key_of: KeyOf,
+    listing: Listing,
+    source: Path,
+    options: Options,
+    earlier: dict | None,
 ) -> _Contents:
     in_place = options.how == 'none'
     root = Path(source.resolve().as_posix(), listing.base).as_posix()
     if in_place:
         _refuse_other_spelling(listing, root)
-    published = sorted({photo.split for photo in listing.photos} - {''})
-    scan(listing.photos)
+    photos = store.scan(listing.photos, key_of)
+    published = sorted({photo.split for photo in photos} - {''})
     report = Report(
         bad=dict(listing.bad),
         no_class=listing.left_out,
@@ -167,7 +203,7 @@ def _choose_contents(
         remarks=listing.remarks,
         drops_conflicts=options.on_conflict == 'drop',
     )
-    photos = usable_photos(listing.photos, report, in_place, options.on_bad)
+    photos = usable_photos(photos, report, in_place, options.on_bad)
     refuse_empty_classes(listing.classes, photos, report)
     photos, groups = leave_out_conflicts(photos, report)
     recorded = dataset_json.splits(earlier) if earlier else None
@@ -186,22 +222,21 @@ def _choose_contents(
     else:
         splits = assign_splits(
             groups,
-            [photo.label for photo in photos],
-            [photo.sha256 for photo in photos],
+            photos.labels(),
+            photos.shas(),
             *options.split,
             recorded,
         )
-    report.in_two_splits = [
-        p.path for p, s in zip(photos, splits, strict=True) if not s
-    ]
-    groups = [g for g, s in zip(groups, splits, strict=True) if s]
-    photos = [p for p, s in zip(photos, splits, strict=True) if s]
+    has_split = np.array([split != '' for split in splits], bool)
+    report.in_two_splits = [p.path for p in photos.where(~has_split)]
+    photos, groups = photos.where(has_split), groups[has_split]
     splits = [split for split in splits if split]
     refuse_empty_classes(listing.classes, photos, report)
     if published:
         _refuse_classes_without_training(listing, photos, splits)
-    name_photos(photos, in_place)
-    record = dataset_json.make(photos, splits, listing.classes, options)
+    store.place(photos, splits, listing.classes, in_place)
+    files = store.files(dataset_json.names_of_splits(splits, options))
+    record = dataset_json.make(files, listing.classes, options)
     record['source'] = escape_controls(source.resolve().as_posix())
     record['source_format'] = listing.format
     record['published_splits'] = published
@@ -214,13 +249,10 @@ def _choose_contents(
 
 
 def _refuse_classes_without_training(
-    listing: Listing, photos: list[Photo], splits: list[str]
+    listing: Listing, photos: StoredPhotos, splits: list[str]
 ) -> None:
-    trained = {
-        photo.label
-        for photo, split in zip(photos, splits, strict=True)
-        if split == 'train'
-    }
+    is_trained = np.array([split == 'train' for split in splits], bool)
+    trained = set(photos.labels()[is_trained].tolist())
     lacking = [
         name for i, name in enumerate(listing.classes) if i not in trained
     ]
@@ -282,13 +314,13 @@ def _write_photos(contents: _Contents, work: Path, options: Options) -> None:
     photos, splits = contents.photos, contents.splits
     # Unpacked photos are on the same disk and ours: a link is enough.
     unpacked = str(work / UNPACKED)
-    copied = [p for p in photos if not p.file.startswith(unpacked)]
+    copied = (p for p in photos if not p.file.startswith(unpacked))
     if options.how != 'link':
         write_dataset.check_space(copied, work)
     linked = write_dataset.place_photos(
         photos,
         splits,
-        record['classes'],
+        record,
         folder,
         lambda photo: options.how == 'link' or photo.file.startswith(unpacked),
     )
@@ -297,4 +329,3 @@ def _write_photos(contents: _Contents, work: Path, options: Options) -> None:
             'Copied instead of linked: photos and dataset are on different '
             'disks, or the disk does not support links'
         )
-    dataset_json.note_rewritten(record, photos, splits)

@@ -5,17 +5,20 @@ split on request. A missing validation split is taken from the training
 photos.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
+
+import numpy as np
 
 from flower_mm.layout import DatasetDir
-from flower_mm.prepare.photo import Photo
+from flower_mm.prepare.groups import members_of
 from flower_mm.prepare.split import assign_splits
+from flower_mm.prepare.stored_photos import StoredPhotos
 from flower_mm.prepare.summary import Report
 
 
 def keep_published_split(
-    photos: list[Photo],
-    groups: list[int],
+    photos: StoredPhotos,
+    groups: np.ndarray,
     val: float,
     seed: int,
     earlier: dict[bytes, str] | None,
@@ -34,9 +37,9 @@ def keep_published_split(
     report.remarks.append('Without a published val, it is taken from train')
     pool = [i for i, split in enumerate(splits) if split == 'train']
     own = assign_splits(
-        [groups[i] for i in pool],
-        [photos[i].label for i in pool],
-        [photos[i].sha256 for i in pool],
+        groups[pool],
+        photos.labels()[pool],
+        photos.shas()[pool],
         val,
         0.0,
         seed,
@@ -49,18 +52,17 @@ def keep_published_split(
 
 
 def _groups_in_two_splits(
-    groups: list[int], splits: list[str]
+    groups: np.ndarray, splits: list[str]
 ) -> list[list[int]]:
-    members = defaultdict(list)
-    for i, number in enumerate(groups):
-        members[number].append(i)
     return [
-        same for same in members.values() if len({splits[i] for i in same}) > 1
+        same
+        for same in members_of(groups)
+        if len({splits[i] for i in same}) > 1
     ]
 
 
 def _report_leaks(
-    photos: list[Photo],
+    photos: StoredPhotos,
     splits: list[str],
     leaks: list[list[int]],
     fixes_leaks: bool,

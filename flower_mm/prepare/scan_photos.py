@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -43,6 +43,7 @@ OPENCV_FORMATS = frozenset(('JPEG', 'MPO', 'PNG', 'BMP', 'WEBP', 'TIFF'))
 
 THUMB = 32  # pixels
 COLOURS = 8 * 8 * 3  # bytes of a thumbnail before the grey pixels
+THUMB_BYTES = COLOURS + THUMB**2
 
 
 class PhotoInfo(NamedTuple):
@@ -61,15 +62,16 @@ def scan(photos: list[Photo], task: str = 'reading photos') -> None:
     """Read all photos in several processes and set their fields."""
     for photo, info in zip(
         console.track(photos, len(photos), task),
-        _inspect([photo.file for photo in photos]),
+        inspect_all((photo.file for photo in photos), len(photos)),
         strict=True,
     ):
         for field, value in info._asdict().items():
             setattr(photo, field, value)
 
 
-def _inspect(files: list[str]) -> Iterator[PhotoInfo]:
-    processes = min(cores(), len(files) // PHOTOS_PER_PROCESS)
+def inspect_all(files: Iterable[str], count: int) -> Iterator[PhotoInfo]:
+    """Read photos in several processes; yield the results in order."""
+    processes = min(cores(), count // PHOTOS_PER_PROCESS)
     if processes < 2:
         yield from map(inspect_photo, files)
         return
@@ -79,7 +81,8 @@ def _inspect(files: list[str]) -> Iterator[PhotoInfo]:
         multiprocessing.get_context('spawn'),
         initializer=_end_with_parent,
     )
-    chunks = (files[i : i + CHUNK] for i in range(0, len(files), CHUNK))
+    rest = iter(files)
+    chunks = iter(lambda: list(islice(rest, CHUNK)), [])
     # A few chunks at a time, so that waiting results take little memory.
     waiting = [
         pool.submit(_inspect_chunk, c) for c in islice(chunks, 4 * processes)

@@ -1,11 +1,12 @@
 """Choose the photos of a dataset from those that were read."""
 
-from collections import defaultdict
+import numpy as np
 
 from flower_mm.errors import UserError
 from flower_mm.photo_faults import reason_lines
+from flower_mm.prepare.groups import members_of
 from flower_mm.prepare.near_duplicates import group, identical
-from flower_mm.prepare.photo import Photo
+from flower_mm.prepare.stored_photos import StoredPhotos
 from flower_mm.prepare.summary import Report, first_lines
 
 # A run that stops at unusable files writes no report.txt, so that the screen
@@ -14,14 +15,16 @@ MAX_LISTED = 1000
 
 
 def usable_photos(
-    photos: list[Photo], report: Report, in_place: bool, on_bad: str
-) -> list[Photo]:
+    photos: StoredPhotos, report: Report, in_place: bool, on_bad: str
+) -> StoredPhotos:
     """Leave out unusable photos, or raise UserError if `on_bad` is 'stop'."""
-    for photo in photos:
+    is_usable = np.ones(len(photos), bool)
+    for i, photo in enumerate(photos):
         if in_place and photo.rewrite_reason and not photo.error:
             photo.error = (
                 f'{photo.rewrite_reason}: has to be rewritten; use --how copy'
             )
+        is_usable[i] = not photo.error
         if photo.error:
             report.bad[photo.path] = photo.error
         elif photo.rewrite_reason:
@@ -34,14 +37,14 @@ def usable_photos(
             f'{len(report.bad)} unusable files (listed above).\n'
             'Fix or remove them, or leave them out with --on-bad skip'
         )
-    return [photo for photo in photos if not photo.error]
+    return photos.where(is_usable)
 
 
 def refuse_empty_classes(
-    classes: list[str], photos: list[Photo], report: Report
+    classes: list[str], photos: StoredPhotos, report: Report
 ) -> None:
     """Raise UserError if a class has no usable photo."""
-    used = {photo.label for photo in photos}
+    used = set(photos.labels().tolist())
     empty = [name for i, name in enumerate(classes) if i not in used]
     if empty:
         if report.bad:
@@ -59,38 +62,33 @@ def _print_unusable(report: Report, *most: int) -> None:
 
 
 def leave_out_conflicts(
-    photos: list[Photo], report: Report
-) -> tuple[list[Photo], list[int]]:
+    photos: StoredPhotos, report: Report
+) -> tuple[StoredPhotos, np.ndarray]:
     """Group near-duplicates; leave out identical photos under two classes.
 
     With `--on-conflict keep` these stay. Near-duplicates under two classes
     stay in any case, and the report lists them as possible label errors.
     """
     groups = group(photos)
-    for photo in photos:
-        photo.thumb = b''  # most of the memory that a photo takes
-    members = defaultdict(list)
-    for i, number in enumerate(groups):
-        members[number].append(i)
-    left_out = set()
-    for same in members.values():
-        if _have_several_classes(photos, same):
+    labels = photos.labels()
+    is_kept = np.ones(len(photos), bool)
+    for same in members_of(groups):
+        if _have_several_classes(labels, same):
             for places in identical([photos[i] for i in same]):
                 equal = [same[k] for k in places]
-                if _have_several_classes(photos, equal):
+                if _have_several_classes(labels, equal):
                     report.conflicts.append([photos[i].path for i in equal])
                     if report.drops_conflicts:
-                        left_out.update(equal)
-        kept = [i for i in same if i not in left_out]
+                        is_kept[equal] = False
+        kept = [i for i in same if is_kept[i]]
         paths = [photos[i].path for i in kept]
-        if _have_several_classes(photos, kept):
+        if _have_several_classes(labels, kept):
             if paths not in report.conflicts:
                 report.label_errors.append(paths)
         elif len(kept) > 1:
             report.duplicates.append(paths)
-    kept = [i for i in range(len(photos)) if i not in left_out]
-    return [photos[i] for i in kept], [groups[i] for i in kept]
+    return photos.where(is_kept), groups[is_kept]
 
 
-def _have_several_classes(photos: list[Photo], members: list[int]) -> bool:
-    return len({photos[i].label for i in members}) > 1
+def _have_several_classes(labels: np.ndarray, members: list[int]) -> bool:
+    return len(set(labels[members].tolist())) > 1

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from flower_mm.files import replacing, temporary_folder
 from flower_mm.layout import DatasetDir
 from flower_mm.lock import only_run_in
 from flower_mm.prepare import dataset_json
-from flower_mm.prepare.photo import Photo
+from flower_mm.prepare.photo import Photo, Photos
 
 DATASET_NAMES = frozenset(
     (
@@ -127,7 +127,7 @@ def swap(work: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def check_space(photos: list[Photo], where: Path) -> None:
+def check_space(photos: Iterable[Photo], where: Path) -> None:
     """Raise UserError if the disk has too little space for a copy."""
     needed = sum(photo.size for photo in photos) + SPARE
     free = shutil.disk_usage(where).free
@@ -140,13 +140,17 @@ def check_space(photos: list[Photo], where: Path) -> None:
 
 
 def place_photos(
-    photos: list[Photo],
+    photos: Photos,
     splits: list[str],
-    classes: list[str],
+    record: dict,
     folder: Path,
     is_linked: Callable[[Photo], bool],
 ) -> bool:
-    """Copy, link or rewrite each photo; return whether all links worked."""
+    """Copy, link or rewrite each photo; return whether all links worked.
+
+    `record` gets the sha256 of rewritten photos.
+    """
+    classes = record['classes']
     for split in sorted(set(splits)):
         for name in classes:
             (folder / split / name).mkdir(parents=True)
@@ -156,7 +160,8 @@ def place_photos(
     ):
         target = folder / split / classes[photo.label] / photo.name
         if photo.rewrite_reason:
-            _rewrite(photo, target)
+            sha256 = _rewrite(photo, target)
+            dataset_json.note_rewritten(record, photo, split, sha256)
             continue
         if linked and is_linked(photo):
             try:
@@ -166,6 +171,8 @@ def place_photos(
             except OSError:
                 linked = False  # another disk, or no support
         _copy(photo, target)
+    if record['rewritten']:
+        record['sha256'] = dataset_json.digest(record['files'])
     return linked
 
 
@@ -182,13 +189,13 @@ def _copy(photo: Photo, target: Path) -> None:
         )
 
 
-def _rewrite(photo: Photo, target: Path) -> None:
+def _rewrite(photo: Photo, target: Path) -> bytes:
     image = Image.fromarray(decode_rgb(read_bytes(photo.file)))
     if photo.rewrite_suffix == '.jpg':
         image.save(target, 'JPEG', quality=95, subsampling=0)
     else:
         image.save(target, 'PNG')
-    photo.rewritten_sha256 = hashlib.sha256(target.read_bytes()).digest()
+    return hashlib.sha256(target.read_bytes()).digest()
 
 
 def write_texts(record: dict, report: str, folder: Path) -> None:
@@ -196,9 +203,10 @@ def write_texts(record: dict, report: str, folder: Path) -> None:
 
     dataset.json marks a complete dataset, so it is the last one.
     """
-    texts = dataset_json.texts(record) | {DatasetDir.SUMMARY: report}
-    for name, text in texts.items():
+    for name, lines in dataset_json.lines_of(record).items():
         with replacing(folder / name, 'w') as file:
-            file.write(text)
+            file.writelines(f'{line}\n' for line in lines)
+    with replacing(folder / DatasetDir.SUMMARY, 'w') as file:
+        file.write(report)
     with replacing(folder / DatasetDir.RECORD, 'w') as file:
         dataset_json.dump(record, file)

@@ -99,7 +99,7 @@ def test_no_classes():
 
 def test_names_are_unique_without_case():
     tree = tree_of('a/X.jpg', 'a/x.JPG', 'a/d/e.jpg', 'a/d_e.jpg', 'b/x.jpg')
-    photos = find_photos(tree, ROOT).photos
+    photos = list(find_photos(tree, ROOT).photos)
     for i, photo in enumerate(photos):
         photo.sha256 = bytes([i] * 32)
     name_photos(photos, in_place=False)

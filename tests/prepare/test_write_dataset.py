@@ -39,7 +39,7 @@ def test_killed_while_writing(photos, prepared):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert process.returncode == -signal.SIGKILL
-    assert len(list(prepared.parent.iterdir())) == 2  # it was writing
+    assert len(list(prepared.parent.iterdir())) == 3  # it was writing
     assert contents(prepared) == before
     ok('--check', prepared)
     ok(*args)

@@ -8,6 +8,7 @@ around the class folders are stepped into.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from flower_mm.plain_text import escape_controls
 from flower_mm.prepare.file_tree import FileTree, is_photo_name
@@ -108,30 +109,68 @@ def _folders_in(tree: FileTree, base: str) -> list[str]:
     )
 
 
+class FolderPhotos:
+    """The photos in class folders, made anew by each iteration.
+
+    Args:
+        tree: The files.
+        base: The path of the folder around the class folders.
+        folders: The split and the class of each class folder.
+    """
+
+    def __init__(
+        self, tree: FileTree, base: str, folders: dict[str, tuple[str, str]]
+    ) -> None:
+        self.tree, self.base, self.folders = tree, base, folders
+        self.label_of: dict[str, int] = {}  # by class
+        self.count = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Photo]:
+        for path in self.tree.in_order():
+            folder, below = self.locate(path)
+            is_listed = is_photo_name(path) and escape_controls(below) == below
+            if folder and is_listed:
+                split, name = self.folders[folder]
+                yield Photo(
+                    below,
+                    self.tree.place_of(path),
+                    self.label_of[name],
+                    split,
+                    below[len(folder) + 1 :],
+                )
+
+    def locate(self, path: str) -> tuple[str, str]:
+        """Return the class folder, '' for none, and the path at `base`."""
+        below = path.removeprefix(self.base)
+        if not path.startswith(self.base):
+            return '', below
+        return _folder_of(below, self.folders), below
+
+
 def _list_photos(
     source: Source, listing: Listing, folders: dict[str, tuple[str, str]]
 ) -> None:
     """Fill the listing; `folders` maps a path to its split and class."""
+    listing.photos = photos = FolderPhotos(source.tree, listing.base, folders)
+    used = set()
     # Sorted, so that the result is independent of the file system's order.
-    for path in sorted(source.tree.files):
-        below = path.removeprefix(listing.base)
+    for path in source.tree.in_order():
+        folder, below = photos.locate(path)
         shown = escape_controls(below)
-        folder = (
-            _folder_of(below, folders) if path.startswith(listing.base) else ''
-        )
         if not is_photo_name(path):
             listing.other_files.append(shown)
         elif not folder:
             listing.left_out[shown] = OUTSIDE
         elif shown != below:
             listing.bad[shown] = BAD_NAME
+            used.add(_folder_of(shown, folders))
         else:
-            inside = below[len(folder) + 1 :]
-            split = folders[folder][0]
-            file = source.tree.files[path]
-            # The label follows when the classes with photos are known.
-            listing.photos.append(Photo(below, file, -1, split, inside))
-    _number_classes(source, listing, folders)
+            used.add(folder)
+            photos.count += 1
+    _number_classes(source, listing, photos, used - {''})
 
 
 def _folder_of(path: str, folders: dict[str, tuple[str, str]]) -> str:
@@ -144,22 +183,19 @@ def _folder_of(path: str, folders: dict[str, tuple[str, str]]) -> str:
 
 
 def _number_classes(
-    source: Source, listing: Listing, folders: dict[str, tuple[str, str]]
+    source: Source, listing: Listing, photos: FolderPhotos, used: set[str]
 ) -> None:
     """Set the labels; leave out classes without a photo."""
-    used = {_folder_of(photo.path, folders) for photo in listing.photos}
-    used |= {_folder_of(path, folders) for path in listing.bad}
+    folders = photos.folders
     name_of = class_names(
-        sorted({folders[folder][1] for folder in used if folder}),
+        sorted({folders[folder][1] for folder in used}),
         str(source.path),
         'Rename the folder, or move its photos into the other',
     )
     listing.classes = sorted(name_of.values())
     index = {name: i for i, name in enumerate(listing.classes)}
     listing.folders = sorted(name_of, key=lambda top: index[name_of[top]])
-    for photo in listing.photos:
-        name = folders[_folder_of(photo.path, folders)][1]
-        photo.label = index[name_of[name]]
+    photos.label_of = {top: index[name] for top, name in name_of.items()}
     empty = sorted({name for _, name in folders.values()} - set(name_of))
     if empty:
         names = ', '.join(map(escape_controls, empty[:SHOWN]))

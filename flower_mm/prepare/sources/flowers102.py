@@ -44,9 +44,10 @@ NUMERIC = frozenset((
 def find_flowers102(source: Source) -> Listing | None:
     folders = [
         path.removesuffix(LABELS)
-        for path in sorted(source.tree.files, key=lambda p: (p.count('/'), p))
+        for path in source.tree.files
         if f'/{path}'.endswith(f'/{LABELS}')
     ]
+    folders.sort(key=lambda path: (path.count('/'), path))
     if not folders or source.names_a_table:
         return None
     base = folders[0]

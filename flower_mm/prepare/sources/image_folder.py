@@ -18,7 +18,7 @@ PATHS = 'file_name'
 def find_image_folder(source: Source) -> Listing | None:
     names = [
         name
-        for name in sorted(source.tree.files)
+        for name in source.tree.in_order()
         if name.rpartition('/')[2] in NAMES
         and source.chosen in ('', name)
         and not source.images

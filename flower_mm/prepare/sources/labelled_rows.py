@@ -100,16 +100,16 @@ def listing_of(
     listing.classes = order_classes(set(label_of.values()), where, classes)
     number = {name: i for i, name in enumerate(listing.classes)}
     by_folder = _splits_of_folders(matched)
-    for path, label in label_of.items():
-        listing.photos.append(
-            Photo(
-                path,
-                index.files[path],
-                number[label],
-                by_folder.get(path) or _split(matched.rows[path]),
-                path.rpartition('/')[2],
-            )
+    listing.photos = [
+        Photo(
+            path,
+            index.files[path],
+            number[label],
+            by_folder.get(path) or _split(matched.rows[path]),
+            path.rpartition('/')[2],
         )
+        for path, label in label_of.items()
+    ]
     _refuse_missing_splits(listing, where)
     _list_other_files(listing, matched, index, where)
     return listing

@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from flower_mm.errors import UserError
 from flower_mm.plain_text import class_name_fault, shorten
@@ -65,13 +66,21 @@ class Source:
         )
 
 
+class ListedPhotos(Protocol):
+    """Photos that can be iterated over several times; a list, or fewer."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Photo]: ...
+
+
 @dataclass
 class Listing:
     """The photos of a source, and the files that are none."""
 
     format: str  # such as CLASS_FOLDERS
     classes: list[str]  # in the order of their labels
-    photos: list[Photo]
+    photos: ListedPhotos
     bad: dict[str, str] = field(default_factory=dict)  # reasons by path
     # Photos that the format leaves without a class, with the reasons.
     left_out: dict[str, str] = field(default_factory=dict)

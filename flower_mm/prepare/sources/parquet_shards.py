@@ -58,8 +58,8 @@ def is_parquet(name: str) -> bool:
 
 
 def find_parquet(source: Source) -> Listing | None:
-    names = [source.chosen] if source.chosen else sorted(source.tree.files)
-    names = list(filter(is_parquet, names))
+    files = [source.chosen] if source.chosen else source.tree.in_order()
+    names = list(filter(is_parquet, files))
     if not names:
         return None
     try:
@@ -104,7 +104,8 @@ class _Reader:
         self.index = PhotoIndex(*source.photos)
         self.used: set[str] = set()  # files that rows name
         self.order: list[str] = []  # the names of the classes in the schema
-        self.labels: list[str] = []  # of the photos of the listing
+        self.photos: list[Photo] = []
+        self.labels: list[str] = []  # of these photos
 
     def read(self, name: str, split: str) -> None:
         import pyarrow as pa
@@ -162,7 +163,7 @@ class _Reader:
             inside = _safe_name(path, f'{PurePosixPath(name).stem}-{number}')
             if not is_photo_name(inside):
                 inside += suffix
-            file = str(self.folder / f'{len(self.listing.photos):07}')
+            file = str(self.folder / f'{len(self.photos):07}')
             shown += suffix
         else:
             found = self.index.find(path, where, name[: name.rfind('/') + 1])
@@ -178,7 +179,7 @@ class _Reader:
             return
         if isinstance(data, bytes):
             Path(file).write_bytes(data)
-        self.listing.photos.append(Photo(shown, file, -1, split, inside))
+        self.photos.append(Photo(shown, file, -1, split, inside))
         self.labels.append(class_name)
 
     def finish(self) -> None:
@@ -187,8 +188,8 @@ class _Reader:
             set(self.labels), str(self.source.path), self.order
         )
         number = {name: i for i, name in enumerate(classes)}
-        self.listing.classes = classes
-        for photo, name in zip(self.listing.photos, self.labels, strict=True):
+        self.listing.classes, self.listing.photos = classes, self.photos
+        for photo, name in zip(self.photos, self.labels, strict=True):
             photo.label = number[name]
 
 

@@ -1,6 +1,7 @@
 """List what a user named: a folder, an archive or a table."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from flower_mm.prepare.file_tree import (
     is_photo_name,
     list_folder,
 )
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.sources.csv_table import describe_tables
 from flower_mm.prepare.sources.listing import (
     ANNOTATION,
@@ -17,6 +19,7 @@ from flower_mm.prepare.sources.listing import (
     FLOWERS_102,
     SPLIT_FOLDERS,
     TABLE,
+    ListedPhotos,
     Listing,
     Source,
     is_url,
@@ -120,10 +123,24 @@ def read_source(
             TABLE,
         )
     if len({photo.split for photo in listing.photos}) == 1:
-        for photo in listing.photos:  # the name of one split is no split
-            photo.split = ''
+        listing.photos = _WithoutSplit(listing.photos)
     print(f'{path} was recognised as {listing.describe()}')
     return listing
+
+
+class _WithoutSplit:
+    """Photos in one folder such as train, the name of which is no split."""
+
+    def __init__(self, photos: ListedPhotos) -> None:
+        self.photos = photos
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __iter__(self) -> Iterator[Photo]:
+        for photo in self.photos:
+            photo.split = ''
+            yield photo
 
 
 def _files(path: Path, work: Path, out: Path) -> tuple[FileTree, str]:
@@ -132,7 +149,8 @@ def _files(path: Path, work: Path, out: Path) -> tuple[FileTree, str]:
         return list_folder(path), ''
     if not stands_alone(path):
         tree = list_folder(path.parent, leave_out=out)
-        tree.files.setdefault(path.name, str(path))
+        if path.name not in tree.files:  # such as .photos.csv
+            tree.files = {**tree.files, path.name: str(path)}
         return tree, path.name
     return unpack(path, work / UNPACKED, is_wanted), ''
 

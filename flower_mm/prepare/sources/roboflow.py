@@ -29,7 +29,7 @@ NAME = '_classes.csv'
 def find_roboflow(source: Source) -> Listing | None:
     names = [
         name
-        for name in sorted(source.tree.files)
+        for name in source.tree.in_order()
         if f'/{name}'.endswith(f'/{NAME}') and source.chosen in ('', name)
     ]
     if not names:

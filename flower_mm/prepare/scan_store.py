@@ -36,6 +36,13 @@ from flower_mm.prepare.stored_photos import (
 )
 
 SCANS, RUN = 'scans.sqlite', 'run.sqlite'
+# Errors that say nothing about the content of a file.
+NOT_ITS_FAULT = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+)
 COMMITTED = 1000  # photos that a killed run may have read in vain
 # Of photos that could not be read, thumb and sha256 are empty.
 SCHEMA = {
@@ -108,12 +115,14 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, 'sqlite_errorcode', 0) & 0xFF
+        code = _code(error)
+        if code is None:
+            raise
         if code == sqlite3.SQLITE_FULL:
             number = errno.ENOSPC
             raise OSError(number, os.strerror(number), folder) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            _delete(folder)
+            _delete(folder, SCANS, RUN)
             raise UserError(
                 f'{folder} was damaged and has been deleted.\n'
                 'Run this command again'
@@ -121,8 +130,14 @@ def _explained(folder: Path) -> Iterator[None]:
         raise OSError(errno.EIO, str(error), folder) from error
 
 
-def _delete(folder: Path) -> None:
-    for name in (SCANS, RUN):
+def _code(error: sqlite3.Error) -> int | None:
+    """Return the error code of SQLite, None for errors of other kinds."""
+    code = getattr(error, 'sqlite_errorcode', None)
+    return None if code is None else code & 0xFF
+
+
+def _delete(folder: Path, *names: str) -> None:
+    for name in names:
         for suffix in ('', '-wal', '-shm', '-journal'):
             (folder / f'{name}{suffix}').unlink(missing_ok=True)
 
@@ -132,9 +147,9 @@ class ScanStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / RUN).unlink(missing_ok=True)
-        for suffix in ('-wal', '-shm', '-journal'):
-            (folder / f'{RUN}{suffix}').unlink(missing_ok=True)
+        _delete(folder, RUN)
+        # SQLite would follow the names in it; our files have a log instead.
+        (folder / f'{SCANS}-journal').unlink(missing_ok=True)
         self.db = self._opened() or self._new()
         self.db.execute('ATTACH ? AS run', (str(folder / RUN),))
         self.db.execute('PRAGMA run.journal_mode = OFF')
@@ -144,8 +159,7 @@ class ScanStore:
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self.db.close()
-        for suffix in ('', '-journal'):
-            (self.folder / f'{RUN}{suffix}').unlink(missing_ok=True)
+        _delete(self.folder, RUN)
 
     def _opened(self) -> sqlite3.Connection | None:
         """Open the file of an earlier run; None if it cannot be trusted."""
@@ -155,17 +169,18 @@ class ScanStore:
         db = None
         try:
             db = _connect(path)
-            schema = dict(db.execute('SELECT name, sql FROM sqlite_schema'))
+            schema = dict(db.execute('SELECT name, sql FROM sqlite_master'))
             if schema == SCHEMA and _is_intact(db):
                 return db
-        except (sqlite3.Error, UnicodeError):
-            pass
+        except sqlite3.Error as error:
+            if _code(error) in NOT_ITS_FAULT:
+                raise
         if db:
             db.close()
         return None
 
     def _new(self) -> sqlite3.Connection:
-        _delete(self.folder)
+        _delete(self.folder, SCANS)
         db = _connect(self.folder / SCANS)
         for statement in SCHEMA.values():
             db.execute(statement)

@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import re
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from flower_mm.links import is_inside, read_file
 from flower_mm.plain_text import class_name_fault
 from flower_mm.trust import require_trust
 
+MAX_HEADER = 100  # lines above the files in dataset.json
 SHOWN = 10  # faults in a message; the others are counted
 # The first words of `resumed_although` in run.json if validation may contain
 # photos of the earlier training.
@@ -101,13 +104,19 @@ def photos_folder(root: Path, split: str) -> Path:
     return Path(photos)
 
 
-def describe(root: Path) -> dict:
-    """Return dataset.json, empty for a dataset made by hand."""
+def describe(root: Path, files: bool = False) -> dict:
+    """Return dataset.json, empty for a dataset made by hand.
+
+    Without its `files`, which take a hundred times as long for a million
+    photos, unless they are asked for.
+    """
     path = root / DatasetDir.RECORD
     if not path.is_file():
         return {}
     try:
-        record = json.loads(path.read_text(encoding='utf-8'))
+        record = None if files else _header(path)
+        if record is None:
+            record = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(record, dict):
             raise ValueError('expected an object')
         photos, sha256 = record.get('photos'), record.get('sha256', '0' * 64)
@@ -121,6 +130,23 @@ def describe(root: Path) -> dict:
             f'Check the dataset: {command("prepare", "--check", root)}'
         ) from error
     return record
+
+
+def _header(path: Path) -> dict | None:
+    """Return what `prepare` wrote above the files; None for another file."""
+    lines: list[str] = []
+    with path.open(encoding='utf-8') as file:
+        for line in file:
+            if line == '"files": {\n':
+                text = ''.join(lines).rstrip().removesuffix(',')
+                try:
+                    return json.loads(text + '}')
+                except ValueError:
+                    return None
+            lines.append(line)
+            if len(lines) > MAX_HEADER:
+                return None
+    return None
 
 
 def lists_sha256(root: Path) -> str:
@@ -146,14 +172,26 @@ def read_annotations(
     may_lack: bool = False,
     root: Path | None = None,
 ) -> list[Photo]:
-    """Return the photos of a split, or raise UserError with its faults.
+    """Return the photos of a split, or raise UserError with its faults."""
+    return list(iter_annotations(path, folder, classes, may_lack, root))
+
+
+def iter_annotations(
+    path: Path,
+    folder: Path,
+    classes: list[str],
+    may_lack: bool = False,
+    root: Path | None = None,
+) -> Iterator[Photo]:
+    """Yield the photos of a split; raise UserError with its faults at the end.
 
     A missing photo is a fault unless photos `may_lack`. A link that leads out
     of the dataset `root`, by default the folder of the list, requires the
     user's trust.
     """
-    photos, faults = [], []
-    first_line: dict[str, int] = {}
+    faults = _Faults()
+    # Of the names, which would take 200 bytes each in a dictionary.
+    hashes = array('q')
     root = root or path.parent
     present = _PresentFiles(folder, root)
     outside = ''
@@ -161,43 +199,79 @@ def read_annotations(
         if not line.strip():
             continue
         photo, fault = _parse(line, classes)
-        if photo and photo.name in first_line:
-            fault = (
-                f'duplicate {printable(photo.name)}, as in line '
-                f'{first_line[photo.name]}'
-            )
-        elif photo and not may_lack and photo.name not in present:
+        if photo and not may_lack and photo.name not in present:
             fault = (
                 f'{printable(photo.name)} is not in {printable(str(folder))}'
             )
         elif photo and not outside and present.leads_out(photo.name):
             outside = str(folder / photo.name)
         if photo and not fault:
-            first_line[photo.name] = number
-            photos.append(photo)
+            hashes.append(hash(photo.name))
+            yield photo
         else:
-            faults.append(f'line {number}: {fault}')
-    if faults:
-        lines = faults[:SHOWN]
-        if len(faults) > SHOWN:
-            lines.append(f'… and {len(faults) - SHOWN} more')
+            faults.add(number, f'{fault}')
+    _find_duplicates(path, classes, hashes, faults)
+    if faults.count:
         raise UserError(
-            f'invalid lines in {path}: {len(faults)}\n  '
-            + '\n  '.join(lines)
+            f'invalid lines in {path}: {faults.count}\n  '
+            + '\n  '.join(faults.lines())
             + '\nFix the file, or prepare the dataset again: '
             + prepare_command(path.parent)
         )
-    if not photos:
+    if not hashes:
         raise UserError(f'{path} is empty: expected photos')
     if outside:
         require_trust(root, outside)
-    return photos
 
 
-def _lines(path: Path) -> list[str]:
+class _Faults:
+    """Counts the invalid lines and keeps the first ones."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[tuple[int, str]] = []
+
+    def add(self, number: int, fault: str) -> None:
+        self.count += 1
+        self.first = sorted([*self.first, (number, fault)])[:SHOWN]
+
+    def lines(self) -> list[str]:
+        lines = [f'line {number}: {fault}' for number, fault in self.first]
+        if self.count > SHOWN:
+            lines.append(f'… and {self.count - SHOWN} more')
+        return lines
+
+
+def _find_duplicates(
+    path: Path, classes: list[str], hashes: array, faults: _Faults
+) -> None:
+    """Report lines with the name of an earlier one."""
+    several = _several(hashes)
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(_lines(path) if several else (), 1):
+        photo, fault = _parse(line, classes)
+        if not photo or fault or hash(photo.name) not in several:
+            continue
+        first = first_line.setdefault(photo.name, number)
+        if first != number:
+            faults.add(
+                number,
+                f'duplicate {printable(photo.name)}, as in line {first}',
+            )
+
+
+def _several(hashes: array) -> set[int]:
+    """Return the values that occur several times."""
+    import numpy as np
+
+    values = np.sort(np.frombuffer(hashes, np.int64))
+    return set(values[1:][values[1:] == values[:-1]].tolist())
+
+
+def _lines(path: Path) -> Iterator[str]:
     try:
         # utf-8-sig drops the byte-order mark that Notepad writes.
-        return read_file(path).decode('utf-8-sig').splitlines()
+        text = read_file(path).decode('utf-8-sig')
     except FileNotFoundError as error:
         raise UserError(
             f'{path} does not exist.\nPrepare the dataset: '
@@ -205,6 +279,11 @@ def _lines(path: Path) -> list[str]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{path} cannot be read: {error}') from error
+    start = 0
+    while start < len(text):
+        end = text.find('\n', start) + 1 or len(text)
+        yield from text[start:end].splitlines()
+        start = end
 
 
 def _parse(line: str, classes: list[str]) -> tuple[Photo | None, str | None]:
@@ -241,13 +320,16 @@ class _PresentFiles:
     def __init__(self, folder: Path, root: Path) -> None:
         self.folder = folder
         self.root = root
-        # The files of each folder, and whether they are links.
-        self.listed: dict[str, dict[str, bool]] = {}
+        # The sorted hashes of the names in each folder, and the links there.
+        self.listed: dict[str, tuple[array, frozenset[str]]] = {}
         self.outside: dict[str, bool] = {}
 
     def __contains__(self, name: str) -> bool:
         parent, _, file = name.rpartition('/')
-        return file in self._files(parent)
+        hashes, _ = self._files(parent)
+        wanted = hash(file)
+        place = bisect_left(hashes, wanted)
+        return place < len(hashes) and hashes[place] == wanted
 
     def leads_out(self, name: str) -> bool:
         """Return whether the photo is a file outside the dataset."""
@@ -257,17 +339,21 @@ class _PresentFiles:
             self.outside[parent] = not inside
         if self.outside[parent]:
             return True
-        is_link = self._files(parent).get(file, False)
-        return is_link and not is_inside(self.folder / name, self.root)
+        _, links = self._files(parent)
+        return file in links and not is_inside(self.folder / name, self.root)
 
-    def _files(self, parent: str) -> dict[str, bool]:
+    def _files(self, parent: str) -> tuple[array, frozenset[str]]:
         if parent not in self.listed:
+            hashes, links = array('q'), set()
             try:
                 with os.scandir(self.folder / parent) as entries:
-                    files = {
-                        e.name: e.is_symlink() for e in entries if e.is_file()
-                    }
+                    for entry in entries:
+                        if entry.is_file():
+                            hashes.append(hash(entry.name))
+                            if entry.is_symlink():
+                                links.add(entry.name)
             except (OSError, ValueError):  # a name with a null byte
-                files = {}
-            self.listed[parent] = files
+                hashes = array('q')
+            hashes = array('q', sorted(hashes))
+            self.listed[parent] = hashes, frozenset(links)
         return self.listed[parent]

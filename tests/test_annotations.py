@@ -1,17 +1,20 @@
 """Faults of a dataset are reported before the first photo is read."""
 
+import json
 from pathlib import Path
 
 import pytest
 from helpers import draw_photo
 
 from flower_mm.annotations import (
+    describe,
     photos_folder,
     prepare_command,
     read_annotations,
     read_classes,
 )
 from flower_mm.errors import UserError
+from flower_mm.prepare import dataset_json
 from flower_mm.trust import trust
 
 CLASSES = ['ash', 'blue bell', 'cedar']
@@ -111,6 +114,20 @@ def test_many_invalid_lines(root):
     assert 'ash/9.jpg' in text
     assert 'ash/10.jpg' not in text
     assert '13 more' in text
+
+
+@pytest.mark.parametrize('indent', [None, 0, 2])
+def test_description_without_its_files(root, indent):
+    record = {'photos': None, 'notes': {'files': {'a': 1}}, 'equal': []}
+    files = {'train': {'ash/a.jpg': '0' * 64}}
+    text = json.dumps(record | {'files': files}, indent=indent)
+    (root / 'dataset.json').write_text(text)
+    assert describe(root, files=True) == record | {'files': files}
+    assert describe(root).items() >= record.items()
+    with (root / 'dataset.json').open('w') as file:
+        dataset_json.dump(record | {'files': files}, file)
+    assert describe(root) == record
+    assert describe(root, files=True) == record | {'files': files}
 
 
 def test_empty_list(root):

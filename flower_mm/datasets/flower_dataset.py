@@ -10,8 +10,8 @@ from mmengine.dataset import Compose
 from mmpretrain.datasets import BaseDataset
 
 from flower_mm.annotations import (
+    iter_annotations,
     photos_folder,
-    read_annotations,
     read_classes,
 )
 from flower_mm.commands import command
@@ -23,6 +23,7 @@ from flower_mm.datasets.decoded_cache import (
     shrink,
 )
 from flower_mm.datasets.load_photo import use_decoder
+from flower_mm.datasets.packed_infos import PackedInfos
 from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
@@ -61,6 +62,8 @@ class FlowerDataset(BaseDataset):
         kwargs: The arguments of MMPretrain's BaseDataset, such as `pipeline`.
     """
 
+    data_list: list[dict] | PackedInfos
+
     def __init__(
         self,
         data_root: str,
@@ -94,9 +97,9 @@ class FlowerDataset(BaseDataset):
         self.skipped = torch.zeros(len(self), dtype=torch.uint8)
         self.skipped.share_memory_()
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> list[dict] | PackedInfos:
         folder = Path(self.img_prefix)
-        photos = read_annotations(
+        photos = iter_annotations(
             Path(self.ann_file),
             folder,
             list(self.CLASSES),
@@ -104,10 +107,19 @@ class FlowerDataset(BaseDataset):
             may_lack=self.skips,
             root=Path(self.data_root),
         )
-        return [
+        infos = (
             {'img_path': str(folder / photo.name), 'gt_label': photo.label}
             for photo in photos
-        ]
+        )
+        if self.serialize_data and self._indices is None:
+            return PackedInfos(infos)
+        return list(infos)
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(self.data_list, PackedInfos):
+            packed, self.data_list = self.data_list, []
+            return packed.arrays()
+        return super()._serialize_data()
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
         super().get_subset_(indices)

@@ -93,7 +93,7 @@ def count_replaced(root: Path, split: str, photos: list[str]) -> int:
 
     Photos that dataset.json does not list are ignored here.
     """
-    files = describe(root).get('files')
+    files = describe(root, files=True).get('files')
     hashes = files.get(split) if isinstance(files, dict) else None
     if not isinstance(hashes, dict):
         return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -259,3 +260,18 @@ def test_a_pipeline_that_loads_nothing_is_not_the_photos_fault(copy):
     with pytest.raises(UserError, match=r'LoadImage.*RandomResizedCrop'):
         flowers[0]
     assert not flowers.skipped_photos()
+
+
+def test_infos_are_those_of_mmengine(dataset, flowers):
+    """Packed without a list of all photos."""
+    as_list = FlowerDataset(str(dataset), 'train', serialize_data=False)
+    assert isinstance(as_list.data_list, list)
+    count = len(flowers)
+    assert len(as_list) == count > 2
+    infos = [flowers.get_data_info(i) for i in range(count)]
+    assert infos == [as_list.get_data_info(i) for i in range(count)]
+    packed = BaseDataset._serialize_data(as_list)
+    assert np.array_equal(packed[0], flowers.data_bytes)
+    assert np.array_equal(packed[1], flowers.data_address)
+    few = FlowerDataset(str(dataset), 'train', indices=2)
+    assert [few.get_data_info(i) for i in range(2)] == infos[:2]

@@ -101,6 +101,7 @@ def group(photos: Photos) -> np.ndarray:
                 is_copy[same[k]] = True
     # Without the copies, which would hide all other neighbours.
     textured = order[has_contrast[order] & ~is_copy[order]]
+    del looks, has_contrast, is_copy, order
     for i, j in near_pairs(photos, textured):
         join(i, j)
     while not np.array_equal(parent, parent[parent]):

@@ -63,6 +63,7 @@ def neighbours(colours: Colours) -> Iterator[np.ndarray]:
         del probes
         for start in range(0, count, SAMPLE):
             yield nearest.pairs(start, start + SAMPLE, is_mirrored)
+        del nearest  # before the next one, of the same size
 
 
 _Whiten = Callable[[np.ndarray, bool], np.ndarray]

@@ -43,6 +43,7 @@ NOT_ITS_FAULT = (
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_NOMEM,
 )
+SUPER_JOURNAL = bytes.fromhex('d9d505f920a163d7')
 COMMITTED = 1000  # photos that a killed run may have read in vain
 # Of photos that could not be read, thumb and sha256 are empty.
 SCHEMA = {
@@ -148,8 +149,6 @@ class ScanStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         _delete(folder, RUN)
-        # SQLite would follow the names in it; our files have a log instead.
-        (folder / f'{SCANS}-journal').unlink(missing_ok=True)
         self.db = self._opened() or self._new()
         self.db.execute('ATTACH ? AS run', (str(folder / RUN),))
         self.db.execute('PRAGMA run.journal_mode = OFF')
@@ -165,6 +164,8 @@ class ScanStore:
         """Open the file of an earlier run; None if it cannot be trusted."""
         path = self.folder / SCANS
         if path.is_symlink() or not path.is_file():
+            return None
+        if _names_another_file(path.with_name(f'{SCANS}-journal')):
             return None
         db = None
         try:
@@ -316,14 +317,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute('PRAGMA trusted_schema = OFF')
         db.execute('PRAGMA cell_size_check = ON')
-        # Without shared memory, which network file systems lack.
         db.execute('PRAGMA locking_mode = EXCLUSIVE')
-        db.execute('PRAGMA journal_mode = WAL')
-        db.execute('PRAGMA synchronous = NORMAL')
+        # Half as long as with a write-ahead log, for rows that are added.
+        db.execute('PRAGMA journal_mode = TRUNCATE')
     except sqlite3.Error:
         db.close()
         raise
     return db
+
+
+def _names_another_file(journal: Path) -> bool:
+    """Return whether SQLite would open, and delete, a file that it names.
+
+    That of a transaction in several files, which we never write, ends so.
+    """
+    if not journal.is_file():
+        return False
+    return journal.is_symlink() or journal.read_bytes()[-8:] == SUPER_JOURNAL
 
 
 def _is_intact(db: sqlite3.Connection) -> bool:

@@ -125,8 +125,8 @@ def write(folder: Path, content: bytes) -> None:
 
 
 def tear(folder: Path) -> None:
-    """Write zeros over a page of photos, and drop the log."""
-    change(folder, 'PRAGMA wal_checkpoint(TRUNCATE)')
+    """Write zeros over a page of photos."""
+    change(folder, 'SELECT * FROM scans')
     data = bytearray((folder / scan_store.SCANS).read_bytes())
     middle = len(data) // 2 // 4096 * 4096
     data[middle : middle + 4096] = bytes(4096)
@@ -138,7 +138,7 @@ DAMAGE = {
     'empty': lambda folder: write(folder, b''),
     'no database': lambda folder: write(folder, b'photos' * 1000),
     'cut': lambda folder: (
-        change(folder, 'PRAGMA wal_checkpoint(TRUNCATE)'),
+        change(folder, 'SELECT * FROM scans'),
         os.truncate(folder / scan_store.SCANS, 9000),
     ),
     'trigger': lambda folder: change(
@@ -195,6 +195,26 @@ def test_links_are_not_followed(photos, out, tmp_path):
     with pytest.raises(UserError, match='outside'):
         prepare(photos, out, Options())
     assert (mine / 'thesis.txt').read_text() == 'years of work'
+
+
+@needs_sigkill
+def test_files_that_a_journal_names_are_not_deleted(photos, out, tmp_path):
+    folder = kill_in_scan(photos, out)
+    thesis = tmp_path / 'thesis.txt'
+    thesis.write_text('years of work')
+    name = bytes(thesis)
+    journal = folder / f'{scan_store.SCANS}-journal'
+    pages = (folder / scan_store.SCANS).stat().st_size // 4096
+    numbers = (0, 0, pages, 512, 4096)  # no pages of 4096 bytes
+    header = b''.join(number.to_bytes(4) for number in numbers)
+    header = (scan_store.SUPER_JOURNAL + header).ljust(512, b'\0')
+    page = (2**30 // 4096 + 1).to_bytes(4)
+    size, total = len(name).to_bytes(4), sum(name).to_bytes(4)
+    tail = page + name + size + total + scan_store.SUPER_JOURNAL
+    journal.write_bytes(header + tail)
+    prepare(photos, out, Options())
+    assert thesis.read_text() == 'years of work'
+    assert_like_a_fresh_run(photos, out)
 
 
 def test_two_runs_at_once(photos, out):

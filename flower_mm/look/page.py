@@ -128,7 +128,7 @@ def _group(photos: PhotoSet, measured: Measured) -> list[list[int]]:
     members = [photos.photos[i] for i in measured.indices]
     for photo, measures in zip(members, measured.measures, strict=True):
         photo.sha256, photo.thumb = measures.sha256, measures.thumb
-    return grouped(group(members), measured.indices)
+    return grouped(group(members).tolist(), measured.indices)
 
 
 def _map(

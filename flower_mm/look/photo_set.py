@@ -89,7 +89,7 @@ def read_photo_set(path: Path, out: Path, stack: ExitStack) -> PhotoSet:
     return PhotoSet(
         str(path),
         listing.classes,
-        listing.photos,
+        list(listing.photos),
         left_out={**listing.bad, **listing.left_out},
         kind=listing.format,
     )

@@ -63,7 +63,9 @@ def read_corrected(root: Path, options: 'Options') -> Corrected:
         split: Counter() for split in record['files']
     }
     kept, moved, changed, edited = [], [], [], []
-    earlier: dataset_json.Files = {split: {} for split in record['files']}
+    earlier: dict[str, dict[str, str]] = {
+        split: {} for split in record['files']
+    }
     reviewed = set(reviewed_before(record))
     for photo, split in zip(photos, splits, strict=True):
         path = photo.path.partition('/')[2]

@@ -15,7 +15,13 @@ from math import inf
 from pathlib import Path
 from statistics import median
 
-from benchmarks import config_tables, linear_probe, targets, versions
+from benchmarks import (
+    calibration,
+    config_tables,
+    linear_probe,
+    targets,
+    versions,
+)
 from benchmarks.config_headers import unmeasured
 from benchmarks.config_tables import markdown
 from benchmarks.record import RESULTS, recorded, seeds, spread
@@ -172,6 +178,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'targets': targets.table,
     'linear-probe': linear_probe.table,
     'recipe': recipe,
+    'calibration': calibration.table,
     'versions': versions.table,
 }
 

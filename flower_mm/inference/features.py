@@ -8,6 +8,7 @@ similarity.
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +177,7 @@ def features_of(
         model: The model.
         photos: Files.
         task: What the progress bar shows.
-        is_late: Whether to leave out the other photos, asked after each one.
+        is_late: Whether to leave out the other photos, asked before each one.
     """
     hashes = [_hash_of(photo) for photo in photos]
     path = feature_cache.cache_path(model.key)
@@ -185,10 +186,13 @@ def features_of(
     unread: list[Unread] = []
     if missing:
         before = len(known)
+        wanted = takewhile(
+            lambda _: not is_late(), (photos[i] for i in missing)
+        )
         try:
             with (
                 progress(len(missing), task) as advance,
-                closing(model.features(photos[i] for i in missing)) as rows,
+                closing(model.features(wanted)) as rows,
             ):
                 for i, row in zip(missing, rows, strict=False):
                     if isinstance(row, Unread):
@@ -196,8 +200,6 @@ def features_of(
                     elif hashes[i]:
                         known[hashes[i]] = row
                     advance(1)
-                    if is_late():
-                        break
         finally:
             if len(known) > before:
                 feature_cache.save_by_hash(path, known)

@@ -11,6 +11,7 @@ from PIL import Image
 from flower_mm.report.confusion_table import rows_of_cells
 from flower_mm.report.evaluate import Evaluation
 from flower_mm.report.html import Photo, render_report
+from flower_mm.report.nearest_photos import NearestPhotos, Neighbour
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.report_data import report_of
 from flower_mm.report.result_warnings import warnings_of
@@ -85,7 +86,19 @@ def page(
     grey = Photo(*[jpeg.getvalue()] * 3)
     photos = dict.fromkeys(found.photos, grey)
     cells = rows_of_cells(found)
-    text = render_report(report, made, photos, cells, jpeg.getvalue())
+    neighbour = f'/photos/train/{found.classes[-1]}/1.jpg'
+    nearest = NearestPhotos(
+        {
+            photo: [Neighbour(neighbour, found.classes[-1], 0.5)] * 4
+            for photo in found.photos
+        },
+        searched=300,
+        trained=400,
+    )
+    text = render_report(
+        *(report, made, photos, cells, jpeg.getvalue(), nearest),
+        {neighbour: jpeg.getvalue()},
+    )
     return text, report
 
 

@@ -74,5 +74,4 @@ def test_the_report_is_written_without_them(fault, bare, root, monkeypatch):
         monkeypatch.setattr(FeatureModel, '_compute', fail)
     page = write_report(bare, root)
     assert Page(page.read_text('utf-8')).pictures
-    if fault != 'time':
-        assert neighbours(page) == []
+    assert neighbours(page) == []

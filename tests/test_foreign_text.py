@@ -236,6 +236,12 @@ COMMANDS = {
     'prepare_stops': 'prepare_dataset PHOTOS --out PREPARED',
     'prepare_skips': 'prepare_dataset PHOTOS --out PREPARED --on-bad skip',
     'prepare_checks': 'prepare_dataset --check --out BAD_DATA',
+    'look': 'look DATA --out OUT/l.html --run MODEL',
+    'look_photos': 'look PHOTOS --out OUT/l.html --no-map',
+    'look_bad_data': 'look BAD_DATA --out OUT/l.html --no-map',
+    'similar': 'similar PHOTOS --data DATA --run MODEL',
+    'similar_json': 'similar PHOTOS --data DATA --run MODEL --json OUT/s.json',
+    'similar_bad_data': 'similar PHOTOS --data BAD_DATA --run BAD_MODEL',
     'get_weights': f'get_weights {NASTY}',
     'make_demo': f'make_demo --classes {NASTY}',
 }

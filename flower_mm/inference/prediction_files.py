@@ -270,10 +270,12 @@ def summary(counts: Counter[str], seconds: float) -> str:
     return f'{text}: {", ".join(names)}' if names else text
 
 
-def list_unread(bad: list[Unread], total: int) -> str:
-    """List the photos that could not be classified, with the reasons."""
+def list_unread(
+    bad: list[Unread], total: int, purpose: str = 'classified'
+) -> str:
+    """List the photos that could not be used, with the reasons."""
     reasons = reason_lines((escape_controls(p.photo), p.why) for p in bad)
-    lines = [f'{len(bad)} of {total} photos could not be classified:']
+    lines = [f'{len(bad)} of {total} photos could not be {purpose}:']
     lines += [printable(line, 300) for line in reasons[:MAX_UNREAD]]
     if len(reasons) > MAX_UNREAD:
         lines.append(f'… and {len(reasons) - MAX_UNREAD} more')

@@ -1,6 +1,7 @@
 """Write the page of `flower-mm look`."""
 
 import argparse
+import os
 import time
 from contextlib import ExitStack
 from datetime import datetime
@@ -49,6 +50,12 @@ def _check_out(out: Path) -> None:
     """Refuse to replace a file that is not a page of this command."""
     if out.suffix.lower() not in ('.html', '.htm') or out.is_dir():
         raise UserError(f'invalid --out {out}: expected a .html file')
+    folder = next(each for each in out.absolute().parents if each.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise UserError(
+            f'--out {out}: {folder} is not a writable folder.\n'
+            'Name a file in another folder'
+        )
     if out.exists():
         with out.open('rb') as file:
             if MARK not in file.read(2000):

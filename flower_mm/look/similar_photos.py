@@ -61,7 +61,8 @@ def similar(args: argparse.Namespace) -> int:
         _print(found)
     if bad:
         total = len(bad) + len(known)
-        print(prediction_files.list_unread(bad, total), file=sys.stderr)
+        lines = prediction_files.list_unread(bad, total, 'compared')
+        print(lines, file=sys.stderr)
     return USER_ERROR if bad else OK
 
 

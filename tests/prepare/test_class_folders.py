@@ -136,3 +136,21 @@ def test_links_in_a_circle_end(tmp_path):
     (tmp_path / 'daisy' / 'a.jpg').touch()
     (tmp_path / 'daisy' / 'up').symlink_to(tmp_path)
     assert 'daisy/a.jpg' in list_folder(tmp_path).files
+
+
+def test_files_of_a_folder_are_like_a_dictionary(tmp_path):
+    names = [
+        'a/x.jpg', 'a/b/c.jpg', 'a-b/x.jpg', 'a.jpg', 'a/a.jpg', 'a/x/1.jpg',
+        '\u82b1/\u00fc.jpg', 'z.txt', 'a/b/c/' + 'd/' * 200 + 'e.jpg',
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / 'empty').mkdir()
+    files = list_folder(tmp_path).files
+    assert list(files) == sorted(names)
+    assert len(files) == len(names)
+    assert dict(files) == {name: str(tmp_path / name) for name in names}
+    for name in ('a', 'a/', 'empty', 'none/x.jpg', '', 'a/b/none.jpg'):
+        assert name not in files
+        assert files.get(name) is None

@@ -273,3 +273,19 @@ def test_copies_do_not_hide_near_duplicates(scanned):
     for number, copy in enumerate(photos):
         copy.sha256 = bytes([number]) * 32
     assert set(group(photos)) == {0}
+
+
+def test_copies_are_found_in_clusters(scanned, monkeypatch):
+    """Of many photos, only those of the nearest clusters are compared."""
+    monkeypatch.setattr(neighbours, 'SAMPLE', 100)
+    monkeypatch.setattr(neighbours, 'CLUSTER', 10)
+    monkeypatch.setattr(neighbours, 'PROBED', 4)
+    originals = [picture(i, (64, 64)) for i in range(120)]
+    copies = [ImageOps.mirror(jpeg(image, 60)) for image in originals]
+    photos = scanned(
+        **{f'a{n:03}': image for n, image in enumerate(originals)},
+        **{f'b{n:03}': image for n, image in enumerate(copies)},
+    )
+    groups = group(photos).tolist()
+    assert groups[:120] == list(range(120))
+    assert sum(groups[i] == groups[i + 120] for i in range(120)) >= 118

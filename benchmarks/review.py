@@ -40,7 +40,7 @@ from flower_mm.review.dataset_photos import ReviewedDataset, read_dataset
 
 SIZES = (50, 100, 200)  # photos at the start of the queue
 ANSWERED = 200
-KEY = ('photos', 'share', 'seeds', 'weights', 'machine')
+KEY = ('photos', 'share', 'weights', 'machine')
 
 
 def main() -> int:
@@ -59,14 +59,21 @@ def main() -> int:
     parser.add_argument('--out', type=Path, default='work_dirs/review')
     args = parser.parse_args()
     require_weights(parser, args.weights)
-    found = [
-        _measured(args, seed, args.browser and not number)
-        for number, seed in enumerate(args.seeds)
-    ]
+    found: list[dict[str, float]] = []
+    for number, seed in enumerate(args.seeds):
+        found.append(_measured(args, seed, args.browser and not number))
+        print(found[-1], flush=True)
+        record('review', [_row(args, found)], KEY)
+    return 0
+
+
+def _row(args: argparse.Namespace, found: list[dict[str, float]]) -> dict:
+    """The means over the seeds that are done."""
+    seeds = ' '.join(map(str, args.seeds[: len(found)]))
     row = {
         'photos': args.name,
         'share': args.share,
-        'seeds': ' '.join(map(str, args.seeds)),
+        'seeds': seeds,
         'weights': Path(args.weights).name,
         'config': args.config,
     }
@@ -75,11 +82,11 @@ def main() -> int:
         row[column] = f'{mean(values):.2f}'
     row['command'] = (
         f'python -m benchmarks.review {args.name} {args.data.name} --weights '
-        f'{Path(args.weights).name} --share {args.share} '
-        f'--seeds {row["seeds"]}' + ' --browser' * args.browser
+        f'{Path(args.weights).name} --share {args.share} --seeds {seeds}'
+        + ' --browser'
+        * args.browser
     )
-    record('review', [row], KEY)
-    return 0
+    return row
 
 
 def _measured(
@@ -121,7 +128,6 @@ def _measured(
             row[f'{name}_test_top1'] = _test_top1(
                 args, data, out / f'run_{name}', seed
             )
-    print(row, flush=True)
     return row
 
 

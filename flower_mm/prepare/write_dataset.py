@@ -20,7 +20,7 @@ from flower_mm.decoding import decode_rgb, read_bytes
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, temporary_folder
 from flower_mm.layout import DatasetDir
-from flower_mm.lock import only_run_in
+from flower_mm.lock import LOCK, only_run_in
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.photo import Photo, Photos
 
@@ -32,6 +32,7 @@ DATASET_NAMES = frozenset(
         DatasetDir.SUMMARY,
         DatasetDir.RECORD,
         DatasetDir.DECODED,
+        LOCK,  # by review
     )
 )
 SPARE = 64 * 1024**2  # bytes left free on the disk

@@ -282,6 +282,11 @@ def test_the_command(parent):
     assert photo not in read_splits(new)
 
 
+def test_a_dataset_that_review_has_opened_can_be_replaced(parent, photos):
+    Corrections(parent).require_writable()
+    assert prepare(photos, parent, Options(seed=9), overwrite=True)
+
+
 def test_all_photos_of_a_class(parent):
     for split in ('train', 'val', 'test'):
         for photo in of_split(parent, split, 'daisy'):

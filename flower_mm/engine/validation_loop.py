@@ -14,8 +14,8 @@ from flower_mm.registry import LOOPS
 from flower_mm.report.predictions import Predictions
 from flower_mm.weights.best_checkpoint import TOP1
 
-# Probabilities that are kept: 80 MB.
-MOST_SCORES = 20_000_000
+# Predictions that are kept, and their probabilities: some seconds to fit.
+MOST_PHOTOS, MOST_SCORES = 20_000, 4_000_000
 
 
 @LOOPS.register_module(name=['EMAValLoop', 'EitherWeightsValLoop'])
@@ -36,7 +36,8 @@ class EMAValLoop(ValLoop):
         super().__init__(*args, **kwargs)
         dataset = self.dataloader.dataset
         classes = dataset.metainfo.get('classes') or ()
-        every = math.ceil(len(dataset) * len(classes) / MOST_SCORES) or 1
+        kept = min(MOST_PHOTOS, MOST_SCORES // max(1, len(classes)))
+        every = max(1, math.ceil(len(dataset) / kept))
         self.kept = KeepPredictions(list(classes), every)
         self.evaluator.metrics.append(self.kept)
 

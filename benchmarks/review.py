@@ -40,7 +40,7 @@ from flower_mm.review.dataset_photos import ReviewedDataset, read_dataset
 
 SIZES = (50, 100, 200)  # photos at the start of the queue
 ANSWERED = 200
-KEY = ('photos', 'share', 'weights', 'machine')
+KEY = ('photos', 'share', 'weights', 'config', 'machine')
 
 
 def main() -> int:
@@ -56,6 +56,7 @@ def main() -> int:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--no-training', action='store_true')
     parser.add_argument('--browser', action='store_true')
+    parser.add_argument('--note', default='', help='a remark for the row')
     parser.add_argument('--out', type=Path, default='work_dirs/review')
     args = parser.parse_args()
     require_weights(parser, args.weights)
@@ -75,16 +76,17 @@ def _row(args: argparse.Namespace, found: list[dict[str, float]]) -> dict:
         'share': args.share,
         'seeds': seeds,
         'weights': Path(args.weights).name,
-        'config': args.config,
+        'config': '' if args.no_training else args.config,
     }
     for column in found[0]:
         values = [each[column] for each in found if column in each]
-        row[column] = f'{mean(values):.2f}'
+        row[column] = f'{mean(values):.4g}'
+    row['note'] = args.note
     row['command'] = (
         f'python -m benchmarks.review {args.name} {args.data.name} --weights '
         f'{Path(args.weights).name} --share {args.share} --seeds {seeds}'
-        + ' --browser'
-        * args.browser
+        + ' --browser' * args.browser
+        + ' --no-training' * args.no_training
     )
     return row
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flower_mm.console import track
 from flower_mm.engine.linear_probe import scores_by_fold
 from flower_mm.errors import UserError
 from flower_mm.inference.features import FeatureModel, features_of
@@ -91,13 +92,14 @@ def out_of_fold(
             SEED,
         )
     )
-    for held, logits in scores_by_fold(
+    by_fold = scores_by_fold(
         torch.from_numpy(vectors[places]),
         torch.from_numpy(labels[places]),
         folds,
         len(dataset.classes),
         SEED,
-    ):
+    )
+    for held, logits in track(by_fold, FOLDS, 'fitting classifiers'):
         scores[places[held]] = torch.softmax(logits, 1).numpy()
     return scores
 

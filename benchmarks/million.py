@@ -26,9 +26,10 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.growth import CONFIG, ROOT
-from benchmarks.record import record
+# A process starts with the peak of the one that started it, so that torch is
+# imported where it is needed.
 
+ROOT = Path(__file__).parents[1]
 SIDE = 32  # pixels
 
 
@@ -47,9 +48,10 @@ def main() -> None:
     if args.step:
         print(json.dumps(DO[args.step](args.folder)))
         return
-    for count in args.photos:
-        row = _row(args.folder / str(count), count)
-        print(record('million', [row], key=('photos', 'machine')), flush=True)
+    rows = [_row(args.folder / str(count), count) for count in args.photos]
+    from benchmarks.record import record
+
+    print(record('million', rows, key=('photos', 'machine')))
 
 
 def _row(folder: Path, count: int) -> dict:
@@ -72,7 +74,7 @@ def _row(folder: Path, count: int) -> dict:
         text, *_ = _run(*command, f'--folder={dataset}')
         measured = json.loads(text.splitlines()[-1])
         row |= {f'{step}_{k}': f'{v:.3g}' for k, v in measured.items()}
-    print(row)
+    print(row, flush=True)
     return row | {
         'command': f'python -m benchmarks.million --folder F --photos {count}'
     }
@@ -145,6 +147,7 @@ def _config(dataset: Path):
     from mmengine.registry import DefaultScope
 
     import flower_mm.engine  # noqa: F401, registers
+    from benchmarks.growth import CONFIG
     from flower_mm.config import apply_dataset, read_config, use_data_root
 
     cfg = read_config(str(CONFIG))

@@ -156,6 +156,46 @@ def test_undo_at_once_undoes_what_is_being_saved(page, tab):
     ]  # fmt: skip
 
 
+def test_undo_at_once_of_decisions_from_before_a_reload(page, tab):
+    tab.press('k')
+    tab.press('x')
+    until(lambda: count(tab) == 2)
+    visit(tab, page)
+    tab.run("act('undo'); act('undo')")
+    until(lambda: len(page.rows()) == 4)
+    until(lambda: count(tab) == 0)
+    photos = [row['photo'] for row in page.rows()]
+    assert photos[2:] == [photos[1], photos[0]]
+
+
+def test_undo_of_two_decisions_about_a_photo(page, tab):
+    tab.press('k')
+    tab.press('k')
+    until(lambda: len(page.rows()) == 2)
+    tab.run("current = queue.items[1]; act('exclude')")
+    until(lambda: len(page.rows()) == 3)
+    tab.press('z')
+    tab.press('z')
+    until(lambda: count(tab) == 1)
+    first, second = [row['photo'] for row in page.rows()][:2]
+    photos = [row['photo'] for row in page.rows()]
+    assert photos == [first, second, second, second, second]
+
+
+def test_one_undo_withdraws_predictions_of_several_classes(page, tab):
+    items = page.queue()['items']
+    tab.press('g')
+    until(lambda: is_shown(tab, '#cards'))
+    tab.run('queue.items[1].predicted = 1')  # in the page only
+    tab.press('a')
+    tab.press('p')
+    until(lambda: count(tab) == len(items))
+    assert len(set(actions(page))) > 1
+    tab.press('z')
+    until(lambda: count(tab) == 0)
+    assert len(page.rows()) == 2 * len(items)
+
+
 def test_a_reload_continues_at_the_same_photo(page, tab):
     tab.press('ArrowRight')
     tab.press('ArrowRight')

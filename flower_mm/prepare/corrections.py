@@ -138,9 +138,13 @@ class Corrections:
                     f'{self.path} cannot be read: {error}'
                 ) from error
             whole = data[: data.rfind(b'\n') + 1]
-            for line in whole.split(b'\n')[:-1]:
-                self._read += 1
-                self._take(line.rstrip(b'\r'))
+            try:
+                for line in whole.split(b'\n')[:-1]:
+                    self._read += 1
+                    self._take(line.rstrip(b'\r'))
+            except UserError:
+                self._forget()  # so that no line is taken twice
+                raise
             self._digest.update(whole)
             self._size += len(whole)
             self._end = (self._end + whole)[-COMPARED:]

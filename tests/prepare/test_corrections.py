@@ -172,6 +172,23 @@ def test_an_invalid_line_is_named(tmp_path, change):
         Corrections(tmp_path)
 
 
+def test_no_line_counts_twice_after_an_invalid_one(tmp_path):
+    mine = Corrections(tmp_path)
+    mine.add([OTHER])
+    other = Corrections(tmp_path)
+    other.add([FIRST])
+    path = tmp_path / 'corrections.csv'
+    valid = path.read_bytes()
+    path.write_bytes(valid + b'spoilt\n')
+    for _ in range(2):
+        with pytest.raises(UserError, match='line 4:'):
+            mine.refresh()
+    path.write_bytes(valid)
+    mine.add([replace(FIRST, action='undo', new_label='')])
+    assert mine.decisions() == [OTHER]
+    assert len(mine.lines) == 3
+
+
 def test_a_file_that_an_editor_has_written(tmp_path):
     mine = Corrections(tmp_path)
     mine.add([FIRST, OTHER])

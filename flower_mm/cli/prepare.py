@@ -171,6 +171,8 @@ def _prepare(args: argparse.Namespace) -> None:
                 'prepare', args.photos, '--apply-corrections', '--out', new
             )
         )
+    if args.apply_corrections:
+        _refuse_without_effect(args)
     out = args.out or DEFAULT_OUT
     ready = prepare(
         args.photos,
@@ -193,6 +195,17 @@ def _prepare(args: argparse.Namespace) -> None:
     )
     if ready:
         print('next:', *_next_commands(out), sep='\n  ')
+
+
+def _refuse_without_effect(args: argparse.Namespace) -> None:
+    """Refuse options that contradict the dataset that is corrected."""
+    for name in ('splits_from', 'images', 'path_column', 'label_column'):
+        if getattr(args, name):
+            flag = f'--{name.replace("_", "-")}'
+            raise UserError(
+                f'{flag} cannot be used with --apply-corrections: photos, '
+                f'classes and splits are those of {args.photos}'
+            )
 
 
 def _next_commands(out: Path) -> list[str]:

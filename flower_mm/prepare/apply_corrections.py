@@ -20,6 +20,7 @@ from flower_mm.prepare.corrections import (
     Correction,
     Corrections,
 )
+from flower_mm.prepare.photo import Photo
 from flower_mm.prepare.sources.listing import Listing
 from flower_mm.prepare.summary import first_lines
 from flower_mm.prepare.verify_dataset import (
@@ -90,6 +91,7 @@ def read_corrected(root: Path, options: 'Options') -> Corrected:
             moved.append(photo)
         elif not decision or decision.action != EXCLUDE:
             kept.append(photo)
+    _refuse_empty_classes(corrections, record['classes'], kept + moved)
     listing = Listing(
         FORMAT,
         record['classes'],
@@ -159,6 +161,22 @@ def _require_classes(corrections: Corrections, classes: list[str]) -> None:
             f'{corrections.path}: {correction.photo} has the new label '
             f'{correction.new_label!r}, which is not a class of the dataset.\n'
             f'Expected one of {", ".join(classes[:LISTED])}'
+        )
+
+
+def _refuse_empty_classes(
+    corrections: Corrections, classes: list[str], photos: list[Photo]
+) -> None:
+    used = {photo.label for photo in photos}
+    empty = [name for i, name in enumerate(classes) if i not in used]
+    if empty:
+        root = corrections.path.parent
+        raise UserError(
+            f'{corrections.path} relabels or excludes all photos of '
+            f'{", ".join(empty[:LISTED])}: each class needs a photo.\n'
+            f'Undo some decisions: {command("review", root)}\n'
+            'To remove the class, prepare the original photos again without '
+            'its folder'
         )
 
 

@@ -278,6 +278,10 @@ def test_the_command(parent):
     decide(parent, 'train', photo, 'exclude')
     assert '_corrected' in refused(parent, '--apply-corrections')
     new = parent.with_name('new')
+    for flag in ('--splits-from', '--images', '--label-column'):
+        options = '--apply-corrections', '--out', new, flag, parent
+        assert f'{flag} ' in refused(parent, *options)
+        assert not new.exists()
     assert '1 excluded' in ok(parent, '--apply-corrections', '--out', new)
     assert photo not in read_splits(new)
 
@@ -291,4 +295,6 @@ def test_all_photos_of_a_class(parent):
     for split in ('train', 'val', 'test'):
         for photo in of_split(parent, split, 'daisy'):
             decide(parent, split, photo, 'exclude')
-    assert 'daisy' in refusal(parent, 'new')
+    message = refusal(parent, 'new')
+    assert 'daisy' in message
+    assert 'review' in message

@@ -43,6 +43,8 @@ class Evidence:
 def evidence_of(
     dataset: ReviewedDataset, args: argparse.Namespace
 ) -> Evidence:
+    if args.run and args.weights:
+        raise UserError('use either --run or --weights')
     if args.run:
         return _of_run(dataset, args)
     candidates = find_candidates(args.weights and [args.weights])

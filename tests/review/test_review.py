@@ -273,6 +273,7 @@ def test_without_a_model(mine, tmp_path):
         (['MINE', '--run', 'nowhere'], 'nowhere is missing'),
         (['MINE', '--weights', 'resnet51'], 'unknown pretrained weights'),
         (['MINE', '--weights', 'resnet50'], 'not stored'),
+        (['MINE', '--run', 'x', '--weights', 'y'], '--run or --weights'),
     ],
 )
 def test_mistakes(args, said, mine, photos, env):

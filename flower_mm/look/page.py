@@ -12,7 +12,7 @@ from flower_mm.commands import command, typed_command
 from flower_mm.console import announce
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
-from flower_mm.inference.features import features_of
+from flower_mm.inference.features import FeatureModel, features_of
 from flower_mm.look import page_content
 from flower_mm.look.augmented_batch import augmented_batch
 from flower_mm.look.feature_map import draw_map, find_outliers
@@ -20,6 +20,7 @@ from flower_mm.look.measure_photos import measure_photos
 from flower_mm.look.page_content import OUTLIERS, Measured
 from flower_mm.look.photo_set import PhotoSet, grouped, read_photo_set
 from flower_mm.look.stored_model import NoWeightsError, model_of
+from flower_mm.packaged_configs import config_path
 from flower_mm.prepare.near_duplicates import group
 from flower_mm.report import charts
 from flower_mm.report.html import clean, render
@@ -35,6 +36,7 @@ MEGABYTE = 1_000_000
 def look(args: argparse.Namespace) -> None:
     """Look at the photos and write the page."""
     _check_out(args.out)
+    config_path(args.config)  # refuses an unknown one before photos are read
     with ExitStack() as stack:
         photos = read_photo_set(args.data, args.out, stack)
         page = render_page(photos, args)
@@ -66,6 +68,8 @@ def _check_out(out: Path) -> None:
 
 def render_page(photos: PhotoSet, args: argparse.Namespace) -> str:
     """Return the page."""
+    # Before the photos are read, which can take minutes.
+    model = None if args.no_map else _model(args)
     measured = _measure(photos, photos.sample(args.photos))
     groups, searched = photos.groups, len(photos.photos)
     if groups is None:
@@ -92,7 +96,7 @@ def render_page(photos: PhotoSet, args: argparse.Namespace) -> str:
         'charts': [],
         'augmented': None,
         'config': args.config,
-        'map': None if args.no_map else _map(photos, measured, args),
+        'map': _map(photos, measured, model) if model else None,
         'prepare': command('prepare', args.data, '--out', 'DATASET'),
     }
     if measured.measures:
@@ -138,16 +142,22 @@ def _group(photos: PhotoSet, measured: Measured) -> list[list[int]]:
     return grouped(group(members).tolist(), measured.indices)
 
 
-def _map(
-    photos: PhotoSet, measured: Measured, args: argparse.Namespace
-) -> dict:
-    """Return the map, or why it is missing."""
+def _model(args: argparse.Namespace) -> FeatureModel | NoWeightsError:
+    """Return the model for the map, or why it is missing."""
     try:
-        model = model_of(args.run, args.weights, args.device, args.imports)
+        return model_of(args.run, args.weights, args.device, args.imports)
     except NoWeightsError as error:
         if args.weights:
             raise
-        return {'missing': str(error)}
+        return error
+
+
+def _map(
+    photos: PhotoSet, measured: Measured, model: FeatureModel | NoWeightsError
+) -> dict:
+    """Return the map, or why it is missing."""
+    if isinstance(model, NoWeightsError):
+        return {'missing': str(model)}
     deadline = time.monotonic() + MAP_SECONDS
     chosen = measured.indices[:MAP_PHOTOS]
     computed = features_of(

@@ -176,6 +176,7 @@ def test_refusals(words, named, dataset, env, tmp_path):
     assert done.returncode == 2, done.stderr
     assert 'Traceback' not in done.stderr
     assert named in done.stderr or named == 'prepare'
+    assert 'reading photos' not in done.stderr  # refused before
     assert (tmp_path / 'other.html').read_text() == '<html>my page</html>'
     assert not (tmp_path / 'look.html').exists()
 

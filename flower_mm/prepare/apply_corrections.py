@@ -75,9 +75,7 @@ def read_corrected(root: Path, options: 'Options') -> Corrected:
             photo.split = split
         decision = decisions.pop((split, path), None)
         sha256 = sha256_of_photo(photo)
-        if sha256 != photo.sha256:
-            edited.append(photo.path)
-        else:
+        if sha256 == photo.sha256:
             earlier[split][path] = sha256.hex()
         if decision and (not sha256 or sha256.hex() != decision.sha256):
             changed.append(photo.path)
@@ -89,8 +87,12 @@ def read_corrected(root: Path, options: 'Options') -> Corrected:
         if decision and decision.action == RELABEL:
             photo.label = record['classes'].index(decision.new_label)
             moved.append(photo)
-        elif not decision or decision.action != EXCLUDE:
+        elif decision and decision.action == EXCLUDE:
+            continue
+        else:
             kept.append(photo)
+        if sha256 != photo.sha256:
+            edited.append(photo.path)
     _refuse_empty_classes(corrections, record['classes'], kept + moved)
     listing = Listing(
         FORMAT,

@@ -50,7 +50,12 @@ def check(folder: Path) -> None:
         print('\n'.join(first_lines(near_duplicates)))
         print(
             'They make held-out accuracy look better than it is. Prepare the '
-            'photos again, into another --out, to keep them together.'
+            'photos again, '
+            + (
+                'with --fix-leaks, to move them to train.'
+                if record.get('published_splits')
+                else 'into another --out, to keep them together.'
+            )
         )
     if faults:
         print('\n'.join(first_lines(faults, 50)))
@@ -97,7 +102,10 @@ def sha256_of_photo(photo: Photo) -> bytes | None:
     try:
         return hashlib.sha256(read_bytes(photo.file)).digest()
     except BadPhotoError:
-        return None
+        # A user may exclude an empty file, too.
+        file = Path(photo.file)
+        is_empty = file.is_file() and not file.stat().st_size
+        return hashlib.sha256(b'').digest() if is_empty else None
 
 
 def _changed_texts(folder: Path, record: dict) -> list[str]:

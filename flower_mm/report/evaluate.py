@@ -211,8 +211,8 @@ def _predict(
     predictor = load()
     if predictor.classes != listed.classes:
         raise UserError(
-            'the classes of the dataset differ from those of the model. Name '
-            'the dataset it was trained on: --data-root FOLDER'
+            'the classes of the dataset differ from those of the model.\n'
+            'Name the dataset that it was trained on'
         )
     predictions = predictor.predict(listed.photos, listed.labels)
     return predictions, {

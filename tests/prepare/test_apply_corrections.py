@@ -162,6 +162,15 @@ def test_a_photo_that_changed_since_is_not_corrected(parent, capsys):
     assert photo in read_splits(new)
 
 
+def test_an_empty_photo_can_be_excluded(parent, capsys):
+    rose = of_split(parent, 'train', 'rose')[0]
+    (parent / 'train' / rose).write_bytes(b'')
+    decide(parent, 'train', rose, 'exclude')
+    new = apply(parent)
+    assert not (new / 'train' / rose).exists()
+    assert 'changed since' not in capsys.readouterr().out
+
+
 def test_a_changed_photo_does_not_leak(parent, capsys):
     """It is now a copy of a validation photo, and follows it."""
     photo = of_split(parent, 'train', 'daisy')[0]

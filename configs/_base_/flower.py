@@ -139,6 +139,8 @@ default_hooks = dict(
     finite=dict(type='FiniteLossHook'),
     record=dict(type='RunRecordHook'),
     progress=dict(type='ProgressHook'),
+    # Before the report, which records the hash of best.pth.
+    known_photos=dict(type='KnownPhotosHook'),
     report=dict(type='ReportHook'),
     visualization=dict(type='VisualizationHook', enable=False),
     # After all other hooks: it validates the fitted head.

@@ -95,6 +95,12 @@ def add_calibration(parser: argparse._ActionsContainer) -> None:
         action='store_true',
         help='show the probabilities of the network as they are',
     )
+    parser.add_argument(
+        '--no-unknown',
+        action='store_true',
+        help='give a class also to photos that are unlike the training '
+        'photos, instead of "unknown"',
+    )
 
 
 def add_precision(parser: argparse._ActionsContainer) -> None:

@@ -4,6 +4,7 @@ from flower_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from flower_mm.engine.hooks.finite_loss import FiniteLossHook
 from flower_mm.engine.hooks.frozen_statistics import FrozenStatisticsHook
 from flower_mm.engine.hooks.head_first import HeadFirstHook
+from flower_mm.engine.hooks.known_photos import KnownPhotosHook
 from flower_mm.engine.hooks.pretrained import PretrainedHook
 from flower_mm.engine.hooks.progress import (
     GroupedTensorboardVisBackend,
@@ -35,6 +36,7 @@ __all__ = [
     'FrozenStatisticsHook',
     'GroupedTensorboardVisBackend',
     'HeadFirstHook',
+    'KnownPhotosHook',
     'MergedGroupsConstructor',
     'PretrainedHook',
     'ProgressHook',

@@ -14,6 +14,7 @@ from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import checkpoints, number_of
 from flower_mm.engine.distributed import leave_group
 from flower_mm.engine.hooks.finite_loss import NotFiniteError
+from flower_mm.engine.hooks.known_photos import KnownPhotosHook
 from flower_mm.engine.hooks.progress import ProgressHook
 from flower_mm.engine.hooks.report import ReportHook
 from flower_mm.engine.hooks.run_record import RunRecordHook
@@ -30,6 +31,9 @@ from flower_mm.lock import only_run_in
 from flower_mm.machine_failures import explained
 from flower_mm.process_resources import keep_memory
 from flower_mm.weights.safe_loading import safe_loading
+
+# What they do can take longer than other processes of a group would wait.
+AFTER_GROUP = (KnownPhotosHook, ReportHook)
 
 
 @safe_loading()
@@ -62,7 +66,7 @@ def train(run: ResolvedRun, args: argparse.Namespace) -> int | None:
         leave_group()
         if first:
             for hook in runner.hooks:
-                if isinstance(hook, ReportHook):
+                if isinstance(hook, AFTER_GROUP):
                     hook.write(runner)
             if not args.folds:
                 print_summary(runner, args)
@@ -84,7 +88,7 @@ def _train(run: ResolvedRun, args: argparse.Namespace) -> FlowerRunner:
         with explained(run.work_dir, batch_size, less):
             runner = RUNNERS.build(run.cfg)
             for hook in runner.hooks:
-                if isinstance(hook, ReportHook):
+                if isinstance(hook, AFTER_GROUP):
                     hook.later = True
             train_to_the_end(runner)
     except BaseException as ended:

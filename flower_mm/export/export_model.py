@@ -16,7 +16,7 @@ from flower_mm.console import track
 from flower_mm.errors import UserError, printable
 from flower_mm.export import predict_onnx
 from flower_mm.export.int8 import PRECISION, int8_model
-from flower_mm.export.onnx_model import tensor_model
+from flower_mm.export.onnx_model import UNLIKENESS, tensor_model
 from flower_mm.export.preprocessing import (
     UnknownStepError,
     with_preprocessing,
@@ -131,13 +131,25 @@ def _onnx(
     source: Source, calibration: Iterator[np.ndarray] | None, notes: list[str]
 ) -> Iterator[ExportedModel]:
     """A file that takes photos, one that takes tensors, and one in int8."""
-    stem, facts = source.file.stem, source.facts
+    stem, facts, trained = source.file.stem, source.facts, source.trained
+    if trained.known:
+        facts = facts | {
+            UNLIKENESS: 'how unlike the training photos, float32 (N,); '
+            'unknown above the threshold',
+            'unknown_above': repr(trained.known.threshold),
+        }
     photo_facts = facts | {
         'input': 'uint8 (N, height, width, 3) in RGB, upright; any size, the '
         'same for all N',
         'preprocessing': f'inside: {facts["preprocessing"]}',
     }
-    tensors = tensor_model(source.model, source.size, source.temperature)
+    tensors = tensor_model(
+        source.model,
+        source.size,
+        source.temperature,
+        trained.layer,
+        trained.known,
+    )
     takes_photos = True
     try:
         photos = with_preprocessing(tensors, source.steps, source.preprocessor)
@@ -153,7 +165,12 @@ def _onnx(
     yield _onnx_file(name, tensors, facts, TENSOR_DIFFERENCE)
     if calibration is None:
         return
+    # Its features are too coarse to tell what is unlike the photos.
+    tensors = tensor_model(source.model, source.size, source.temperature)
     small, name = int8_model(tensors, calibration), f'{stem}_tensor_int8.onnx'
+    for key in (UNLIKENESS, 'unknown_above'):
+        facts.pop(key, None)
+        photo_facts.pop(key, None)
     if takes_photos:
         small = with_preprocessing(small, source.steps, source.preprocessor)
         name, facts = f'{stem}_int8.onnx', photo_facts

@@ -11,12 +11,15 @@ import torch
 from mmpretrain.models.utils import ShiftWindowMSA
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
+from torch.nn import functional
 
 from flower_mm.errors import UserError
+from flower_mm.inference.known_photos import NEAREST, KnownPhotos
 from flower_mm.models.structure import backbone_of
 
 # Names of inputs and output in the files, and of the batch dimension.
 PHOTOS, INPUTS, PROBABILITIES = 'photos', 'inputs', 'probabilities'
+UNLIKENESS = 'unlikeness'  # a second output
 COUNT = 'N'
 
 
@@ -47,27 +50,85 @@ class Probabilities(nn.Module):
         self.temperature = temperature or 1.0
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        logits = self.model(inputs, mode='tensor')
+        return self.of_logits(self.model(inputs, mode='tensor'))
+
+    def of_logits(self, logits: torch.Tensor) -> torch.Tensor:
         if self.temperature != 1:
             logits = logits / self.temperature
         return logits.softmax(1)
 
 
+class WithUnlikeness(nn.Module):
+    """The probabilities, and how unlike the training photos a photo is.
+
+    Args:
+        model: A classifier of MMPretrain.
+        temperature: Of the calibration, if any.
+        layer: Its last layer.
+        known: What best.pth knows about the training photos.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        temperature: float | None,
+        layer: nn.Module,
+        known: KnownPhotos,
+    ) -> None:
+        super().__init__()
+        self.probabilities = Probabilities(model, temperature)
+        self._inputs: list[torch.Tensor] = []
+        self.hook = layer.register_forward_pre_hook(
+            lambda _, arguments: self._inputs.append(arguments[0])
+        )
+        self.known = known
+        self.table: torch.Tensor
+        self.register_buffer('table', torch.from_numpy(known.table.copy()))
+
+    def forward(
+        self, inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self._inputs.clear()
+        logits = self.probabilities.model(inputs, mode='tensor')
+        features = functional.normalize(self._inputs[-1].flatten(1))
+        vectors = functional.normalize(self.table.float())
+        count = min(NEAREST, len(vectors))
+        similar = (features @ vectors.T).topk(count, dim=1).values.mean(1)
+        distance, energy = self.known.distance, self.known.energy
+        unlikeness = torch.maximum(
+            (1 - similar - distance.mean) / distance.deviation,
+            (-logits.logsumexp(1) - energy.mean) / energy.deviation,
+        )
+        return self.probabilities.of_logits(logits), unlikeness
+
+
 def tensor_model(
-    model: nn.Module, size: tuple[int, int], temperature: float | None = None
+    model: nn.Module,
+    size: tuple[int, int],
+    temperature: float | None = None,
+    layer: nn.Module | None = None,
+    known: KnownPhotos | None = None,
 ) -> onnx.ModelProto:
-    """The ONNX model for batches of any size of inputs (height, width)."""
+    """The ONNX model for batches of any size of inputs (height, width).
+
+    With the last layer and the known photos, it has a second output.
+    """
     # A batch of one would become a constant.
     example = torch.zeros(2, 3, *size)
+    network: nn.Module = Probabilities(model, temperature)
+    names = [PROBABILITIES]
+    if layer and known:
+        network = WithUnlikeness(model, temperature, layer, known)
+        names.append(UNLIKENESS)
     try:
         with torch.no_grad(), quiet(), any_number_of_windows():
             program = torch.onnx.export(
-                Probabilities(model, temperature),
+                network,
                 (example,),
                 dynamo=True,
                 verbose=False,
                 input_names=[INPUTS],
-                output_names=[PROBABILITIES],
+                output_names=names,
                 dynamic_shapes=({0: torch.export.Dim(COUNT)},),
             )
     except torch.onnx.OnnxExporterError as error:

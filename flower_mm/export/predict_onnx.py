@@ -18,6 +18,7 @@ def main() -> int:
     )
     facts = model.get_modelmeta().custom_metadata_map
     classes = json.loads(facts['classes'])
+    unknown_above = float(facts.get('unknown_above', 'inf'))
     code = 0
     for name in sys.argv[2:]:
         try:
@@ -26,9 +27,12 @@ def main() -> int:
             print(f'{name}: {error}', file=sys.stderr)
             code = 2
             continue
-        probabilities = model.run(None, {'photos': photos})[0][0]
+        outputs = model.run(None, {'photos': photos})
+        probabilities = outputs[0][0]
         best = probabilities.argmax()
-        print(f'{name}: {classes[best]} {100 * probabilities[best]:.2f} %')
+        is_unknown = len(outputs) > 1 and outputs[1][0] > unknown_above
+        label = 'unknown: ' * is_unknown + classes[best]
+        print(f'{name}: {label} {100 * probabilities[best]:.2f} %')
     return code
 
 

@@ -10,6 +10,7 @@ The import is quick: torch is imported by the first Classifier.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -41,6 +42,10 @@ class Prediction:
     probabilities: dict[str, float]  # by class, in the order of the training
     # With `coverage`: contains the true class for that share of photos.
     classes: tuple[str, ...] = ()
+    # How unlike the training photos, if the file can tell.
+    unlikeness: float | None = None
+    # Whether it is more unlike than 95 % of the validation photos.
+    unknown: bool = False
 
     @property
     def label(self) -> str:
@@ -87,6 +92,8 @@ class Classifier:
         per_class: Let the share hold for the photos of each class.
         precision: Choose `working_point`, the confidence above which this
             share of predictions is right on the validation photos.
+        find_unknown: Mark photos that are unlike the training photos, if the
+            file can tell.
     """
 
     def __init__(
@@ -100,6 +107,7 @@ class Classifier:
         coverage: float | None = None,
         per_class: bool = False,
         precision: float | None = None,
+        find_unknown: bool = True,
     ) -> None:
         from flower_mm.inference.model import TrainedModel
         from flower_mm.inference.model_input import InputReader
@@ -117,6 +125,8 @@ class Classifier:
         except NoConfigError as error:
             raise UserError(f'{error}\n{NEEDED}') from error
         self.classes: list[str] = self.model.classes
+        if not find_unknown:
+            self.model.known = None
         self.batch_size = batch_size
         if (coverage or precision) and not calibrated:
             raise UserError(
@@ -188,22 +198,36 @@ class Classifier:
         self, batch: list[tuple[str, dict | Unread]]
     ) -> Iterator[Prediction | Unread]:
         good = [item for _, item in batch if isinstance(item, dict)]
-        scores = iter(self._scores(good) if good else ())
+        scores = iter(self.scores(good) if good else ())
         for name, item in batch:
             if isinstance(item, Unread):
                 yield item
             else:
-                yield self.prediction(name, next(scores))
+                yield self.prediction(name, *next(scores))
 
-    def prediction(self, name: str, scores: np.ndarray) -> Prediction:
+    def prediction(
+        self, name: str, scores: np.ndarray, unlikeness: float | None
+    ) -> Prediction:
         """Return the prediction for the probabilities of a photo."""
         shares = dict(zip(self.classes, scores.tolist(), strict=True))
-        if self._limits is None:
-            return Prediction(name, shares)
-        from flower_mm.inference.calibration import set_of_classes
+        chosen: tuple[str, ...] = ()
+        if self._limits is not None:
+            from flower_mm.inference.calibration import set_of_classes
 
-        chosen = set_of_classes(scores, self._limits)
-        return Prediction(name, shares, tuple(self.classes[i] for i in chosen))
+            indices = set_of_classes(scores, self._limits)
+            chosen = tuple(self.classes[i] for i in indices)
+        is_unknown = unlikeness is not None and unlikeness > self.unknown_above
+        return Prediction(name, shares, chosen, unlikeness, is_unknown)
+
+    @property
+    def finds_unknown(self) -> bool:
+        """Whether photos unlike the training photos are marked."""
+        return self.model.known is not None
+
+    @property
+    def unknown_above(self) -> float:
+        """The unlikeness above which a photo is unknown."""
+        return self.model.known.threshold if self.model.known else math.inf
 
     def _limits_for(
         self, coverage: float | None, per_class: bool
@@ -223,16 +247,23 @@ class Classifier:
             [limit_of(coverage, i) for i in range(len(self.classes))]
         )
 
-    def _scores(self, photos: list[dict]) -> np.ndarray:
+    def scores(
+        self, photos: list[dict]
+    ) -> Iterator[tuple[np.ndarray, float | None]]:
+        """Return the probabilities of each photo and its unlikeness."""
         # Some models keep state between layers, and each uses all cores.
         with self._computing:
-            scores = self.model.scores(photos)
+            scores, unlike = self.model.scores_and_unlikeness(photos)
         if (scores != scores).any():
             raise UserError(
                 f'{self.file} predicts NaN: its training failed.\n'
                 'Use another file'
             )
-        return scores
+        return zip(
+            scores,
+            [None] * len(scores) if unlike is None else unlike.tolist(),
+            strict=True,
+        )
 
 
 def _file_of(source: Path) -> Path:

@@ -1,6 +1,6 @@
 """Build the model of best.pth and predict as in validation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 from torch import nn
+from torch.nn import functional
 
 from flower_mm.datasets.augmentation_seed import drawing
 from flower_mm.datasets.load_photo import as_load_photo
@@ -18,6 +19,7 @@ from flower_mm.decoding import MAX_RATIO
 from flower_mm.environment import kind_of_device
 from flower_mm.errors import UserError, is_out_of_memory, printable
 from flower_mm.inference.calibration import calibration_of
+from flower_mm.inference.known_photos import known_photos_of
 from flower_mm.inference.safe_build import (
     LimitedBuild,
     registered_names_only,
@@ -25,6 +27,7 @@ from flower_mm.inference.safe_build import (
 from flower_mm.models.bfloat16 import MIN_SPEED_UP, speed_up
 from flower_mm.models.float32_head import classify_in_float32
 from flower_mm.models.memory_format import use_channels_last
+from flower_mm.models.structure import classifier_layer, inputs_of
 from flower_mm.registry import MODELS, TRANSFORMS
 from flower_mm.weights.allowed_transforms import LARGEST_SHORT_SIDE
 from flower_mm.weights.best_checkpoint import TOP1
@@ -162,6 +165,12 @@ class TrainedModel(Network):
                 model = build_classifier(cfg)
             load_whole(model, content, checkpoint)
             super().__init__(checkpoint, model, cfg, device, in_bfloat16)
+        self.layer = classifier_layer(self.model, len(self.classes))
+        self.known = (
+            known_photos_of(self.meta, self.layer.in_features, checkpoint)
+            if self.layer
+            else None
+        )
 
     def scores(self, batch: list[dict]) -> np.ndarray:
         """Return the probabilities (photos, classes)."""
@@ -178,6 +187,36 @@ class TrainedModel(Network):
         if self.calibrated:
             return self.calibration.calibrated(scores)
         return scores
+
+    def scores_and_unlikeness(
+        self, batch: list[dict]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the probabilities, and how unlike the training photos."""
+        if self.known is None:
+            return self.scores(batch), None
+        with self.last_layer() as seen:
+            scores = self.scores(batch)
+        return scores, self.known.unlikeness(*seen())
+
+    @contextmanager
+    def last_layer(
+        self,
+    ) -> Iterator[Callable[[], tuple[np.ndarray, np.ndarray]]]:
+        """Yield what returns the features and logits of the last batch."""
+        layer = self.layer
+        assert layer is not None  # who asks has looked
+
+        def seen() -> tuple[np.ndarray, np.ndarray]:
+            with torch.no_grad():
+                features = inputs[-1].flatten(1)
+                bias = None if layer.bias is None else layer.bias.float()
+                logits = functional.linear(
+                    features, layer.weight.float(), bias
+                )
+            return features.cpu().numpy(), logits.cpu().numpy()
+
+        with inputs_of(layer) as inputs:
+            yield seen
 
     @property
     def top1(self) -> float | None:

@@ -16,7 +16,14 @@ from flower_mm.exit_codes import OK, USER_ERROR
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Classifier, Prediction, Unread
 from flower_mm.inference.photo_files import PhotoFile, list_photos
-from flower_mm.inference.prediction_files import STDOUT, UNSURE, Write
+from flower_mm.inference.prediction_files import (
+    SET,
+    STDOUT,
+    UNKNOWN,
+    UNLIKENESS,
+    UNSURE,
+    Write,
+)
 from flower_mm.inference.sort_into_folders import Sorter
 from flower_mm.torch_import import importing_torch
 
@@ -45,11 +52,12 @@ def predict(args: argparse.Namespace) -> int:
                 coverage=args.coverage,
                 per_class=args.per_class,
                 precision=args.precision,
+                find_unknown=not args.no_unknown,
             )
         if point := classifier.working_point:
             args.threshold = point.threshold
             print(prediction_files.promise(point), file=sys.stderr)
-        labels = _labels(classifier.classes, args.threshold)
+        labels = _labels(classifier, args.threshold)
         sorter = None
         if args.sort_into:
             sorter = Sorter(args.sort_into, labels)
@@ -57,11 +65,15 @@ def predict(args: argparse.Namespace) -> int:
         for flag, path in (('--csv', args.csv), ('--json', args.json)):
             if path:
                 prediction_files.require_safe_output(flag, path, photos)
-        outputs = _outputs(args, classifier, bad, stack)
+        outputs = _outputs(args, classifier, labels, bad, stack)
 
         def write(photo: PhotoFile, prediction: Prediction) -> None:
-            is_sure = prediction.confidence >= args.threshold
-            label = prediction.label if is_sure else UNSURE
+            if prediction.unknown:
+                label = UNKNOWN
+            elif prediction.confidence < args.threshold:
+                label = UNSURE
+            else:
+                label = prediction.label
             counts[label] += 1
             for output in outputs:
                 output(prediction, label)
@@ -111,13 +123,27 @@ def _list_photos(
     return photos
 
 
-def _labels(classes: list[str], threshold: float) -> list[str]:
-    if threshold and UNSURE in classes:
-        raise UserError(
-            f'photos below the threshold are labelled {UNSURE!r}, which is '
-            'also a class of the model.\nOmit --threshold and --precision'
-        )
-    return [*classes, UNSURE] if threshold else classes
+def _labels(classifier: Classifier, threshold: float) -> list[str]:
+    """Return the classes, and what else a photo may be labelled."""
+    classes = classifier.classes
+    labels = [*classes]
+    if threshold:
+        if UNSURE in classes:
+            raise UserError(
+                f'photos below the threshold are labelled {UNSURE!r}, which '
+                'is also a class of the model.\n'
+                'Omit --threshold and --precision'
+            )
+        labels.append(UNSURE)
+    if classifier.finds_unknown:
+        if UNKNOWN in classes:
+            raise UserError(
+                'photos unlike the training photos are labelled '
+                f'{UNKNOWN!r}, which is also a class of the model.\n'
+                'Try: --no-unknown'
+            )
+        labels.append(UNKNOWN)
+    return labels
 
 
 def _without_sorted(
@@ -141,14 +167,16 @@ def _without_sorted(
 def _outputs(
     args: argparse.Namespace,
     classifier: Classifier,
+    labels: list[str],
     bad: list[Unread],
     stack: ExitStack,
 ) -> list[Write]:
     classes = classifier.classes
     outputs = []
     if args.csv:
-        has_sets = args.coverage is not None
-        outputs.append(prediction_files.csv_into(args.csv, classes, has_sets))
+        more = [UNLIKENESS] if classifier.finds_unknown else []
+        more += [SET] if args.coverage is not None else []
+        outputs.append(prediction_files.csv_into(args.csv, classes, more))
     if args.json:
         head = {
             'checkpoint': str(classifier.file),
@@ -157,6 +185,8 @@ def _outputs(
         }
         if args.coverage:
             head['coverage'] = args.coverage
+        if classifier.finds_unknown:
+            head['unknown_above'] = round(classifier.unknown_above, 3)
         outputs.append(prediction_files.json_into(args.json, head, bad))
     if STDOUT not in (args.csv, args.json):
         # Taken now, since the progress bar replaces sys.stdout.
@@ -167,7 +197,7 @@ def _outputs(
             else prediction_files.lines_on
         )
         topk = min(args.topk, len(classes))
-        outputs.append(show(screen, classes, bool(args.threshold), topk))
+        outputs.append(show(screen, classes, labels, topk))
     return [stack.enter_context(output) for output in outputs]
 
 

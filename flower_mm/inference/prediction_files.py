@@ -4,7 +4,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -20,13 +20,20 @@ from flower_mm.inference.photo_files import PhotoFile
 from flower_mm.photo_faults import reason_lines
 from flower_mm.plain_text import escape_controls, visible
 
-# Takes a prediction and the label: the class, or UNSURE below the threshold.
+# Takes a prediction and the label: the class, UNSURE below the threshold, or
+# UNKNOWN.
 Write = Callable[[Prediction, str], None]
 
 UNSURE = 'unsure'
+UNKNOWN = 'unknown'  # unlike the training photos
 STDOUT = '-'
 SEPARATOR = '|'  # of the classes of a set
 COLUMNS = ['photo', 'predicted', 'confidence']
+UNLIKENESS, SET = 'unlikeness', 'classes'
+_MORE: dict[str, Callable[[Prediction], str]] = {
+    UNLIKENESS: lambda prediction: f'{prediction.unlikeness:.3f}',
+    SET: lambda prediction: SEPARATOR.join(prediction.classes),
+}
 MAX_ROWS = 100  # of the table
 MAX_UNREAD = 20  # in the list
 MAX_CLASSES = 10  # in the summary
@@ -89,11 +96,14 @@ def shortest(probability: float) -> str:
 
 @contextmanager
 def csv_into(
-    path: str, classes: list[str], has_sets: bool = False
+    path: str, classes: list[str], more: Sequence[str] = ()
 ) -> Iterator[Write]:
     """Write a line per photo: label, confidence, all probabilities.
 
-    With `has_sets`, the set of classes comes before the probabilities.
+    Args:
+        path: The file, or STDOUT.
+        classes: Their names.
+        more: Which of UNLIKENESS and SET come before the probabilities.
     """
     with opened(path) as file:
 
@@ -108,11 +118,11 @@ def csv_into(
                 prediction.photo,
                 label,
                 shortest(prediction.confidence),
-                *([SEPARATOR.join(prediction.classes)] if has_sets else ()),
+                *(_MORE[column](prediction) for column in more),
                 *map(shortest, prediction.probabilities.values()),
             )
 
-        line(*COLUMNS, *(['classes'] if has_sets else ()), *classes)
+        line(*COLUMNS, *more, *classes)
         yield write
 
 
@@ -136,11 +146,7 @@ def json_into(path: str, head: dict, bad: list[Unread]) -> Iterator[Write]:
                     'photo': prediction.photo,
                     'predicted': label,
                     'confidence': float(shortest(prediction.confidence)),
-                    **(
-                        {'classes': prediction.classes}
-                        if prediction.classes
-                        else {}
-                    ),
+                    **_more(prediction),
                     'probabilities': {
                         name: float(shortest(value))
                         for name, value in prediction.probabilities.items()
@@ -161,6 +167,15 @@ def json_into(path: str, head: dict, bad: list[Unread]) -> Iterator[Write]:
         file.write(b'}\n')
 
 
+def _more(prediction: Prediction) -> dict:
+    more: dict = {}
+    if prediction.unlikeness is not None:
+        more[UNLIKENESS] = round(prediction.unlikeness, 3)
+    if prediction.classes:
+        more[SET] = prediction.classes
+    return more
+
+
 def top_classes(
     prediction: Prediction, label: str, topk: int
 ) -> list[tuple[str, str]]:
@@ -174,17 +189,18 @@ def top_classes(
         for name, value in prediction.top(count)
     ]
     if label != prediction.label:
-        names[0] = f'{UNSURE}: {names[0][0]}', names[0][1]
+        names[0] = f'{label}: {names[0][0]}', names[0][1]
     return names
 
 
 @contextmanager
 def lines_on(
-    file: IO[str], classes: list[str], may_be_unsure: bool, topk: int
+    file: IO[str], classes: list[str], labels: list[str], topk: int
 ) -> Iterator[Write]:
     """Write a line per photo at once, for a file or another program."""
     width = max(len(printable(name, MAX_CLASS_NAME)) for name in classes)
-    width += may_be_unsure * len(f'{UNSURE}: ')
+    extra = [len(f'{label}: ') for label in labels if label not in classes]
+    width += max(extra, default=0)
 
     def write(prediction: Prediction, label: str) -> None:
         cells = [
@@ -198,7 +214,7 @@ def lines_on(
 
 @contextmanager
 def table_on(
-    file: IO[str], classes: list[str], may_be_unsure: bool, topk: int
+    file: IO[str], classes: list[str], labels: list[str], topk: int
 ) -> Iterator[Write]:
     """Write a table to a terminal after the last photo."""
     from flower_mm.console import rich_console
@@ -225,7 +241,7 @@ def table_on(
             (
                 names + [('', '')] * (columns - len(names)),
                 visible(escape_controls(prediction.photo)),
-                label == UNSURE,
+                label != prediction.label,
             )
             for names, (prediction, label) in zip(shown, rows, strict=True)
         ]
@@ -235,7 +251,7 @@ def table_on(
     if console.measure(content, options=wide).minimum <= console.width:
         console.print(content)
     else:
-        with lines_on(file, classes, may_be_unsure, topk) as line:
+        with lines_on(file, classes, labels, topk) as line:
             for row in rows:
                 line(*row)
     if more:

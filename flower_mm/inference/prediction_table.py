@@ -8,7 +8,8 @@ from rich.text import Text
 
 MIN_PATH = 20  # columns of a photo's path
 
-# The top classes with their percentages, the path, whether it is unsure.
+# The top classes with their percentages, the path, whether it is unsure or
+# unknown.
 Row = tuple[list[tuple[str, str]], str, bool]
 
 
@@ -25,11 +26,11 @@ def table(rows: list[Row]) -> Table:
             no_wrap=True,
         )
     content.add_column('photo')
-    for texts, (_, path, unsure) in zip(cells, rows, strict=True):
+    for texts, (_, path, doubtful) in zip(cells, rows, strict=True):
         content.add_row(
             *map(Text, texts),
             EndOfPath(path),
-            style='yellow' if unsure else None,
+            style='yellow' if doubtful else None,
         )
     return content
 

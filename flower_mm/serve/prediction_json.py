@@ -20,8 +20,8 @@ def classify(
     backbone supports it, the heat map.
     """
     prepared = classifier.model.prepared(pixels)
-    (scores,) = classifier.model.scores([prepared])
-    prediction = classifier.prediction(name, scores)
+    ((scores, unlikeness),) = classifier.scores([prepared])
+    prediction = classifier.prediction(name, scores, unlikeness)
     result = {
         'name': name,
         'label': prediction.label,
@@ -30,6 +30,9 @@ def classify(
     }
     if point := classifier.working_point:
         result['is_sure'] = prediction.confidence >= point.threshold
+    if prediction.unlikeness is not None:
+        result['unknown'] = prediction.unknown
+        result['unlikeness'] = prediction.unlikeness
     if prediction.classes:
         result['classes'] = prediction.classes
     if with_heat_map:

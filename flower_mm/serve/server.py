@@ -33,6 +33,7 @@ def serve(args: argparse.Namespace) -> None:
                 coverage=args.coverage,
                 per_class=args.per_class,
                 precision=args.precision,
+                find_unknown=not args.no_unknown,
             )
         service = Service(classifier)
         try:

@@ -20,6 +20,7 @@ from benchmarks import (
     config_tables,
     linear_probe,
     targets,
+    unknown,
     versions,
 )
 from benchmarks.config_headers import unmeasured
@@ -179,6 +180,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'linear-probe': linear_probe.table,
     'recipe': recipe,
     'calibration': calibration.table,
+    'unknown': unknown.table,
     'versions': versions.table,
 }
 

@@ -45,6 +45,8 @@ class Calibration:
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     confidence: np.ndarray = field(default_factory=lambda: np.empty(0))
     outranking: np.ndarray = field(default_factory=lambda: np.empty(0))
+    # Empty for files of earlier versions.
+    predicted: np.ndarray = field(default_factory=lambda: np.empty(0, int))
 
     @classmethod
     def of(cls, values: dict) -> 'Calibration':
@@ -54,6 +56,7 @@ class Calibration:
             np.array(values['labels'], dtype=int),
             np.array(values['confidence'], dtype=float),
             np.array(values['outranking'], dtype=float),
+            np.array(values.get('predicted', []), dtype=int),
         )
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
@@ -139,6 +142,7 @@ def measure(labels: np.ndarray, scores: np.ndarray) -> dict[str, list]:
         'confidence': (np.floor(scores.max(axis=1) * unit) / unit).tolist(),
         # A limit never excludes the photo that it comes from.
         'outranking': (np.ceil(mass * unit) / unit).tolist(),
+        'predicted': order[:, 0].tolist(),
     }
 
 
@@ -178,7 +182,11 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
             labels.shape == found.confidence.shape == found.outranking.shape
             and labels.ndim == 1
             and len(labels) <= MOST_PHOTOS
-            and bool(((labels >= 0) & (labels < classes)).all())
+            and found.predicted.shape in (labels.shape, (0,))
+            and all(
+                bool(((indices >= 0) & (indices < classes)).all())
+                for indices in (labels, found.predicted)
+            )
             # Sums of rounded probabilities.
             and bool(((shares >= 0) & (shares <= 1.001)).all())
             and (

@@ -49,12 +49,14 @@ class KnownPhotos:
         distance: Of the features to the nearest vectors.
         energy: Of the logits.
         threshold: A photo that is more unlike is unknown.
+        validated: The validation photos that it comes from.
     """
 
     table: np.ndarray
     distance: Spread
     energy: Spread
     threshold: float
+    validated: int
 
     @cached_property
     def vectors(self) -> np.ndarray:
@@ -67,7 +69,7 @@ class KnownPhotos:
         """How unlike the training photos each photo is."""
         return np.maximum(
             self.distance.apply(_distance(self.vectors, features)),
-            self.energy.apply(_energy(logits)),
+            self.energy.apply(energy_of(logits)),
         ).astype(np.float32)
 
 
@@ -87,8 +89,8 @@ def remember(
         logits: Of the validation photos.
     """
     table = _quantised(known)
-    distance, energy = _distance(_unit(table), features), _energy(logits)
-    found = KnownPhotos(table, Spread.of(distance), Spread.of(energy), 0.0)
+    distance, energy = _distance(_unit(table), features), energy_of(logits)
+    found = KnownPhotos(table, Spread.of(distance), Spread.of(energy), 0.0, 0)
     scores = np.sort(found.unlikeness(features, logits))
     # So that a further photo of the same kind passes with this probability.
     place = math.ceil((len(scores) + 1) * PASS - 1e-9)
@@ -127,15 +129,24 @@ def known_photos_of(
             Spread(*map(float, values[key])) for key in ('distance', 'energy')
         )
         threshold = float(values['threshold'])
+        validated = int(values['photos'])
         numbers = [distance.mean, energy.mean, threshold]
         positive = [distance.deviation, energy.deviation]
-        if not np.isfinite(numbers + positive).all() or min(positive) <= 0:
+        if not np.isfinite(numbers + positive).all():
             raise ValueError('expected finite numbers')
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        if min(*positive, validated) <= 0:
+            raise ValueError('expected positive deviations and photos')
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise UserError(
             printable(f'invalid {KEY} in {file}: {error!r}', 300)
         ) from error
-    return KnownPhotos(table, distance, energy, threshold)
+    return KnownPhotos(table, distance, energy, threshold, validated)
 
 
 def _quantised(features: np.ndarray) -> np.ndarray:
@@ -160,7 +171,7 @@ def _distance(vectors: np.ndarray, features: np.ndarray) -> np.ndarray:
     return 1 - nearest.mean(axis=1)
 
 
-def _energy(logits: np.ndarray) -> np.ndarray:
+def energy_of(logits: np.ndarray) -> np.ndarray:
     largest = logits.max(axis=1, keepdims=True)
     sums = np.exp(logits - largest).sum(axis=1)
     return -(largest[:, 0] + np.log(sums))

@@ -15,6 +15,7 @@ from flower_mm.errors import UserError
 from flower_mm.exit_codes import OK, USER_ERROR
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Classifier, Prediction, Unread
+from flower_mm.inference.drift import Seen, difference
 from flower_mm.inference.photo_files import PhotoFile, list_photos
 from flower_mm.inference.prediction_files import (
     SET,
@@ -37,6 +38,7 @@ def predict(args: argparse.Namespace) -> int:
         )
     bad: list[Unread] = []
     counts: Counter[str] = Counter()
+    seen = Seen()
     with ExitStack() as stack:
         photos = _list_photos(args.photos, bad, stack)
         with importing_torch():
@@ -75,6 +77,10 @@ def predict(args: argparse.Namespace) -> int:
             else:
                 label = prediction.label
             counts[label] += 1
+            place = classifier.classes.index(prediction.label)
+            seen.predicted.append(place)
+            seen.confidence.append(prediction.confidence)
+            seen.unknown += prediction.unknown
             for output in outputs:
                 output(prediction, label)
             if sorter:
@@ -100,6 +106,16 @@ def predict(args: argparse.Namespace) -> int:
         lines.append(f'  json     {args.json}')
     if sorter:
         lines.append(f'  sorted   {sorter.result}')
+    # The figures of the validation are of calibrated probabilities.
+    if not args.uncalibrated:
+        known = classifier.model.known
+        differs = difference(
+            seen,
+            classifier.model.calibration,
+            known.validated if known else None,
+            classifier.classes,
+        )
+        lines += [differs] if differs else []
     if bad:
         total = len(bad) + counts.total()
         lines.append(prediction_files.list_unread(bad, total))

@@ -91,6 +91,8 @@ def test_best_has_space_for_the_photos(width):
         {'energy': [float('nan'), 1.0]},
         {'threshold': 'high'},
         {'threshold': None},
+        {'photos': 0},
+        {'photos': float('inf')},
     ],
 )
 def test_values_of_strangers_are_refused(change):
@@ -131,7 +133,8 @@ def test_a_training_remembers_its_photos(run, found):
     values = read_checkpoint(run / 'best.pth')['meta'][KEY]
     assert values['photos'] == len(found) - 1
     *own, other = found
-    assert other.unknown and other.label in CLASSES
+    assert other.unknown
+    assert other.label in CLASSES
     assert sum(prediction.unknown for prediction in own) <= len(own) / 20
     plain = Classifier(run, 'cpu', find_unknown=False)(other.photo)
     assert plain == Prediction(other.photo, other.probabilities)

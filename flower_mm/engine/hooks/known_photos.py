@@ -66,8 +66,8 @@ def _remember(best: Path, runner) -> None:
     with progress(
         len(trained) + len(held_out[::step]), 'remembering photos'
     ) as advance:
-        known, _ = _last_layer(model, trained, advance)
-        features, logits = _last_layer(model, held_out[::step], advance)
+        known, _ = last_layer_of(model, trained, advance)
+        features, logits = last_layer_of(model, held_out[::step], advance)
     if len(features) < known_photos.FEWEST:
         runner.say(
             'best.pth does not recognise unknown photos: expected at least '
@@ -95,7 +95,7 @@ def _by_class_in_turn(dataset) -> list[str]:
     return [path for path in chain.from_iterable(turns) if path]
 
 
-def _last_layer(
+def last_layer_of(
     model: TrainedModel, photos: Sequence[str], advance
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return features and logits of the photos that can be read."""

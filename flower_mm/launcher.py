@@ -16,6 +16,11 @@ def processes(launcher: str) -> int:
     return _from_environment(COUNTS, launcher, alone=1)
 
 
+def restarts(launcher: str) -> int:
+    """How often torchrun may start the processes anew."""
+    return _from_environment(('TORCHELASTIC_MAX_RESTARTS',), launcher, alone=0)
+
+
 def _from_environment(
     names: tuple[str, ...], launcher: str, alone: int
 ) -> int:

@@ -57,6 +57,7 @@ def explained(folder: Path, batch_size: int, fix: str) -> Iterator[None]:
             _memory(error, batch_size, fix)
             or _shared_memory(text)
             or _worker(text)
+            or _other_process(text)
         )
         if explanation is None:
             raise
@@ -117,6 +118,17 @@ def _worker(text: str) -> str | None:
         return None
     by = re.search(r'killed by signal: ([\w ]+)', text)
     return _ended(f' by signal {by[1].strip()}' if by else '')
+
+
+def _other_process(text: str) -> str | None:
+    """Return the message for a broken connection of gloo or NCCL."""
+    if not re.search(r'gloo/transport|NCCL error|ncclRemoteError', text):
+        return None
+    return (
+        'the connection to another process of this run broke; that process '
+        f'has ended, or the network failed: {text.strip().splitlines()[0]}\n'
+        'Look at the logs of the other processes and machines'
+    )
 
 
 def _ended(reason: str = '') -> str:

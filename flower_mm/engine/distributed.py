@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.device import utils
 from mmengine.dist import init_dist
 
+from flower_mm.engine.rendezvous import group_options
 from flower_mm.environment import kind_of_device
 from flower_mm.errors import UserError
 
@@ -36,7 +37,9 @@ def use_device(
                 f'{timeout!r}'
             )
         torch.distributed.init_process_group(
-            'gloo', timeout=timedelta(seconds=timeout) if timeout else None
+            'gloo',
+            timeout=timedelta(seconds=timeout) if timeout else None,
+            **group_options(timeout),
         )
     return kind
 
@@ -47,7 +50,10 @@ def join_group(cfg: Config) -> None:
     if launcher == 'none' or torch.distributed.is_initialized():
         return
     method = multiprocessing.get_start_method(allow_none=True)
-    init_dist(launcher, **(cfg.get('env_cfg') or {}).get('dist_cfg', {}))
+    options = dict((cfg.get('env_cfg') or {}).get('dist_cfg') or {})
+    if launcher == 'pytorch':
+        options |= group_options(options.get('timeout'))
+    init_dist(launcher, **options)
     # MMEngine sets a missing one, and then warns that the config's differs.
     multiprocessing.set_start_method(method, force=True)
 

@@ -71,12 +71,17 @@ def differences(meta: dict, cfg: Config, processes: int) -> list[str]:
         )
     # Plain values only: the checkpoint may come from somebody else.
     old = dict(_decisive(plain(then)))
-    new = dict(_decisive(plain(cfg.to_dict())))
+    new = decisive_values(cfg)
     return changes + [
         f'{key} was {_shown(old, key)}, is {_shown(new, key)}'
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def decisive_values(cfg: Config) -> dict[str, object]:
+    """The values of a config that decide about the weights, by their keys."""
+    return dict(_decisive(plain(cfg.to_dict())))
 
 
 def require_same(path: Path, changes: list[str]) -> None:

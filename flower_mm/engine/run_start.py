@@ -22,9 +22,10 @@ from flower_mm.engine.resume import (
     read_run,
 )
 from flower_mm.engine.run_identity import differences, require_same
+from flower_mm.engine.same_start import require_same_start
 from flower_mm.errors import UserError
 from flower_mm.files import write_whole
-from flower_mm.launcher import is_first, processes
+from flower_mm.launcher import is_first, processes, restarts
 from flower_mm.layout import RunDir
 
 # The files of a run; a new run in the same folder moves them away.
@@ -57,6 +58,11 @@ def choose_start(run: ResolvedRun, args: argparse.Namespace) -> ResolvedRun:
     if named and not Path(cfg.load_from).is_file():
         raise UserError(f'there is no checkpoint {cfg.load_from}')
     is_asked = cfg.resume or args.resume or args.resume_anyway
+    if restarts(cfg.launcher) and not is_asked:
+        raise UserError(
+            '--max-restarts requires --resume: without it, restarted '
+            'processes begin a new run.\nAdd --resume to the options of train'
+        )
     checkpoint = None
     if cfg.resume:
         if named:
@@ -64,6 +70,7 @@ def choose_start(run: ResolvedRun, args: argparse.Namespace) -> ResolvedRun:
         else:
             checkpoint = newest_whole(folder, partial(_say, cfg))
         cfg.resume = checkpoint is not None
+    require_same_start(cfg, checkpoint)
     if checkpoint:
         _resume_from(cfg, *checkpoint, args.resume_anyway, named)
     elif is_first(cfg.launcher):

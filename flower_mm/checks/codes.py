@@ -39,6 +39,7 @@ CODES: dict[str, tuple[str, Severity]] = {
     'CFG013': ('classes that differ from classes.txt', _WARNING),
     'CFG014': ('configuration that cannot be resolved', _ERROR),
     'CFG015': ('metric that is always 100 %', _NOTE),
+    'CFG016': ('model split over several processes', _ERROR),
     'RUN001': ('part that cannot be built', _ERROR),
     'RUN002': ('pipeline step that fails on a photo', _ERROR),
     'RUN003': ('photos that cannot be batched', _ERROR),

@@ -17,7 +17,7 @@ from flower_mm.checks.finding import Finding
 from flower_mm.checks.setting_names import MIGRATION, OLD_KEYS
 from flower_mm.checks.unknown_keys import check_keys
 from flower_mm.checks.unused_names import check_names
-from flower_mm.config import LOADERS, datasets
+from flower_mm.config import LOADERS, bare_name, datasets
 
 REQUIRED = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg')
 # MMEngine requires all of a row, or none.
@@ -147,7 +147,19 @@ def check(cfg: Config, args: argparse.Namespace) -> Iterator[Finding]:
     require_epochs(cfg)
     yield from _sections(cfg, args)
     yield from check_keys(cfg, args.cfg_options or {})
-    if cfg.get('runner_type') != 'FlowerRunner':
+    if place := _sharded(cfg):
+        yield Finding(
+            'CFG016',
+            place,
+            f'{shown(value_at(cfg, place))}: training with FSDP, DeepSpeed '
+            'or another strategy of FlexibleRunner is not supported, since '
+            'averaging (EMAHook), resuming and best.pth need the whole model '
+            'in each process',
+            "runner_type='FlowerRunner' without it; for less memory: "
+            '--amp, --accumulate 4, or model.backbone.lora_rank=8 of a '
+            'TimmBackbone',
+        )
+    elif cfg.get('runner_type') != 'FlowerRunner':
         yield Finding(
             'CFG012',
             'runner_type',
@@ -156,6 +168,17 @@ def check(cfg: Config, args: argparse.Namespace) -> Iterator[Finding]:
             "add 'flower_mm::_base_/flower.py' to _base_, without schedule "
             'and datasets of your own',
         )
+
+
+def _sharded(cfg: Config) -> str | None:
+    """Return the setting that would split the model, if there is one."""
+    wrapper = value_at(cfg, 'model_wrapper_cfg.type') or ''
+    if 'FullyShardedDataParallel' in bare_name(wrapper):
+        return 'model_wrapper_cfg.type'
+    if cfg.get('strategy'):
+        return 'strategy.type'
+    is_flexible = bare_name(cfg.get('runner_type')) == 'FlexibleRunner'
+    return 'runner_type' if is_flexible else None
 
 
 def _kinds(cfg: Config) -> Iterator[Finding]:

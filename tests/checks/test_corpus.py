@@ -183,6 +183,12 @@ TINY_CASES = {
     "visualizer = dict(vis_backends=[dict(type='NeptuneVisBackend')])": (
         'E HW006 visualizer.vis_backends.0'
     ),
+    "runner_type = 'FlexibleRunner'\nstrategy = dict(type='FSDPStrategy')": (
+        'E CFG016 strategy.type'
+    ),
+    "model_wrapper_cfg = dict(type='MMFullyShardedDataParallel')": (
+        'E CFG016 model_wrapper_cfg.type'
+    ),
     # --- preprocessing
     "test_pipeline[2] = dict(type='RandomCrop', crop_size=32)": (
         'W DATA020 val_dataloader.dataset.pipeline'

@@ -36,3 +36,8 @@ class RunDir:
     HELD_OUT = 'held_out.csv'  # predictions of the photos outside a fold
     TRAIN_BATCH = 'train_batch.jpg'
     FOLDS = 'folds.json'
+
+    @staticmethod
+    def tracking(tracker: str) -> str:
+        """The file with what a tracker such as mlflow has received."""
+        return f'tracking_{tracker}.json'

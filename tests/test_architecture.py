@@ -16,7 +16,7 @@ MODULES = sorted(
 # A package imports from its own row and from the rows above.
 ORDER = [
     ['core'],  # the modules directly in flower_mm
-    ['prepare', 'datasets', 'models', 'weights', 'demo'],
+    ['prepare', 'datasets', 'models', 'weights', 'demo', 'tracking'],
     ['inference'],
     ['report'],
     ['engine'],

@@ -19,6 +19,7 @@ from flower_mm.cli.arguments import (
 from flower_mm.errors import UserError
 from flower_mm.packaged_configs import config_path
 from flower_mm.report.formatting import BALANCED_ACCURACY, TOP1
+from flower_mm.tracking.trackers import parse_trackers
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -233,6 +234,16 @@ def _add_run_flags(group: argparse._ArgumentGroup) -> None:
         action='store_true',
         help='start the loading processes anew in each epoch: '
         'persistent_workers=False',
+    )
+    group.add_argument(
+        '--log',
+        type=parse_trackers,
+        action='extend',
+        default=[],
+        metavar='TRACKERS',
+        help='show the run in mlflow, wandb, aim or clearml as well, with '
+        'commas between them; their environment variables name the server '
+        'and the project',
     )
     add_launcher(group)
 

@@ -43,6 +43,7 @@ RUN_FILES = (
     RunDir.REPORT,
     RunDir.REPORT_DATA,
     RunDir.TRAIN_BATCH,
+    RunDir.tracking('*'),
     'fold_*',
     'folds*',
 )

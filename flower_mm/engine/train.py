@@ -2,7 +2,7 @@
 
 import argparse
 import gc
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
 from flower_mm.commands import command, typed_arguments
-from flower_mm.config import ResolvedRun
-from flower_mm.engine.checkpoint_state import checkpoints, number_of
+from flower_mm.config import ResolvedRun, data_root
+from flower_mm.engine.checkpoint_state import (
+    checkpoints,
+    config_as_data,
+    number_of,
+)
 from flower_mm.engine.distributed import leave_group
 from flower_mm.engine.hooks.finite_loss import NotFiniteError
 from flower_mm.engine.hooks.known_photos import KnownPhotosHook
@@ -30,6 +34,7 @@ from flower_mm.links import refuse_links_out
 from flower_mm.lock import only_run_in
 from flower_mm.machine_failures import explained
 from flower_mm.process_resources import keep_memory
+from flower_mm.tracking.start import tracked
 from flower_mm.weights.safe_loading import safe_loading
 
 # What they do can take longer than other processes of a group would wait.
@@ -42,12 +47,14 @@ def train(run: ResolvedRun, args: argparse.Namespace) -> int | None:
     keep_memory()
     folder = run.work_dir
     first = is_first(run.cfg.launcher)
-    with only_run_in(folder) if first else nullcontext():
+    with ExitStack() as stack:
         if first:
+            stack.enter_context(only_run_in(folder))
             sweep(folder)
         else:
             refuse_links_out(folder)
         run = choose_start(run, args)
+        stack.enter_context(_tracked(run, args))
         try:
             runner = _train(run, args)
         except KeyboardInterrupt as stop:
@@ -73,6 +80,15 @@ def train(run: ResolvedRun, args: argparse.Namespace) -> int | None:
         del runner  # its model keeps the threads of the group alive
         gc.collect()
     return None
+
+
+def _tracked(
+    run: ResolvedRun, args: argparse.Namespace
+) -> AbstractContextManager:
+    """Send the run to the trackers of --log, from the first process."""
+    trackers = args.log if is_first(run.cfg.launcher) else []
+    dataset = data_root(run.cfg).resolve().name
+    return tracked(trackers, run.work_dir, dataset, config_as_data(run.cfg))
 
 
 def _train(run: ResolvedRun, args: argparse.Namespace) -> FlowerRunner:

@@ -13,6 +13,7 @@ from flower_mm.engine.header import header
 from flower_mm.errors import UserError
 from flower_mm.registry import HOOKS, VISBACKENDS
 from flower_mm.report.formatting import TOP1, name_of, value_of
+from flower_mm.tracking.trackers import grouped
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -184,7 +185,4 @@ class GroupedTensorboardVisBackend(TensorboardVisBackend):
         file_path: str | None = None,
         **kwargs,
     ) -> None:
-        # Training logs its learning rates, validation does not.
-        phase = 'train' if 'lr' in scalar_dict else 'val'
-        grouped = {f'{phase}/{key}': v for key, v in scalar_dict.items()}
-        super().add_scalars(grouped, step, file_path, **kwargs)
+        super().add_scalars(grouped(scalar_dict), step, file_path, **kwargs)

@@ -1,0 +1,1 @@
+"""Show runs in MLflow, Weights & Biases, Aim or ClearML."""

@@ -51,7 +51,7 @@ def join_group(cfg: Config) -> None:
         return
     method = multiprocessing.get_start_method(allow_none=True)
     options = dict((cfg.get('env_cfg') or {}).get('dist_cfg') or {})
-    if launcher == 'pytorch':
+    if launcher == 'pytorch' and utils.DEVICE == 'cuda':
         options |= group_options(options.get('timeout'))
     init_dist(launcher, **options)
     # MMEngine sets a missing one, and then warns that the config's differs.

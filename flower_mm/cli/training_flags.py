@@ -237,6 +237,7 @@ def _add_run_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--log',
+        '--log-to',  # torchrun would read --log as one of its own
         type=parse_trackers,
         action='extend',
         default=[],

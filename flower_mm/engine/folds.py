@@ -67,6 +67,7 @@ def train_folds(
     """
     _refuse(args)
     folder, root = run.work_dir, run.data_root
+    args.dataset = root.resolve().name  # of all folds, for trackers
     with only_run_in(folder):
         sweep(folder)
         held = _deal(run, args)

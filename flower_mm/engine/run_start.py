@@ -124,6 +124,7 @@ def choose_branch(
     if other_way:
         bests = best_files(folder)
         later += [best.name for best in bests if epoch_of(best) > epoch]
+        later.append(RunDir.tracking('*'))  # another run for trackers
     set_aside(folder, later)
 
 

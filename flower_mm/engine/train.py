@@ -10,7 +10,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop
 
 from flower_mm.commands import command, typed_arguments
-from flower_mm.config import ResolvedRun, data_root
+from flower_mm.config import ResolvedRun
 from flower_mm.engine.checkpoint_state import (
     checkpoints,
     config_as_data,
@@ -87,7 +87,8 @@ def _tracked(
 ) -> AbstractContextManager:
     """Send the run to the trackers of --log, from the first process."""
     trackers = args.log if is_first(run.cfg.launcher) else []
-    dataset = data_root(run.cfg).resolve().name
+    # The dataset of a fold is named after its number.
+    dataset = getattr(args, 'dataset', run.data_root.resolve().name)
     return tracked(trackers, run.work_dir, dataset, config_as_data(run.cfg))
 
 

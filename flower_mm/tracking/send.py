@@ -124,12 +124,13 @@ def _read_state(path: Path) -> tuple[str | None, int]:
     return run, sent
 
 
-def _is_finished(folder: Path) -> bool:
+def status_of(folder: Path) -> object:
+    """The status in run.json; None if there is none."""
     try:
         record = json.loads((folder / RunDir.RECORD).read_text('utf-8'))
     except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and record.get('status') == 'finished'
+        return None
+    return record.get('status') if isinstance(record, dict) else None
 
 
 def main() -> None:
@@ -159,7 +160,8 @@ def main() -> None:
         sender = Sender(job, warn)
         while not ended.wait(POLL if sender.send() else PAUSE):
             pass
-        finished = last == [f'{END}\n'] and _is_finished(Path(job.folder))
+        status = status_of(Path(job.folder))
+        finished = last == [f'{END}\n'] and status == 'finished'
         is_sent = any(sender.finish(finished) for _ in range(TRIES))
         # Hooks of the trackers at exit may wait for a dead server.
         os._exit(0 if is_sent else 1)

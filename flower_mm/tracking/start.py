@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flower_mm.layout import RunDir
-from flower_mm.tracking.send import END
+from flower_mm.tracking.send import END, status_of
 from flower_mm.tracking.trackers import Job
 
 # Seconds to wait at the end, for a server that is slow, and its variable.
 WAIT, VARIABLE = 60.0, 'FLOWER_MM_LOG_WAIT'
+INTERRUPTED = 10.0  # Slurm kills 30 seconds after SIGTERM
 
 
 @contextmanager
@@ -68,6 +69,8 @@ def _tell(process: subprocess.Popen, line: str) -> None:
 def _end(processes: dict[str, subprocess.Popen], folder: Path) -> None:
     """Let them send the rest, for a limited time."""
     wait = float(os.environ.get(VARIABLE) or WAIT)
+    if status_of(folder) == 'interrupted':
+        wait = min(wait, INTERRUPTED)
     deadline = time.monotonic() + wait
     for process in processes.values():
         _tell(process, END)

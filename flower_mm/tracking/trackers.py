@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from flower_mm.commands import python
-from flower_mm.errors import UserError
 
 # The package on PyPI of each tracker, by the name to import.
 PACKAGES = {
@@ -30,8 +29,8 @@ def parse_trackers(text: str) -> list[str]:
                 'is always written'
             )
         if not find_spec(name):
-            raise UserError(
-                f'--log {name} requires a package that is not installed:\n'
+            raise argparse.ArgumentTypeError(
+                f'{name} requires a package that is not installed:\n'
                 f'{python()} -m pip install {PACKAGES[name]}'
             )
     return names

@@ -21,6 +21,7 @@ from flower_mm.errors import UserError, printable
 from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
 from flower_mm.plain_text import class_name_fault
+from flower_mm.shards import NamesInShards, shards_in
 from flower_mm.trust import require_trust
 
 MAX_HEADER = 100  # lines above the files in dataset.json
@@ -193,7 +194,12 @@ def iter_annotations(
     # Of the names, which would take 200 bytes each in a dictionary.
     hashes = array('q')
     root = root or path.parent
-    present = _PresentFiles(folder, root)
+    present: _PresentFiles | NamesInShards
+    shards = shards_in(root)
+    if shards and folder.parent.absolute() == root.absolute():
+        present = NamesInShards(shards, folder.name)
+    else:
+        present = _PresentFiles(folder, root)
     outside = ''
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():

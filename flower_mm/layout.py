@@ -13,6 +13,10 @@ class DatasetDir:
     SPLITS = ('train', 'val', 'test')  # each a folder of class folders
     CORRECTIONS = 'corrections.csv'  # by review
     DECODED = 'decoded'  # folder of the photos that training keeps decoded
+    SHARDS = 'shards'  # folder of tars with the photos, by prepare --shards
+    INDEX = 'shards/index.sqlite'  # where each photo is in them
+    # The size and the sha256 of the other files; --data URL begins with it.
+    MANIFEST = 'shards/manifest.json'
 
     @staticmethod
     def list_of(split: str) -> str:

@@ -3,12 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 
 from mmengine.config import ConfigDict
 from mmengine.registry import TRANSFORMS
 
+from flower_mm import photo_bytes
 from flower_mm.checks.codes import Severity
 from flower_mm.checks.config_values import set_options
 from flower_mm.checks.context import CheckContext, Split, sizes_of
@@ -49,7 +49,7 @@ def check(ctx: CheckContext) -> Iterator[Finding]:
 
 def _listed(ctx: CheckContext, split: Split) -> Iterator[Finding]:
     where = ctx.list_of(split.loader)
-    lost = [photo for photo in split.photos if not Path(photo).is_file()]
+    lost = [photo for photo in split.photos if not photo_bytes.is_file(photo)]
     if lost:
         yield Finding(
             'DATA004',
@@ -138,7 +138,8 @@ def _unreadable(ctx: CheckContext) -> Iterator[Finding]:
                 break
             seen.add(photo)
             count += 1
-            if (ctx.thorough or not _has_end(photo)) and Path(photo).is_file():
+            is_doubtful = ctx.thorough or not _has_end(photo)
+            if is_doubtful and photo_bytes.is_file(photo):
                 try:
                     read_photo([load], {'img_path': photo})
                 except UserError as error:
@@ -150,7 +151,7 @@ def _unreadable(ctx: CheckContext) -> Iterator[Finding]:
 
 def _has_end(photo: str) -> bool:
     try:
-        with Path(photo).open('rb') as file:
+        with photo_bytes.opened(photo) as file:
             start = file.read(2)
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
@@ -246,4 +247,4 @@ def _sizes(ctx: CheckContext) -> Iterator[Finding]:
 
 
 def _megabytes(photo: str) -> float:
-    return Path(photo).stat().st_size / 1e6
+    return photo_bytes.stat(photo).size / 1e6

@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import FUNCTIONS, TRANSFORMS
 from PIL import Image
 
+from flower_mm import photo_bytes
 from flower_mm.checks.building import build_error, quiet, reason
 from flower_mm.checks.context import CheckContext, Split
 from flower_mm.checks.finding import Finding, FindingError
@@ -109,7 +110,10 @@ def size_of(photo: str) -> tuple[int, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            with Image.open(photo, formats=PILLOW_FORMATS) as image:
+            with (
+                photo_bytes.opened(photo) as file,
+                Image.open(file, formats=PILLOW_FORMATS) as image,
+            ):
                 return image.size
     except (OSError, ValueError, SyntaxError):
         return None  # other checks report it
@@ -150,7 +154,10 @@ def _through_steps(
 
 def _is_readable(photo: str) -> bool:
     try:
-        with Image.open(photo, formats=PILLOW_FORMATS) as image:
+        with (
+            photo_bytes.opened(photo) as file,
+            Image.open(file, formats=PILLOW_FORMATS) as image,
+        ):
             image.load()
     except Exception:
         return False

@@ -1,12 +1,12 @@
 """Is a photo, or nearly the same photo, in two splits?"""
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations, permutations
 from pathlib import Path
 
+from flower_mm import photo_bytes
 from flower_mm.checks.context import CheckContext, Split
 from flower_mm.checks.finding import Finding
 from flower_mm.errors import UserError
@@ -94,15 +94,14 @@ def _equal_photos(
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path).st_size  # noqa: PTH116, 3000 of them
+        return photo_bytes.stat(path).size
     except OSError:
         return -1
 
 
 def _digest(path: str) -> bytes:
     try:
-        with Path(path).open('rb') as file:
-            return hashlib.file_digest(file, 'sha256').digest()
+        return bytes.fromhex(photo_bytes.sha256_of(path))
     except OSError:
         return path.encode()  # equal to no other
 

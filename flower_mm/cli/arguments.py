@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 
 from flower_mm.user_modules import FLAG as IMPORT
@@ -20,6 +21,16 @@ def workers(text: str) -> int:
 def seed(text: str) -> int:
     """Parse a seed for numpy's generators."""
     return _integer(text, least=0, most=2**32 - 1)
+
+
+def megabytes(text: str) -> int:
+    """Parse a size such as 512MB or 2GB and return bytes."""
+    match = re.fullmatch('([0-9]{1,9})(MB|GB)', text.strip().upper())
+    if not match or not int(match[1]):
+        raise argparse.ArgumentTypeError(
+            f'expected a size such as 512MB or 2GB, got {text}'
+        )
+    return int(match[1]) * (10**6 if match[2] == 'MB' else 10**9)
 
 
 def port(text: str) -> int:

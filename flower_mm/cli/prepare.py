@@ -6,6 +6,7 @@ flower-mm prepare my_photos.zip --out data/mine
 import argparse
 from pathlib import Path
 
+from flower_mm.cli.arguments import megabytes
 from flower_mm.cli.demo import DATASET as DEMO
 from flower_mm.commands import command
 from flower_mm.errors import UserError
@@ -85,6 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='copy',
         help='copy the photos, hard-link them, or refer to them in PHOTOS; '
         'by default %(default)s',
+    )
+    parser.add_argument(
+        '--shards',
+        type=megabytes,
+        default=0,
+        metavar='SIZE',
+        help='write the photos into tars of this size, such as 512MB, in the '
+        'format of WebDataset; for very many photos, and for --data https://… '
+        'and s3://…',
     )
     parser.add_argument(
         '--on-bad',
@@ -182,6 +192,7 @@ def _prepare(args: argparse.Namespace) -> None:
             test=args.test,
             seed=args.seed,
             how=args.how,
+            shards=args.shards,
             on_bad=args.on_bad,
             on_conflict=args.on_conflict,
             fix_leaks=args.fix_leaks,

@@ -59,6 +59,11 @@ def _run(command: Command, args: argparse.Namespace) -> int:
         if names := getattr(args, 'imports', None):
             with importing_torch():
                 import_modules(names, here=True)
+        if '://' in (getattr(args, 'data_root', None) or ''):
+            # The one place that takes an address: the command line.
+            from flower_mm.dataset_mirror import fetch
+
+            args.data_root = str(fetch(args.data_root))
         code = command(args) or OK
         sys.stdout.flush()
         return code

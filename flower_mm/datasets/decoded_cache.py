@@ -11,7 +11,6 @@ one when the space is needed.
 """
 
 import hashlib
-import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from weakref import WeakSet
 import cv2
 import numpy as np
 
-from flower_mm import console
+from flower_mm import console, photo_bytes
 from flower_mm.datasets.cache_space import (
     CannotHoldError,
     delete,
@@ -222,8 +221,8 @@ def _key(folder: Path, photos: list[str], how: str) -> tuple[str, str]:
         names.update(name.encode(errors='surrogatepass'))
         line = '\n'
         with suppress(OSError):
-            stat = os.stat(photo)  # noqa: PTH116, thousands of them
-            line += f'{stat.st_size} {stat.st_mtime_ns}'
+            size, mtime, _ = photo_bytes.stat(photo)
+            line += f'{size} {mtime}'
         state.update(line.encode())
     return names.hexdigest()[:16], state.hexdigest()[:16]
 

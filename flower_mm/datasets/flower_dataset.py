@@ -28,6 +28,7 @@ from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.registry import DATASETS
+from flower_mm.shard_index import ShardError
 
 # A split of any size may have this number of broken photos, a larger one a
 # tenth. With more the disk is probably broken.
@@ -244,7 +245,7 @@ def read_photo(steps: list, info: dict) -> dict:
     path = info['img_path']
     try:
         photo = Compose(steps)(info)
-    except MemoryError:
+    except (MemoryError, ShardError):
         raise
     except BadPhotoError as error:
         raise BrokenPhotoError(

@@ -7,6 +7,7 @@ import mmengine.fileio
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
+from flower_mm import shards
 from flower_mm.decoding import BadPhotoError, decode
 from flower_mm.errors import UserError
 
@@ -34,6 +35,9 @@ class LoadPhoto(LoadImageFromFile):
         return pixels.astype(np.float32) if self.to_float32 else pixels
 
     def _bytes_of(self, path: str) -> bytes:
+        data = shards.read(path)
+        if data is not None:
+            return data
         if self.file_client_args is None:
             return mmengine.fileio.get(path, backend_args=self.backend_args)
         client = mmengine.fileio.FileClient.infer_client(

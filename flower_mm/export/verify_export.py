@@ -12,12 +12,13 @@ import onnxruntime
 import torch
 
 from flower_mm.console import progress
-from flower_mm.decoding import BadPhotoError, decode, decode_rgb, read_bytes
+from flower_mm.decoding import BadPhotoError, decode, decode_rgb
 from flower_mm.errors import UserError
 from flower_mm.export.onnx_model import INPUTS, PHOTOS
 from flower_mm.export.sample_photos import Sample, decoding_photos
 from flower_mm.export.source_model import Source
 from flower_mm.inference.photo_reader import PhotoReader, photo_error
+from flower_mm.photo_bytes import read_bytes
 
 BATCH = 32
 SECONDS = 0.5  # of a speed measurement

@@ -15,6 +15,7 @@ import numpy as np
 from mmengine.config import Config
 from torch import nn
 
+from flower_mm import photo_bytes
 from flower_mm.config import read_config
 from flower_mm.console import progress
 from flower_mm.datasets.augmentation_seed import drawing
@@ -215,7 +216,7 @@ def features_of(
 def _hash_of(photo: str) -> bytes:
     """Return b'' for a file that cannot be opened."""
     with suppress(OSError, ValueError):
-        return bytes.fromhex(sha256_of(Path(photo)))
+        return bytes.fromhex(photo_bytes.sha256_of(photo))
     return b''
 
 

@@ -12,7 +12,6 @@ from flower_mm.decoding import (
     FORMATS,
     BadPhotoError,
     open_photo,
-    read_bytes,
     refusing,
     require_decodable,
     require_usable_size,
@@ -21,6 +20,7 @@ from flower_mm.decoding import (
     to_plain,
 )
 from flower_mm.errors import UserError, printable
+from flower_mm.photo_bytes import read_bytes
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from flower_mm.decoding import (
     BadPhotoError,
     open_photo,
     orientation,
-    read_bytes,
     refusing,
     require_usable_size,
     to_plain,
 )
+from flower_mm.photo_bytes import read_bytes
 from flower_mm.prepare.scan_photos import thumbnail
 from flower_mm.process_resources import cores
 

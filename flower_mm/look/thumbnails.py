@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from flower_mm.decoding import BadPhotoError, open_photo, read_bytes, refusing
+from flower_mm.decoding import BadPhotoError, open_photo, refusing
 from flower_mm.look.measure_photos import in_threads, reduced
+from flower_mm.photo_bytes import read_bytes
 
 QUALITIES = (82, 70, 55, 40, 25, 10)
 

@@ -8,11 +8,11 @@ import numpy as np
 from flower_mm.annotations import photos_folder, read_annotations, read_classes
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
+from flower_mm.photo_bytes import sha256_of
 from flower_mm.prepare.folds import assign_folds
 from flower_mm.prepare.split import draw
 from flower_mm.report.dataset_findings import near_duplicates
 from flower_mm.report.predictions import Predictions
-from flower_mm.weights.file_hash import sha256_of
 
 FOLDS = 5
 SEED = 0
@@ -53,7 +53,9 @@ class TrainPhotos:
     def sha256(self, count: int) -> list[bytes]:
         """Return the hashes of the first photos, each computed once."""
         for name in self.names[len(self._hashes) : count]:
-            self._hashes.append(bytes.fromhex(sha256_of(self.folder / name)))
+            self._hashes.append(
+                bytes.fromhex(sha256_of(str(self.folder / name)))
+            )
         return self._hashes[:count]
 
     def groups(self, count: int) -> list[int]:

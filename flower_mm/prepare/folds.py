@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+from flower_mm import shards
 from flower_mm.csv_files import read_dicts, write_row
 from flower_mm.errors import UserError
 from flower_mm.files import replacing
@@ -185,6 +186,10 @@ def _link(photos: list[Photo], classes: list[str], folder: Path) -> None:
     for photo in photos:
         source = os.path.realpath(photo.file)
         target = folder / classes[photo.label] / photo.name
+        content = shards.read(photo.file)
+        if content is not None:
+            target.write_bytes(content)
+            continue
         try:
             target.hardlink_to(source)
         except OSError:  # another disk

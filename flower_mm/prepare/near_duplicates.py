@@ -26,7 +26,8 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from flower_mm.decoding import open_photo, read_bytes, to_plain
+from flower_mm.decoding import open_photo, to_plain
+from flower_mm.photo_bytes import read_bytes
 from flower_mm.prepare.alignment import (
     IDENTITY,
     Agreement,

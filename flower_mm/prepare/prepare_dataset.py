@@ -38,6 +38,11 @@ from flower_mm.prepare.usable_photos import (
     usable_photos,
 )
 from flower_mm.prepare.verify_dataset import find_damage
+from flower_mm.prepare.write_shards import (
+    OVERHEAD,
+    write_manifest,
+    write_shards,
+)
 from flower_mm.trust import trust
 
 
@@ -49,6 +54,7 @@ class Options:
     test: float = 0.0
     seed: int = 0
     how: str = 'copy'  # copy, link or none
+    shards: int = 0  # bytes of a shard; 0 for a file per photo
     on_bad: str = 'stop'  # stop or skip
     on_conflict: str = 'drop'  # drop or keep
     fix_leaks: bool = False
@@ -64,6 +70,10 @@ class Options:
                 f'invalid shares: expected --val above 0 and --val plus '
                 f'--test below 1, got --val {self.val} --test {self.test}.\n'
                 'Try: --val 0.2 --test 0.1'
+            )
+        if self.shards and self.how != 'copy':
+            raise UserError(
+                f'--shards copies the photos: leave out --how {self.how}'
             )
 
     @property
@@ -122,6 +132,8 @@ def prepare(
         write_dataset.write_texts(
             contents.record, contents.report.text(), work / 'dataset'
         )
+        if options.shards:
+            write_manifest(work / 'dataset')
         write_dataset.swap(work / 'dataset', target)
     if options.how == 'none':
         trust(target)
@@ -293,6 +305,7 @@ def _is_same(old: dict, new: dict) -> bool:
         all(old[key] == new[key] for key in ('photos', 'classes'))
         and _split_options(old) == _split_options(new)
         and old['options']['how'] == new['options']['how']
+        and old['options'].get('shards', 0) == new['options']['shards']
         and all(old.get(key) == new.get(key) for key in (PARENT, CORRECTIONS))
         and dataset_json.origins(old) == new['files']
     )
@@ -312,6 +325,10 @@ def _report_unchanged(out: Path) -> None:
 def _write_photos(contents: _Contents, work: Path, options: Options) -> None:
     record, folder = contents.record, work / 'dataset'
     photos, splits = contents.photos, contents.splits
+    if options.shards:
+        write_dataset.check_space(photos, work, OVERHEAD)
+        write_shards(photos, splits, record, options.shards, folder)
+        return
     # Unpacked photos are on the same disk and ours: a link is enough.
     unpacked = str(work / UNPACKED)
     copied = (p for p in photos if not p.file.startswith(unpacked))

@@ -24,13 +24,13 @@ from flower_mm.decoding import (
     is_transparent,
     open_photo,
     orientation,
-    read_bytes,
     refusing,
     require_large_enough,
     to_array,
     to_plain,
 )
 from flower_mm.errors import UserError
+from flower_mm.photo_bytes import read_bytes
 from flower_mm.prepare.photo import Photo
 from flower_mm.process_resources import cores
 

@@ -22,7 +22,7 @@ import numpy as np
 import PIL
 
 import flower_mm
-from flower_mm import console
+from flower_mm import console, photo_bytes
 from flower_mm.errors import UserError
 from flower_mm.lock import only_run_in
 from flower_mm.prepare.photo import Photo, names_of
@@ -354,7 +354,7 @@ def _program() -> str:
 
 def _state(file: str) -> tuple[int, int]:
     try:
-        stat = os.stat(file)  # noqa: PTH116, a million times
+        size, mtime, _ = photo_bytes.stat(file)
     except OSError:
         return -1, -1  # the error is reported when it is read
-    return stat.st_size, stat.st_mtime_ns
+    return size, mtime

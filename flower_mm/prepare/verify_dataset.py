@@ -6,10 +6,11 @@ from collections import defaultdict
 from pathlib import Path
 
 from flower_mm.commands import command
-from flower_mm.decoding import BadPhotoError, read_bytes
+from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.links import is_inside, read_file
+from flower_mm.photo_bytes import read_bytes
 from flower_mm.plain_text import escape_controls
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.file_tree import list_folder

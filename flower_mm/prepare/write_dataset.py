@@ -11,18 +11,21 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from flower_mm import console
-from flower_mm.decoding import decode_rgb, read_bytes
+from flower_mm.decoding import decode_rgb
 from flower_mm.errors import UserError
 from flower_mm.files import replacing, temporary_folder
 from flower_mm.layout import DatasetDir
 from flower_mm.lock import LOCK, only_run_in
+from flower_mm.photo_bytes import opened, read_bytes
 from flower_mm.prepare import dataset_json
 from flower_mm.prepare.photo import Photo, Photos
+from flower_mm.shards import forget_shards
 
 DATASET_NAMES = frozenset(
     (
@@ -32,6 +35,7 @@ DATASET_NAMES = frozenset(
         DatasetDir.SUMMARY,
         DatasetDir.RECORD,
         DatasetDir.DECODED,
+        DatasetDir.SHARDS,
         LOCK,  # by review
     )
 )
@@ -111,6 +115,7 @@ def refuse_foreign_folder(out: Path, overwrite: bool) -> None:
 
 def swap(work: Path, out: Path) -> None:
     """Replace `out` by `work`."""
+    forget_shards()
     if hasattr(os, 'sync'):
         os.sync()  # one call for all photos, before the rename
     if out.exists() and not any(out.iterdir()):
@@ -128,9 +133,14 @@ def swap(work: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def check_space(photos: Iterable[Photo], where: Path) -> None:
-    """Raise UserError if the disk has too little space for a copy."""
-    needed = sum(photo.size for photo in photos) + SPARE
+def check_space(
+    photos: Iterable[Photo], where: Path, overhead: int = 0
+) -> None:
+    """Raise UserError if the disk has too little space for a copy.
+
+    Each photo takes `overhead` bytes more.
+    """
+    needed = sum(photo.size + overhead for photo in photos) + SPARE
     free = shutil.disk_usage(where).free
     if free < needed:
         raise UserError(
@@ -161,7 +171,9 @@ def place_photos(
     ):
         target = folder / split / classes[photo.label] / photo.name
         if photo.rewrite_reason:
-            sha256 = _rewrite(photo, target)
+            data = rewritten(photo)
+            target.write_bytes(data)
+            sha256 = hashlib.sha256(data).digest()
             dataset_json.note_rewritten(record, photo, split, sha256)
             continue
         if linked and is_linked(photo):
@@ -179,24 +191,30 @@ def place_photos(
 
 def _copy(photo: Photo, target: Path) -> None:
     sha256 = hashlib.sha256()
-    with Path(photo.file).open('rb') as source, target.open('xb') as copy:
+    with opened(photo.file) as source, target.open('xb') as copy:
         while piece := source.read(PIECE):
             sha256.update(piece)
             copy.write(piece)
     if sha256.digest() != photo.sha256:
-        raise UserError(
-            f'{photo.file} changed during this run.\n'
-            'Run this command again when no other program writes there'
-        )
+        raise changed(photo)
 
 
-def _rewrite(photo: Photo, target: Path) -> bytes:
+def changed(photo: Photo) -> UserError:
+    return UserError(
+        f'{photo.file} changed during this run.\n'
+        'Run this command again when no other program writes there'
+    )
+
+
+def rewritten(photo: Photo) -> bytes:
+    """Return a photo as a file that all versions of OpenCV read alike."""
     image = Image.fromarray(decode_rgb(read_bytes(photo.file)))
+    file = BytesIO()
     if photo.rewrite_suffix == '.jpg':
-        image.save(target, 'JPEG', quality=95, subsampling=0)
+        image.save(file, 'JPEG', quality=95, subsampling=0)
     else:
-        image.save(target, 'PNG')
-    return hashlib.sha256(target.read_bytes()).digest()
+        image.save(file, 'PNG')
+    return file.getvalue()
 
 
 def write_texts(record: dict, report: str, folder: Path) -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from flower_mm import photo_bytes
 from flower_mm.annotations import (
     OTHER_PHOTOS,
     describe,
@@ -18,7 +19,6 @@ from flower_mm.errors import UserError
 from flower_mm.layout import DatasetDir
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.run_folder import Run
-from flower_mm.weights.file_hash import sha256_of
 
 
 class LabelledPhotos(NamedTuple):
@@ -80,8 +80,7 @@ def files_sha256(photos: list[str]) -> str:
     digest = hashlib.sha256()
     for photo in photos:
         try:
-            stat = Path(photo).stat()
-            state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            state = tuple(photo_bytes.stat(photo))
         except OSError:  # prediction reports the file
             state = None
         digest.update(f'{state}\n'.encode())
@@ -103,7 +102,7 @@ def count_replaced(root: Path, split: str, photos: list[str]) -> int:
         sha256 = hashes.get(Path(photo).relative_to(folder).as_posix())
         if isinstance(sha256, str):
             with suppress(OSError):  # prediction reports the file
-                count += sha256_of(Path(photo)) != sha256
+                count += photo_bytes.sha256_of(photo) != sha256
     return count
 
 

@@ -11,6 +11,7 @@ from flower_mm.console import progress
 from flower_mm.datasets.flower_dataset import read_photo
 from flower_mm.errors import UserError
 from flower_mm.inference.model import TrainedModel
+from flower_mm.photo_bytes import is_file
 from flower_mm.report.predictions import Predictions
 from flower_mm.report.run_folder import checked
 
@@ -72,7 +73,7 @@ class Predictor(TrainedModel):
 
     def packed(self, photo: str, index: int = 0) -> dict:
         """The model input of a photo of the dataset."""
-        if not Path(photo).is_file():
+        if not is_file(photo):
             raise UserError(
                 f'{photo} is missing.\nRestore it, or list all missing '
                 'photos: ' + command('prepare', '--check', 'DATASET')

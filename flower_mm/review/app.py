@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from flower_mm.decoding import BadPhotoError
 from flower_mm.errors import UserError
+from flower_mm.photo_bytes import sha256_of
 from flower_mm.prepare.corrections import (
     ACTIONS,
     RELABEL,
@@ -29,7 +30,6 @@ from flower_mm.review.pictures import SIDES, picture
 from flower_mm.review.queue import Item
 from flower_mm.serve import limits
 from flower_mm.serve.own_page import OWN_HOST, load_page, require_same_origin
-from flower_mm.weights.file_hash import sha256_of
 
 REQUEST_BYTES = 1024**2
 MOST_DECISIONS = 1000  # of a request
@@ -227,7 +227,7 @@ class Review:
         for number in versions:
             photo = self.dataset.photos[number]
             try:
-                sha256 = sha256_of(Path(photo.file))
+                sha256 = sha256_of(photo.file)
             except OSError as error:
                 raise UserError(
                     f'{photo.name} cannot be read: {error.strerror}'

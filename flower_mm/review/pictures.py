@@ -2,15 +2,9 @@
 
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 
-from flower_mm.decoding import (
-    BadPhotoError,
-    open_photo,
-    read_bytes,
-    refusing,
-    to_plain,
-)
+from flower_mm.decoding import BadPhotoError, open_photo, refusing, to_plain
+from flower_mm.photo_bytes import read_bytes, stat
 
 QUALITY = 85
 SIDES = {'small': 240, 'large': 1200}  # pixels of the longer side
@@ -22,7 +16,7 @@ def picture(file: str, size: str) -> bytes:
     if size != 'small':
         return _encoded(file, SIDES[size])
     try:
-        changed = Path(file).stat().st_mtime_ns
+        changed = stat(file).mtime_ns
     except OSError as error:
         raise BadPhotoError(str(error.strerror)) from error
     return _small(file, changed)

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from PIL import Image
 
 from flower_mm.annotations import photos_folder
-from flower_mm.decoding import BadPhotoError, decode_rgb, read_bytes
+from flower_mm.decoding import BadPhotoError, decode_rgb
 from flower_mm.errors import UserError, printable
+from flower_mm.photo_bytes import read_bytes
 from flower_mm.prepare import dataset_json
 from flower_mm.report.predictions import read_predictions
 from flower_mm.share.model_card import Example

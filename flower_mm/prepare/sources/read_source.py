@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from flower_mm.layout import DatasetDir
 from flower_mm.prepare.archive import unpack
 from flower_mm.prepare.file_tree import (
     FileTree,
@@ -97,6 +98,12 @@ def read_source(
 
     An archive is unpacked into `work`. Photos are never listed in `out`.
     """
+    if (path / DatasetDir.INDEX).is_file():
+        raise refusal(
+            f'{path} is a dataset of shards already: train with --data {path}'
+            '.\nIts corrected version: --apply-corrections',
+            CLASS_FOLDERS,
+        )
     (work / UNPACKED).mkdir()
     tree, chosen = _files(path, work, out)
     source = Source(

@@ -22,6 +22,8 @@ BLOCK = 4 * 1024**2  # bytes
 # The number of gigabytes that all blocks of this user may take.
 LIMIT = 'FLOWER_MM_CACHE_GB'
 DEFAULT_LIMIT = 20.0
+# By which each process may exceed it: looking at all blocks takes time.
+SLACK = 128 * 1024**2  # bytes
 FREE_BYTES = 2e9  # that stay free on the disk
 
 
@@ -35,7 +37,7 @@ class RemoteShards:
         sizes = index.sizes
         starts = accumulate(sizes.values(), initial=0)
         self._starts = dict(zip(sizes, starts, strict=False))
-        self._written: int | None = None  # bytes since old ones were deleted
+        self._written = SLACK  # bytes since old blocks were deleted
         self._touched: set[Path] = set()
 
     def require_complete(self) -> None:
@@ -94,15 +96,15 @@ class RemoteShards:
 
     def _keep(self, path: Path, block: bytes) -> None:
         try:
-            if self._written is None or self._written > 32 * BLOCK:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _make_space(self.folder.parents[1], self.limit)
-                self._written = 0
+            path.parent.mkdir(exist_ok=True)
             if shutil.disk_usage(path.parent).free < FREE_BYTES:
                 return
             with replacing(path) as file:
                 file.write(block)
             self._written += len(block)
+            if self._written > SLACK:
+                _make_space(self.folder.parents[1], self.limit)
+                self._written = 0
         except OSError:
             self.limit = 0  # photos are fetched without keeping them
 

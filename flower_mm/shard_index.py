@@ -7,7 +7,6 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -109,15 +108,19 @@ class ShardIndex:
     def names(self, split: str) -> Iterator[str]:
         """Yield the photos of a split as its list names them."""
         query = 'SELECT path FROM photos WHERE path >= ? AND path < ?'
-        # '0' comes behind '/'.
-        with self._lock, closing(self._db.cursor()) as cursor:
-            try:
-                for (path,) in cursor.execute(
-                    query, (f'{split}/', f'{split}0')
-                ):
+        ends = f'{split}/', f'{split}0'  # 0 is the character behind /
+        cursor = self._db.cursor()
+        try:
+            rows = cursor.execute(query, ends)
+            while True:
+                with self._lock:
+                    paths = rows.fetchmany(1000)
+                if not paths:
+                    return
+                for (path,) in paths:
                     yield str(path)[len(split) + 1 :]
-            except sqlite3.Error as error:
-                raise self._error(str(error)) from error
+        except sqlite3.Error as error:
+            raise self._error(str(error)) from error
 
     def _error(self, fault: str) -> ShardError:
         root = self.path.parents[1]

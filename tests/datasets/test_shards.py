@@ -27,22 +27,6 @@ from flower_mm.report.learning_curves import read_scalars
 from flower_mm.shard_index import ShardError, ShardIndex
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
-SPLIT = ('--val', '0.35', '--test', '0.1')
-
-
-@pytest.fixture(scope='module')
-def loose(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp('loose') / 'set'
-    tool('prepare_dataset', photos, '--out', out, *SPLIT)
-    return out
-
-
-@pytest.fixture(scope='module')
-def packed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp('packed') / 'set'
-    tool('prepare_dataset', photos, '--out', out, *SPLIT, '--shards', '1MB')
-    return out
-
 
 @pytest.fixture
 def copy(packed: Path, tmp_path: Path) -> Path:
@@ -185,7 +169,8 @@ def test_a_shard_is_at_most_of_the_size_that_was_named(tmp_path: Path):
 def test_unchanged_photos_and_another_kind_of_dataset(
     photos: Path, packed: Path, copy: Path
 ):
-    args = ('prepare_dataset', photos, '--out', copy, *SPLIT)
+    split = ('--val', '0.35', '--test', '0.1')
+    args = ('prepare_dataset', photos, '--out', copy, *split)
     before = (copy / DatasetDir.INDEX).stat().st_mtime_ns
     assert 'up to date' in tool(*args, '--shards', '1MB').stdout
     assert (copy / DatasetDir.INDEX).stat().st_mtime_ns == before

@@ -26,9 +26,17 @@ class _FinalError(Exception):
 
 def normal_address(text: str) -> str:
     """Return an address without its last slash; refuse other schemes."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise UserError(
+            f'invalid address {printable(text)}: {error}'
+        ) from error
     fault = ''
-    if parts.scheme == 'http' and parts.hostname not in LOOPBACK:
+    if not text.isprintable() or ' ' in text:
+        fault = 'expected no blanks or control characters'
+    elif parts.scheme == 'http' and parts.hostname not in LOOPBACK:
         fault = 'expected https://, which nobody can change on its way'
     elif parts.scheme not in ('http', 'https', 's3') or not parts.hostname:
         fault = 'expected https://HOST/FOLDER or s3://BUCKET/FOLDER'

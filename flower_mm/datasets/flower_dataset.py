@@ -174,6 +174,9 @@ class FlowerDataset(BaseDataset):
         for candidate in self.candidates(idx):
             try:
                 return self._read(candidate)
+            except ShardError as error:
+                # `message_of` finds the text of this type in a worker's.
+                raise UserError(str(error)) from error
             except BrokenPhotoError as error:
                 if not self.skips:
                     advice = self._advice

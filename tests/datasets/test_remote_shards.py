@@ -78,8 +78,10 @@ def test_training_is_the_same_as_with_loose_files(
     server.fault, server.matching = '500', '.tar'
     shutil.rmtree(fetch(address) / 'blocks')
     run = ('--data', address, '--work-dir', tmp_path / 'x', '--skip-broken')
-    done = tool('train', config, *run, check=False)
+    options = ('--no-check', '--cfg-options', workers)
+    done = tool('train', config, *run, *options, check=False)
     assert done.returncode == 2
+    assert done.stderr.startswith(f'error: {address}/shards/train-')
     assert '500' in done.stderr
 
 
@@ -232,7 +234,8 @@ def test_no_folder_of_a_stranger_names_an_address(
     [
         *['http://example.org/set', 'ftp://example.org/set', 'file:///set'],
         *['https://me:secret@example.org/set', 'https://h/set?token=1'],
-        *['https://h/a/../b', 'https:///set', 's3://'],
+        *['https://h/a/../b', 'https:///set', 's3://', 'https://[x/set'],
+        'https://h:port/set',
     ],
 )
 def test_other_addresses_are_refused(address: str, config: Path):

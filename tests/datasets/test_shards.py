@@ -182,6 +182,44 @@ def test_unchanged_photos_and_another_kind_of_dataset(
     assert done.returncode == 2
 
 
+# The process is killed while it writes its second shard.
+DIE = """
+import os, signal
+from flower_mm.prepare import write_shards
+
+next_shard = write_shards._Shards._next
+
+
+def die(self, split, number):
+    if self.paths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return next_shard(self, split, number)
+
+
+write_shards._Shards._next = die
+"""
+
+
+def test_a_killed_run_leaves_the_old_dataset(
+    photos: Path, packed: Path, copy: Path
+):
+    command = ('prepare_dataset', photos, '--out', copy, '--overwrite')
+    options = ('--shards', '1MB', '--seed', '3')
+    script = copy.with_name('die.py')
+    script.write_text(DIE)
+    log = copy.with_name('log')
+    run = forked.start(log, *command, *options, first=str(script))
+    assert run.wait() == -9, run.text
+    for path in packed.rglob('*.*'):
+        assert (
+            path.read_bytes() == (copy / path.relative_to(packed)).read_bytes()
+        )
+    tool(*command, *options)
+    tool('prepare_dataset', '--check', copy)
+    names = {path.name for path in copy.parent.iterdir()}
+    assert names == {'set', 'die.py', 'log'}
+
+
 def test_corrections_of_a_dataset_of_shards(copy: Path, tmp_path: Path):
     from flower_mm.review.dataset_photos import read_dataset
 
@@ -218,6 +256,22 @@ def test_folds_and_checks(config: Path, copy: Path, tmp_path: Path):
         '--cfg-options', 'train_cfg.max_epochs=1',
     )  # fmt: skip
     assert (run / 'folds').is_dir()
+
+
+@pytest.mark.nightly
+def test_other_commands_read_it(
+    plain_run: Path, config: Path, photos: Path, packed: Path, tmp_path: Path
+):
+    run = Path(shutil.copytree(plain_run, tmp_path / 'run'))
+    data = ('--data', packed)
+    tool('report', run, *data)
+    assert b'data:image/jpeg' in (run / 'report.html').read_bytes()
+    tool('test', config, run / 'best.pth', *data)
+    photo = next(photos.rglob('*.jpg'))
+    tool('similar', photo, *data, '--run', run)
+    tool('look', packed, '--out', tmp_path / 'look.html', '--run', run)
+    tool('share', run, tmp_path / 'shared', *data)
+    tool('export', run / 'best.pth', '--to', 'onnx', '--int8', *data)
 
 
 # --- damage and strangers ----------------------------------------------------

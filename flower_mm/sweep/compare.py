@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from flower_mm import console
 from flower_mm.engine.checkpoint_state import checkpoints
 from flower_mm.exit_codes import FAULT, USER_ERROR, interrupted
 from flower_mm.layout import RunDir
@@ -18,7 +19,7 @@ from flower_mm.sweep.results_table import (
     row,
     write,
 )
-from flower_mm.sweep.run_trials import run_all
+from flower_mm.sweep.run_trials import LocalProcesses, run_all
 from flower_mm.sweep.trial import Trial
 
 
@@ -41,7 +42,7 @@ def compare(
         if codes:
             print(f'{len(codes)} of {len(trials)} runs are already done')
         for trial in codes:
-            _delete_checkpoints(trial)
+            delete_checkpoints(trial)
         # By config, since its seeds share most warnings.
         warnings: dict[str, set[str]] = defaultdict(set)
 
@@ -51,13 +52,23 @@ def compare(
 
         def on_end(trial: Trial, code: int) -> None:
             codes[trial] = code
-            _print_result(trial, code, warnings[trial.config.stem])
-            _delete_checkpoints(trial)
+            print_result(trial, code, warnings[trial.config.stem])
+            delete_checkpoints(trial)
             write_table()  # after each one, in case the comparison is killed
 
-        jobs = args.jobs or len(args.device)
+        todo = [[trial for trial in trials if trial not in codes]]
+        epochs = sum(trial.epochs for trial in trials)
+        before = epochs - sum(trial.epochs for trial in todo[0])
+        jobs = min(args.jobs or len(args.device), len(todo[0]))
+        executor = LocalProcesses(max(1, jobs), args.device)
         try:
-            run_all(trials, set(codes), jobs, args.device, on_end)
+            with console.progress(epochs, 'epochs', start=before) as advance:
+                run_all(
+                    lambda: todo.pop() if todo else [],
+                    executor,
+                    on_end,
+                    on_epochs=advance,
+                )
         except KeyboardInterrupt as stop:
             print('\nstopped; resume with the same command', flush=True)
             return interrupted(stop)
@@ -70,7 +81,7 @@ def compare(
     return USER_ERROR if failed == {USER_ERROR} else FAULT
 
 
-def _print_result(trial: Trial, code: int, known_warnings: set[str]) -> None:
+def print_result(trial: Trial, code: int, known_warnings: set[str]) -> None:
     """Print the accuracy or the error, and the new warnings."""
     if error := failure(trial, code):
         print(f'{trial.name}: failed: {error}\n  log: {trial.log}', flush=True)
@@ -85,7 +96,7 @@ def _print_result(trial: Trial, code: int, known_warnings: set[str]) -> None:
     print(end='', flush=True)
 
 
-def _delete_checkpoints(trial: Trial) -> None:
+def delete_checkpoints(trial: Trial) -> None:
     """Keep only best.pth of a finished run.
 
     The state to resume it takes ten times as much space.

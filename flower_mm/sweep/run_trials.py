@@ -1,4 +1,7 @@
-"""Run trainings, several at a time."""
+"""Run trainings, several at a time.
+
+An executor decides where they run. `LocalProcesses` runs them on this machine.
+"""
 
 import os
 import signal
@@ -6,11 +9,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from flower_mm import console
 from flower_mm.exit_codes import Terminated
 from flower_mm.process_resources import cores
 from flower_mm.sweep.trial import Trial
@@ -19,13 +22,48 @@ POLL_SECONDS = 0.5
 STOP_SECONDS = 60  # for a training to end by itself
 
 
+class Process(Protocol):
+    """A training that was started, with the methods of subprocess.Popen."""
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None:
+        """Ask for a checkpoint and the end, as Ctrl-C does."""
+
+    def kill(self) -> None: ...
+
+
+class Executor(Protocol):
+    """Starts trainings in numbered slots."""
+
+    slots: int
+
+    def start(self, trial: Trial, slot: int) -> Process:
+        """Start a training, or resume it from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """Trainings as processes of this machine, on its devices in turn."""
+
+    slots: int
+    devices: list[str]
+
+    def start(self, trial: Trial, slot: int) -> Process:
+        device = self.devices[slot % len(self.devices)]
+        return _start(trial, device, self.slots)
+
+
 @dataclass
 class Running:
     """A trial in training."""
 
     trial: Trial
-    process: subprocess.Popen
-    counted: int = 0  # epochs in the progress bar
+    process: Process
+    counted: int = 0  # epochs that were reported
+    stopped: float | None = None  # when it was asked to stop
 
     def new_epochs(self) -> int:
         """Return the epochs since the last call."""
@@ -33,27 +71,43 @@ class Running:
         new, self.counted = done - self.counted, done
         return new
 
+    def stop(self) -> None:
+        """Ask the training to stop, once; kill it if it does not."""
+        now = time.monotonic()
+        if self.stopped is None:
+            self.stopped = now
+            self.process.terminate()
+        elif now - self.stopped > STOP_SECONDS:
+            self.process.kill()
+
 
 def run_all(
-    trials: list[Trial],
-    done: Container[Trial],
-    jobs: int,
-    devices: list[str],
+    more: Callable[[], list[Trial]],
+    executor: Executor,
     on_end: Callable[[Trial, int], None],
+    on_epochs: Callable[[int], None] = lambda new: None,
+    is_unwanted: Callable[[Trial], bool] = lambda trial: False,
 ) -> None:
-    """Run the trainings that are not done; pass each exit code to `on_end`."""
-    waiting = deque(trial for trial in trials if trial not in done)
+    """Run trainings until there are no more.
+
+    Args:
+        more: Returns trials that may start, each once. The run ends when it
+            returns none while nothing waits or runs.
+        executor: Starts the trainings.
+        on_end: Takes each trial with its exit code.
+        on_epochs: Takes the number of new epochs.
+        is_unwanted: Whether a running trial should stop. It keeps its
+            checkpoints.
+    """
+    waiting: deque[Trial] = deque()
     running: dict[int, Running] = {}
-    abandoned: set[Trial] = set()  # run by a killed comparison
-    total = sum(trial.epochs for trial in trials)
-    before = total - sum(trial.epochs for trial in waiting)
-    at_once = max(1, min(jobs, len(waiting)))
-    with (
-        console.progress(total, 'epochs', start=before) as advance,
-        _stop_signals() as signals,
-    ):
+    abandoned: set[Trial] = set()  # run by a killed driver
+    with _stop_signals() as signals:
         try:
-            while (waiting or running) and not signals:
+            while not signals:
+                waiting.extend(more())
+                if not waiting and not running:
+                    break
                 busy = [trial for trial in waiting if trial.is_busy()]
                 _announce(busy, abandoned)
                 for trial in abandoned.difference(busy):
@@ -61,16 +115,19 @@ def run_all(
                     if trial.is_done():
                         waiting.remove(trial)
                         on_end(trial, 0)
-                        advance(trial.epochs)
+                        on_epochs(trial.epochs)
                 # Abandoned trainings count as jobs.
-                free = sorted(set(range(jobs)) - running.keys())
-                for slot in free[: max(0, jobs - len(running) - len(busy))]:
+                slots = executor.slots
+                free = sorted(set(range(slots)) - running.keys())
+                for slot in free[: max(0, slots - len(running) - len(busy))]:
                     if unstarted := _next(waiting, busy):
-                        device = devices[slot % len(devices)]
-                        running[slot] = _start(unstarted, device, at_once)
+                        process = executor.start(unstarted, slot)
+                        running[slot] = Running(unstarted, process)
                 time.sleep(POLL_SECONDS)
                 for slot, run in list(running.items()):
                     code = run.process.poll()
+                    if code is None and is_unwanted(run.trial):
+                        run.stop()
                     new = run.new_epochs()
                     if code is not None:
                         del running[slot]
@@ -79,7 +136,7 @@ def run_all(
                         # The epochs that a failed training did not reach.
                         new += run.trial.epochs - run.counted
                     if new:
-                        advance(new)
+                        on_epochs(new)
         finally:
             _stop(list(running.values()))
     if signals:
@@ -112,12 +169,12 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def _announce(busy: list[Trial], abandoned: set[Trial]) -> None:
-    """Print the trainings that a killed comparison left running."""
+    """Print the trainings that a killed driver left running."""
     for trial in busy:
         if trial not in abandoned:
             print(
-                f'{trial.name}: waiting for a training of an earlier '
-                'comparison',
+                f'{trial.name}: waiting for a training that a killed command '
+                'left',
                 flush=True,
             )
     abandoned.update(busy)
@@ -132,14 +189,14 @@ def _next(waiting: deque[Trial], busy: list[Trial]) -> Trial | None:
     return None
 
 
-def _start(trial: Trial, device: str, at_once: int) -> Running:
+def _start(trial: Trial, device: str, at_once: int) -> Process:
     environment = dict(os.environ)
     if at_once > 1:
         # By default each training uses all cores.
         threads = max(1, cores() // at_once)
         environment.setdefault('OMP_NUM_THREADS', str(threads))
     with trial.begin(at_once), trial.log.open('a', encoding='utf-8') as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [
                 # -P: no module in the current folder hides another.
                 *(sys.executable, '-P', '-m', 'flower_mm', 'train'),
@@ -153,7 +210,6 @@ def _start(trial: Trial, device: str, at_once: int) -> Running:
             env=environment,
             start_new_session=True,
         )
-    return Running(trial, process)
 
 
 def _stop(running: list[Running]) -> None:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from flower_mm.sweep.compare import _print_result
+from flower_mm.sweep.compare import print_result
 from flower_mm.sweep.trial import Trial
 
 EARLIER = 'warn  The disk is slow.\n'
@@ -36,7 +36,7 @@ def test_new_warnings_of_a_config_are_printed(tmp_path, capsys):
             (trial.folder / name).write_text(json.dumps(content))
         log = LOG.replace('20.00 %', f'2{seed}.00 %')
         trial.log.write_text(EARLIER + log)
-        _print_result(trial, 0, known_warnings)
+        print_result(trial, 0, known_warnings)
         printed.append(capsys.readouterr().out.splitlines())
     lines = [f'  {line}' for line in LOG.splitlines()]
     assert printed[0] == [

@@ -23,12 +23,6 @@ AS_TRAIN = 'as for `train`'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        'configs',
-        nargs='+',
-        metavar='CONFIG',
-        help='config files, or short names of packaged ones',
-    )
-    parser.add_argument(
         '--seeds',
         nargs='+',
         type=seed,
@@ -37,12 +31,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='random seeds; each config is trained with each of them; by '
         'default 0',
     )
+    add_common_arguments(
+        parser,
+        'work_dirs/compare',
+        'the runs and the tables compare.csv and compare.md',
+    )
+    parser.add_argument('--head-only', action='store_true', help=AS_TRAIN)
+    parser.add_argument('--retry-nan', type=count, metavar='N', help=AS_TRAIN)
+
+
+def add_common_arguments(
+    parser: argparse.ArgumentParser, out: str, content: str
+) -> None:
+    """Add the arguments of `compare` and `search`."""
+    parser.add_argument(
+        'configs',
+        nargs='+',
+        metavar='CONFIG',
+        help='config files, or short names of packaged ones',
+    )
     parser.add_argument(
         '--out',
-        default='work_dirs/compare',
+        default=out,
         metavar='FOLDER',
-        help='folder of the runs and the tables compare.csv and compare.md; '
-        'by default %(default)s',
+        help=f'folder of {content}; by default %(default)s',
     )
     parser.add_argument(
         '--epochs',
@@ -71,9 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_root(parser, "each config's data_root")
     parser.add_argument('--from-scratch', action='store_true', help=AS_TRAIN)
-    parser.add_argument('--head-only', action='store_true', help=AS_TRAIN)
     parser.add_argument('--amp', action='store_true', help=AS_TRAIN)
-    parser.add_argument('--retry-nan', type=count, metavar='N', help=AS_TRAIN)
     add_config_options(parser, also='; for all runs')
 
 

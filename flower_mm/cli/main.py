@@ -32,6 +32,7 @@ COMMANDS = {
     'report': 'write the report of a training, or compare trainings',
     'review': 'review the labels of a dataset on a web page',
     'compare': 'train several configs with several seeds',
+    'search': 'search for the settings that train best',
     'export': 'convert a model to ONNX, TorchScript or safetensors',
     'share': 'make a folder of a model for other people',
     'serve': 'classify photos on a web page of this machine',

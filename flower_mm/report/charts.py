@@ -87,7 +87,7 @@ def curves(records: list[dict]) -> list[Chart]:
         values = [r[val_key] for r in val if val_key in r]
         values = values or [r[train_key] for r in train if train_key in r]
         if values:
-            svg = _draw(title, draw_panel, title, train, val)
+            svg = draw(title, draw_panel, title, train, val)
             charts.append(Chart(title, svg, (values[0], values[-1])))
     return charts
 
@@ -95,7 +95,7 @@ def curves(records: list[dict]) -> list[Chart]:
 def reliability(calibration: dict) -> Chart:
     """Accuracy by confidence."""
     title = 'Reliability diagram'
-    return Chart(title, _draw(title, _reliability, calibration))
+    return Chart(title, draw(title, _reliability, calibration))
 
 
 def _reliability(axis, calibration: dict) -> None:
@@ -125,7 +125,7 @@ def _reliability(axis, calibration: dict) -> None:
 def selective_prediction(selective: dict) -> Chart:
     """Accuracy on the rest by the share that is not classified."""
     title = 'Selective prediction'
-    return Chart(title, _draw(title, _selective_prediction, selective))
+    return Chart(title, draw(title, _selective_prediction, selective))
 
 
 def _selective_prediction(axis, selective: dict) -> None:
@@ -149,14 +149,14 @@ def size_histogram(sides: Sequence[float]) -> Chart:
     """Photos by their shorter side in pixels."""
     title = 'Shorter side, pixels'
     ticks = [2**power * part for power in range(5, 17) for part in (1, 1.5)]
-    return Chart(title, _draw(title, _histogram, sides, ticks))
+    return Chart(title, draw(title, _histogram, sides, ticks))
 
 
 def ratio_histogram(ratios: Sequence[float]) -> Chart:
     """Photos by width divided by height."""
     title = 'Width divided by height'
     ticks = (0.1, 0.2, 0.33, 0.5, 0.75, 1, 1.33, 2, 3, 5, 10)
-    return Chart(title, _draw(title, _histogram, ratios, ticks))
+    return Chart(title, draw(title, _histogram, ratios, ticks))
 
 
 def _histogram(axis, values: Sequence[float], ticks: Sequence[float]) -> None:
@@ -177,13 +177,13 @@ def compared_curves(runs: list[tuple[str, list[dict]]]) -> list[Chart]:
     """Validation accuracy and training loss of several runs."""
     curves = [phases(records) for _, records in runs]
     charts = []
-    for title, draw, phase in (
+    for title, function, phase in (
         ('Validation accuracy, %', _accuracies, 1),
         ('Training loss', _losses, 0),
     ):
         if any(records[phase] for records in curves):
             records = [records[phase] for records in curves]
-            charts.append(Chart(title, _draw(title, draw, records)))
+            charts.append(Chart(title, draw(title, function, records)))
     return charts
 
 
@@ -224,7 +224,13 @@ def line_style(number: int) -> tuple[str, str]:
     return VARIABLES[pen['color']], dashes
 
 
-def _draw(title: str, draw: Callable, *args: object) -> str:
+def draw(
+    title: str,
+    function: Callable,
+    *args: object,
+    size: tuple[float, float] = (3.6, 2.5),
+) -> str:
+    """Return the SVG of what a function draws on an axis."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -239,8 +245,8 @@ def _draw(title: str, draw: Callable, *args: object) -> str:
     ):
         # matplotlib measures with its own font, which lacks some glyphs.
         warnings.filterwarnings('ignore', 'Glyph .* missing')
-        figure = Figure(figsize=(3.6, 2.5), layout='constrained')
-        draw(figure.subplots(), *args)
+        figure = Figure(figsize=size, layout='constrained')
+        function(figure.subplots(), *args)
         figure.savefig(text, format='svg', metadata=NO_METADATA)
     return _with_page_style(text.getvalue())
 

@@ -1,1 +1,1 @@
-"""Train several configs with several seeds and compare them."""
+"""Many trainings: compare configs and seeds, search for settings."""

@@ -42,15 +42,15 @@ def plan_trials(
     All configs are read before the first training begins, so that later edits
     have no effect.
     """
-    device = _check_arguments(args)
-    flags, debug = _flags(args), ['--debug'] if args.debug else []
-    as_read = {config: _read(config, args) for config in args.configs}
-    texts = {config: _as_file(cfg, config) for config, cfg in as_read.items()}
+    device = check_arguments(args)
+    flags, debug = training_flags(args), ['--debug'] if args.debug else []
+    as_read = {config: read_for(config, args) for config in args.configs}
+    texts = {config: as_file(cfg, config) for config, cfg in as_read.items()}
     configs = {}
     for config, cfg in as_read.items():
         words = [config, *flags, '--device', args.device[0]]
-        configs[config] = _with_flags(cfg, config, parse_training(words))
-    _require_same_photos(configs)
+        configs[config] = with_flags(cfg, config, parse_training(words))
+    require_same_photos(configs)
     return [
         Trial(
             config=Path(config),
@@ -59,7 +59,7 @@ def plan_trials(
             if args.head_only
             else resolve(cfg).cfg.train_cfg.max_epochs,
             folder=Path(args.out)
-            / f'{Path(config).stem}-{_digest(cfg, device)}'
+            / f'{Path(config).stem}-{digest(cfg, device)}'
             / f'seed_{seed}',
             text=texts[config],
             flags=(*flags, *debug, '--seed', str(seed)),
@@ -69,7 +69,7 @@ def plan_trials(
     ]
 
 
-def _check_arguments(args: argparse.Namespace) -> str:
+def check_arguments(args: argparse.Namespace) -> str:
     """Refuse an invalid comparison; return the kind of device."""
     names = [Path(config).stem for config in args.configs]
     for kind, values in (('config name', names), ('seed', args.seeds)):
@@ -93,7 +93,7 @@ def _check_arguments(args: argparse.Namespace) -> str:
     return kinds.pop()
 
 
-def _flags(args: argparse.Namespace) -> list[str]:
+def training_flags(args: argparse.Namespace) -> list[str]:
     """Return the arguments of `train` besides the config."""
     flags = ['--no-report']
     flags += [f'--{s.replace("_", "-")}' for s in SWITCHES if getattr(args, s)]
@@ -103,7 +103,7 @@ def _flags(args: argparse.Namespace) -> list[str]:
     return flags
 
 
-def _read(config: str, args: argparse.Namespace) -> Config:
+def read_for(config: str, args: argparse.Namespace) -> Config:
     options = dict(args.cfg_options or {})
     if args.epochs:
         options['train_cfg.max_epochs'] = args.epochs
@@ -129,7 +129,7 @@ class _FloatNames(ast.NodeTransformer):
         return ast.parse(f'float({node.id!r})', mode='eval').body
 
 
-def _as_file(cfg: Config, config: str) -> str:
+def as_file(cfg: Config, config: str) -> str:
     """Return the text of a config file that is read as the same config."""
     content = cfg.to_dict()
     if not _is_readable(content):
@@ -163,7 +163,7 @@ def _python(cfg: Config) -> str:
     return ast.unparse(_FloatNames().visit(ast.parse(text))) if names else text
 
 
-def _with_flags(cfg: Config, config: str, args: argparse.Namespace) -> Config:
+def with_flags(cfg: Config, config: str, args: argparse.Namespace) -> Config:
     """Return a config with the flags of its training applied."""
     require_epochs(cfg)
     if cfg.get('runner_type') != 'FlowerRunner':
@@ -184,7 +184,7 @@ def _with_flags(cfg: Config, config: str, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _require_same_photos(configs: dict[str, Config]) -> None:
+def require_same_photos(configs: dict[str, Config]) -> None:
     (first, cfg), *others = configs.items()
     photos = lists_sha256(data_root(cfg))
     for config, other in others:
@@ -205,7 +205,7 @@ def _weights(cfg: Config) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _digest(cfg: Config, device: str) -> str:
+def digest(cfg: Config, device: str) -> str:
     """Return eight digits that identify a training except for its seed."""
     photos = lists_sha256(data_root(cfg))
     # By content, independent of the name.

@@ -44,7 +44,7 @@ class Executor(Protocol):
         """Start a training, or resume it from its last checkpoint."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalProcesses:
     """Trainings as processes of this machine, on its devices in turn."""
 

@@ -37,8 +37,8 @@ from flower_mm.sweep.search_rules import (
     Point,
     at_rung,
     earlier,
-    is_behind,
     is_open,
+    is_promotable,
     up_to_the_end,
 )
 from flower_mm.sweep.search_study import STUDY, SearchStudy
@@ -237,8 +237,8 @@ class Search:
             self.rivals[point.index] = rivals
             if point.state == TrialState.RUNNING:  # of a killed driver
                 promoted.append(point)
-            elif point.state == TrialState.PRUNED and not is_behind(
-                point.values, rivals, RUNGS
+            elif point.state == TrialState.PRUNED and is_promotable(
+                point, [*rivals, point]
             ):
                 promoted.append(
                     self.study.start(point.index, point.params, promoted=True)

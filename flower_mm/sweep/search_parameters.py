@@ -1,5 +1,6 @@
 """Parameters of a search that are relative to each config."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from optuna.distributions import (
     FloatDistribution,
 )
 
+from flower_mm.auto_schedule import AUTO, VALIDATIONS
 from flower_mm.checks.config_values import value_at
 from flower_mm.config import LOADERS, bare_name
 from flower_mm.errors import UserError
@@ -154,8 +156,18 @@ def _image_size(config: SearchConfig, factor: float) -> Settings | None:
 
 
 def _epochs(config: SearchConfig, factor: float) -> Settings:
-    epochs = config.resolved.train_cfg.max_epochs
-    return {'train_cfg.max_epochs': max(1, round(epochs * factor))}
+    if factor == 1:
+        return {}
+    epochs = max(1, round(config.resolved.train_cfg.max_epochs * factor))
+    intervals = {
+        key: math.ceil(epochs / VALIDATIONS)
+        for key in (
+            'train_cfg.val_interval',
+            'default_hooks.checkpoint.interval',
+        )
+        if value_at(config.cfg, key) == AUTO
+    }
+    return {'train_cfg.max_epochs': epochs, **intervals}
 
 
 def _train_pipeline(cfg: Config) -> list:

@@ -12,7 +12,7 @@ from flower_mm.files import replacing
 from flower_mm.report.charts import BLUE, GREEN, GREY, Chart, draw
 from flower_mm.report.html import clean, render
 from flower_mm.sweep.plan_search import SearchPlan
-from flower_mm.sweep.results_table import row
+from flower_mm.sweep.results_table import config_results, rank, row
 from flower_mm.sweep.search_photos import interval
 from flower_mm.sweep.search_rules import Point
 from flower_mm.sweep.search_study import SearchStudy, trial_folder
@@ -44,11 +44,13 @@ def write_results(
                 _row(plan, finalist.point, trial)
                 | {'stage': 'final', 'measured_top1': round(measured, 4)}
             )
+    # A trial that never started lacks the columns of its run.
+    columns = list(dict.fromkeys(key for cells in rows for key in cells))
     with replacing(plan.folder / CSV, 'w') as file:
-        write_row(file, rows[0])
+        write_row(file, columns)
         for cells in rows:
-            write_row(file, cells.values())
-    finals = [_final(plan, finalist) for finalist in finalists]
+            write_row(file, [cells.get(key) for key in columns])
+    finals = _finals(plan, finalists)
     for final in finals:
         print(
             f'{final["trial"]}: {final["measured"]} %, by seed '
@@ -101,13 +103,32 @@ def _row(
     return cells | {'error': point.error}
 
 
+def _finals(plan: SearchPlan, finalists: list[Any]) -> list[dict[str, Any]]:
+    finals = [_final(plan, finalist) for finalist in finalists]
+    results = config_results(
+        [
+            {'config': final['trial'], 'status': 'finished', 'best_top1': top1}
+            for final, finalist in zip(finals, finalists, strict=True)
+            for top1 in finalist.top1
+        ]
+    )
+    for result in results:
+        for final in finals:
+            if final['trial'] == result.config:
+                final['rank'] = rank(result, results) or '-'
+    return finals
+
+
 def _final(plan: SearchPlan, finalist: Any) -> dict[str, Any]:
     correct = np.stack(finalist.correct).mean(axis=0)
     low, high = interval(float(correct.sum()), len(correct))
     runs = finalist.measured
     return {
         'trial': f'trial {finalist.point.index}',
-        'params': finalist.point.params,
+        'params': {
+            key: f'{value:.4g}' if isinstance(value, float) else str(value)
+            for key, value in finalist.point.params.items()
+        },
         'decided': f'{np.mean(finalist.top1):.2f}',
         'decided_range': _range(finalist.top1),
         'measured': f'{np.mean(runs):.2f}',
@@ -144,9 +165,8 @@ def _charts(
                 _chart('Importance of the parameters', _bars, importances)
             )
         best = sorted(done, key=lambda p: -(p.value or 0))[:LINES]
-        charts.append(
-            _chart('Parallel coordinates', _parallel, plan, best, size=WIDE)
-        )
+        title = 'Parallel coordinates: the best tenth in green'
+        charts.append(_chart(title, _parallel, plan, best, size=WIDE))
     return charts
 
 
@@ -213,8 +233,8 @@ def _parallel(axis, plan: SearchPlan, points: list[Point]) -> None:
     ]
     columns.append(_scaled([p.value for p in points], None))
     lines = np.array(columns).T
-    for rank, line in reversed(list(enumerate(lines))):
-        best = rank < max(1, len(points) // 10)
+    for place, line in reversed(list(enumerate(lines))):
+        best = place < max(1, len(points) // 10)
         axis.plot(line, color=GREEN if best else BLUE,
                   alpha=1.0 if best else 0.25, linewidth=1)  # fmt: skip
     axis.set_xticks(range(len(names)), names, rotation=30, ha='right')

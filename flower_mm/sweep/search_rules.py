@@ -113,6 +113,21 @@ def is_behind(
     return False
 
 
+def is_promotable(point: Point, points: Iterable[Point]) -> bool:
+    """Return whether a stopped trial is among the best at its last rung.
+
+    Of equal accuracies the first ones are: else a dozen could go on.
+    """
+    rung = max(r for r in RUNGS if at_rung(point.values, r) is not None)
+    ranked = sorted(
+        (-value, other.index)
+        for other in points
+        if (value := at_rung(other.values, rung)) is not None
+    )
+    best = ranked[: max(1, len(ranked) // KEPT)]
+    return any(index == point.index for _, index in best)
+
+
 def at_rung(values: dict[int, float], rung: int) -> float | None:
     """Return the first accuracy at this percentage or later."""
     steps = [step for step in values if rung <= step < 100]

@@ -11,6 +11,7 @@ keys. A file in TOML replaces the default space:
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def _distribution(path: Path, key: str, value: Any) -> BaseDistribution:
         if unknown := value.keys() - RANGE_KEYS:
             raise ValueError(f'unknown key {min(unknown)}')
         numbers = [v for k, v in value.items() if k != 'log']
-        if any(type(v) not in (int, float) for v in numbers):
+        if not all(type(v) in (int, float) and isfinite(v) for v in numbers):
             raise ValueError('low, high and step must be numbers')
         if all(type(v) is int for v in numbers) and key not in NAMED:
             return IntDistribution(**value)

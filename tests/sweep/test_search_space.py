@@ -54,7 +54,10 @@ def test_own_values_leave_the_config_as_it_is(planned):
         assert now.optim_wrapper.optimizer == before.optim_wrapper.optimizer
         assert now.train_cfg == before.train_cfg
         assert now.model == before.model
-        assert now.val_dataloader == before.val_dataloader
+        pipelines = [
+            part.val_dataloader.dataset.pipeline for part in (now, before)
+        ]
+        assert pipelines[0] == pipelines[1]
         for new, old in zip(
             now.train_dataloader.dataset.pipeline,
             before.train_dataloader.dataset.pipeline,

@@ -25,6 +25,7 @@ STATES = {
     TrialState.FAIL: 'failed',
     TrialState.RUNNING: 'running',
 }
+STYLE = '.across .plot svg { max-width: 62rem; }'
 WIDE = (7.4, 4.0)  # inches
 LINES = 300  # in the chart of parallel coordinates: the best trials
 ROWS = 1000  # trials on the page
@@ -74,7 +75,7 @@ def write_results(
         key: clean(view[key]) for key in ('name', 'trials', 'params', 'finals')
     }
     with replacing(plan.folder / PAGE, 'w') as file:
-        file.write(render(TEMPLATE, view))
+        file.write(render(TEMPLATE, view, STYLE))
 
 
 def _row(

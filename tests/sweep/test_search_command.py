@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import forked
+import numpy as np
 import optuna
 import pytest
-from helpers import ROOT, train_tiny
+from helpers import ROOT, tool, train_tiny
+from PIL import Image
 
 FORKED_TRAININGS = ROOT / 'tests' / 'support' / 'forked_trainings.py'
 POSTGRES = Path('/usr/lib/postgresql')
@@ -106,12 +108,35 @@ def test_invalid_arguments(args, words, start, tmp_path):
     assert 'secret' not in run.text
 
 
+@pytest.fixture
+def hard_dataset(tmp_path: Path) -> Path:
+    """Noise whose colour hints at the class, so that accuracies differ."""
+    for label in range(3):
+        for number in range(60):
+            rng = np.random.default_rng((label, number))
+            pixels = rng.integers(0, 200, (40, 48, 3)).astype(float)
+            pixels += rng.normal(0, 8, 3)
+            pixels[..., label] += rng.normal(9, 8)
+            path = tmp_path / 'hard' / str(label) / f'{number:03}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    out = tmp_path / 'hard_dataset'
+    tool('prepare_dataset', tmp_path / 'hard', '--out', out, '--val', '0.5')
+    return out
+
+
 @pytest.mark.nightly
-def test_twenty_trials_with_one_and_two_workers(finish, tmp_path):
+def test_twenty_trials_with_one_and_two_workers(
+    finish, hard_dataset, tmp_path
+):
     for jobs in ('1', '2'):
-        finish(jobs, '--trials', '20', '--epochs', '5', '--jobs', jobs)
+        finish(
+            jobs, '--trials', '20', '--epochs', '5', '--jobs', jobs,
+            '--data', hard_dataset,
+        )  # fmt: skip
     one, two = (trials_of(tmp_path / jobs) for jobs in ('1', '2'))
     assert len(one) >= 20
+    assert {trial[2] for trial in one} == {'COMPLETE', 'PRUNED'}
     assert one == two
 
 

@@ -40,6 +40,7 @@ from flower_mm.sweep.search_study import study_name, trial_folder
 from flower_mm.sweep.trial import Trial
 
 RECORD = 'search.json'
+PIPELINES = ('train_pipeline', 'test_pipeline')
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ class SearchPlan:
                 return values
         return propose(self.space, self.seed, points, index, self.group)
 
+    def _loaders_of_val(self) -> tuple[str, ...]:
+        """Return the loaders of val: without a test split, also test's."""
+        has_test = (self.root / DatasetDir.list_of('test')).is_file()
+        loaders = ('val_dataloader', 'test_dataloader')
+        return loaders[:1] if has_test else loaders
+
     def config_of(self, params: dict[str, Any]) -> SearchConfig:
         name = params.get(CONFIG) or next(iter(self.configs))
         return self.configs[name]
@@ -89,6 +96,9 @@ class SearchPlan:
             raise UserError(
                 f'the parameters {params} do not fit {config.name}: {error}'
             ) from error
+        for name in PIPELINES:
+            # Variables of the file, which are not read any more.
+            cfg.pop(name, None)
         return cfg
 
     def trial(
@@ -96,7 +106,7 @@ class SearchPlan:
     ) -> Trial:
         """Return the training of a trial, or its repetition with a seed."""
         cfg = self.config(params)
-        for dataset in datasets(cfg, ('val_dataloader',)):
+        for dataset in datasets(cfg, self._loaders_of_val()):
             dataset.indices = self.photos.deciding
         folder = trial_folder(self.folder, index)
         name = f'{folder.name}.py'

@@ -14,6 +14,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from flower_mm.commands import command
@@ -346,6 +347,11 @@ def search(
         except KeyboardInterrupt as stop:
             print('\nstopped; resume with the same command', flush=True)
             return interrupted(stop)
+        except StorageInternalError as error:
+            raise UserError(
+                f'the database of the study failed: {error}.\nThe trainings '
+                'keep their checkpoints: resume with the same command'
+            ) from error
         finally:
             if study.points:
                 write_results(plan, study, finalists)

@@ -99,34 +99,37 @@ class FakeExecutor:
         return process
 
 
+# Arguments of a search.
+PLAIN = {
+    'seeds': [0], 'device': ['cpu'], 'epochs': 5, 'weights': None,
+    'from_scratch': False, 'head_only': False, 'amp': False, 'seed': 0,
+    'retry_nan': None, 'cfg_options': None, 'debug': False, 'jobs': None,
+    'space': None,
+}  # fmt: skip
+
+
 def plan(config: Path, dataset: Path, out: Path, **others: object):
-    defaults = {
-        'configs': [str(config)], 'seeds': [0], 'out': out, 'device': ['cpu'],
-        'epochs': 5, 'weights': None, 'data_root': str(dataset),
-        'from_scratch': False, 'head_only': False, 'amp': False, 'seed': 0,
-        'retry_nan': None, 'cfg_options': None, 'debug': False, 'jobs': None,
-        'space': None,
-    }  # fmt: skip
-    args = Namespace(**(defaults | others))
+    own = {'configs': [str(config)], 'data_root': str(dataset), 'out': out}
+    args = Namespace(**(PLAIN | own | others))
     return search.plan_search(args, parse_training)
 
 
 def run_search(
     planned,
     executor: FakeExecutor,
-    trials: int,
-    storage: str | None = None,
+    trials: int | None,
+    ends: float | None = None,
 ) -> tuple[SearchStudy, list[Finalist]]:
     folder = planned.folder
     folder.mkdir(parents=True, exist_ok=True)
     planned.save()
     study = SearchStudy(
-        storage or f'sqlite:///{folder / "study.db"}',
+        f'sqlite:///{folder / "study.db"}',
         planned.record['study'],
         planned.space,
         folder,
     )
-    state = Search(planned, study, executor, trials, None, 2, 'cpu')
+    state = Search(planned, study, executor, trials, ends, 2, 'cpu')
     return study, state.run()
 
 

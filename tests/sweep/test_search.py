@@ -2,17 +2,23 @@
 
 import json
 import shutil
+from argparse import Namespace
 from dataclasses import replace
+from types import SimpleNamespace
 
 import fake_trainings
 import optuna
 import pytest
-from fake_trainings import FakeExecutor, plan, run_search, use_fakes
+from fake_trainings import PLAIN, FakeExecutor, plan, run_search, use_fakes
 from helpers import mostly_nightly
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
+from flower_mm.cli.training_flags import parse_training
 from flower_mm.errors import UserError
+from flower_mm.sweep import search
 from flower_mm.sweep.search_results import write_results
+from flower_mm.sweep.trial import Trial
 
 DAMAGE = {
     'empty': lambda content: b'',
@@ -192,6 +198,38 @@ def test_stopped_trial_is_promoted(start, tmp_path, monkeypatch):
     again = FakeExecutor()
     assert start('out', again, trials=20) == (trials, finals)
     assert again.started == []
+
+
+def test_time_is_kept_for_the_final_trainings(
+    first_plan, tmp_path, monkeypatch
+):
+    """With trials of 10 s, 55 s are left for three turns of two finals."""
+    monkeypatch.setattr(Trial, 'seconds', lambda trial: 10.0)
+    executor = FakeExecutor(2)
+    clock = SimpleNamespace(
+        monotonic=lambda: 10.0 * len(executor.started) / executor.slots
+    )
+    monkeypatch.setattr(search, 'time', clock)
+    planned = replace(first_plan, folder=tmp_path / 'out')
+    study, finals = run_search(planned, executor, None, ends=65.0)
+    assert len(study.points) == 8  # at 40 s the finals would end at 70 s
+    assert len(finals) == 3
+
+
+def test_failing_database_is_an_error_of_the_user(
+    config, dataset, tmp_path, monkeypatch
+):
+    def fail(state) -> None:
+        raise StorageInternalError('the disk is full')
+
+    monkeypatch.setattr(search.Search, 'run', fail)
+    args = Namespace(
+        **(PLAIN | {'configs': [str(config)], 'data_root': str(dataset)}),
+        out=tmp_path / 'out', storage=None, trials=1, hours=None,
+        final_seeds=1,
+    )  # fmt: skip
+    with pytest.raises(UserError, match='the disk is full'):
+        search.search(args, parse_training)
 
 
 def test_another_search_needs_another_folder(start, config, dataset, tmp_path):

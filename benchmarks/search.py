@@ -56,6 +56,7 @@ def main() -> None:
             rows += _workers(args, Path(folder))
         rows += _recorded(args, Path(folder, 'recorded'))
     for row in rows:
+        row['network'] = Path(args.config).name
         print(row)
     record('search', rows, key=('what', 'trials', 'machine'))
 

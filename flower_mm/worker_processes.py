@@ -15,6 +15,7 @@ from flower_mm.console import hide_library_warnings
 from flower_mm.errors import UserError
 
 POLL_SECONDS = 1.0
+START_METHOD = 'spawn'  # a forked process could not use a GPU
 END_SECONDS = 10.0  # for a process to end by itself
 
 
@@ -53,7 +54,7 @@ def call(function: Callable, item: object) -> object:
 
 
 class LocalPool:
-    """Spawned processes, which can use a GPU; forked ones could not.
+    """Processes of this machine.
 
     Args:
         function: What they run for each item.
@@ -78,7 +79,7 @@ class LocalPool:
             worker.pipe.send(task.item)
 
     def _start(self) -> '_Process':
-        context = multiprocessing.get_context('spawn')
+        context = multiprocessing.get_context(START_METHOD)
         pipe, other = context.Pipe()
         process = context.Process(target=_serve, args=(other, self.threads))
         process.start()

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -184,26 +185,41 @@ class Classifier:
 
         The next photos are read while the model computes.
         """
+        with closing(self.scored(photos)) as batches:
+            for batch, scores, unlike in batches:
+                numbers = count()
+                for name, item in batch:
+                    if isinstance(item, Unread):
+                        yield item
+                        continue
+                    i = next(numbers)
+                    yield self.prediction(
+                        name,
+                        scores[i],
+                        None if unlike is None else float(unlike[i]),
+                    )
+
+    def scored(
+        self, photos: Iterable[Photo]
+    ) -> Generator[
+        tuple[list[tuple[str, dict | Unread]], np.ndarray, np.ndarray | None]
+    ]:
+        """Classify photos in batches.
+
+        Yields the names of a batch with their inputs or Unread, and of those
+        that were read the probabilities (photos, classes) and the unlikeness,
+        if the file can tell.
+        """
         # A string is one photo, although it is iterable.
         photos = [photos] if isinstance(photos, str | bytes) else photos
         with closing(self._reader.batches(photos)) as batches:
             for batch in batches:
-                yield from self._predicted(batch)
+                good = [item for _, item in batch if isinstance(item, dict)]
+                yield batch, *self.scores(good)
 
     def prepared(self, photo: Photo) -> dict:
         """Return the input of the model; raise BadPhotoError if unreadable."""
         return self._reader.prepared(photo)
-
-    def _predicted(
-        self, batch: list[tuple[str, dict | Unread]]
-    ) -> Iterator[Prediction | Unread]:
-        good = [item for _, item in batch if isinstance(item, dict)]
-        scores = iter(self.scores(good) if good else ())
-        for name, item in batch:
-            if isinstance(item, Unread):
-                yield item
-            else:
-                yield self.prediction(name, *next(scores))
 
     def prediction(
         self, name: str, scores: np.ndarray, unlikeness: float | None
@@ -249,8 +265,12 @@ class Classifier:
 
     def scores(
         self, photos: list[dict]
-    ) -> Iterator[tuple[np.ndarray, float | None]]:
-        """Return the probabilities of each photo and its unlikeness."""
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the probabilities of photos and their unlikeness, if any."""
+        if not photos:
+            import numpy as np
+
+            return np.empty((0, len(self.classes)), np.float32), None
         # Some models keep state between layers, and each uses all cores.
         with self._computing:
             scores, unlike = self.model.scores_and_unlikeness(photos)
@@ -259,11 +279,7 @@ class Classifier:
                 f'{self.file} predicts NaN: its training failed.\n'
                 'Use another file'
             )
-        return zip(
-            scores,
-            [None] * len(scores) if unlike is None else unlike.tolist(),
-            strict=True,
-        )
+        return scores, unlike
 
 
 def _file_of(source: Path) -> Path:

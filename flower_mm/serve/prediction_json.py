@@ -20,8 +20,10 @@ def classify(
     backbone supports it, the heat map.
     """
     prepared = classifier.model.prepared(pixels)
-    ((scores, unlikeness),) = classifier.scores([prepared])
-    prediction = classifier.prediction(name, scores, unlikeness)
+    (scores,), unlike = classifier.scores([prepared])
+    prediction = classifier.prediction(
+        name, scores, None if unlike is None else float(unlike[0])
+    )
     result = {
         'name': name,
         'label': prediction.label,

@@ -79,7 +79,7 @@ class LocalPool:
             worker.pipe.send(task.item)
 
     def _start(self) -> '_Process':
-        context = multiprocessing.get_context(START_METHOD)
+        context: Any = multiprocessing.get_context(START_METHOD)
         pipe, other = context.Pipe()
         process = context.Process(target=_serve, args=(other, self.threads))
         process.start()
@@ -131,6 +131,7 @@ def _serve(pipe: connection.Connection, threads: int) -> None:
     """Run the function for the items that come through a pipe."""
     # The terminal sends Ctrl-C to the parent as well, which ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     hide_library_warnings()
     # OpenMP reads it when the module of the function imports torch.
     os.environ['OMP_NUM_THREADS'] = str(threads)

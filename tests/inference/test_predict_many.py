@@ -5,6 +5,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import time
 from collections import Counter
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray_nodes
 
 from flower_mm import Classifier
 from flower_mm.weights.file_hash import sha256_of
@@ -316,3 +319,56 @@ def test_a_damaged_part_is_computed_again(photos, predict, tmp_path):
     predict(photos, '--part-photos', 16)
     assert part.read_bytes() == content
     assert len(names(tmp_path / 'out')) == 60
+
+
+@pytest.mark.skipif(
+    not hasattr(os, 'geteuid') or os.geteuid() != 0,
+    reason='mounting a small disk needs root',
+)
+def test_a_full_disk(photos, predict, tmp_path):
+    small = tmp_path / 'out'
+    small.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=48k', 'tmpfs', str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip('this container does not allow mounts')
+    try:
+        args = (photos, '--part-photos', 5, '--topk', 3)
+        text = predict(*args, code=2).text
+        assert 'no disk space' in text
+        assert 'Traceback' not in text
+        some = len(names(small))
+        assert 0 < some < 60
+        subprocess.run([*mount[:4], 'remount,size=1m', *mount[5:]], check=True)
+        predict(*args)
+        assert len(set(names(small))) == len(names(small)) == 60
+    finally:
+        subprocess.run(['umount', str(small)], check=True)
+
+
+@pytest.mark.nightly
+def test_a_cluster_whose_worker_and_node_die(best, photos, tmp_path):
+    for number in range(20):
+        shutil.copytree(photos, tmp_path / 'in' / str(number))
+    out = tmp_path / 'out'
+    with ray_nodes.cluster() as nodes:
+        with (tmp_path / 'log').open('w') as log:
+            driver = subprocess.Popen(
+                [
+                    *(sys.executable, '-m', 'flower_mm', 'predict', best),
+                    *(tmp_path / 'in', '--out', out, '--device', 'cpu'),
+                    *('--part-photos', '10', '--batch-size', '2'),
+                    *('--cluster', nodes.address),
+                ],
+                env=nodes.environment,
+                stderr=log,
+            )
+        for parts, kill in ((5, nodes.kill_worker), (40, nodes.kill_other)):
+            deadline = time.monotonic() + 100
+            while len(list(out.glob('part-*'))) < parts:
+                assert driver.poll() is None, (tmp_path / 'log').read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            kill()
+        assert driver.wait(200) == 0, (tmp_path / 'log').read_text()
+    expected = sorted(map(os.fsencode, (tmp_path / 'in').rglob('*.jpg')))
+    assert names(out) == expected

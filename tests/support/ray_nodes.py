@@ -70,6 +70,15 @@ class Nodes:
                 return node
         raise AssertionError('the node has not started')
 
+    def kill_worker(self) -> None:
+        """Let the process of a task on the first node die."""
+        workers = [
+            process
+            for process in descendants(self.head.pid)
+            if b'ray::Worker' in Path(f'/proc/{process}/cmdline').read_bytes()
+        ]
+        os.kill(workers[0], signal.SIGKILL)
+
     def kill_other(self) -> None:
         """Let the second node die with all of its processes."""
         for process in [self.other.pid, *descendants(self.other.pid)]:

@@ -130,7 +130,7 @@ def _require_answer(address: str) -> None:
     else:
         if not done.returncode:
             return
-        reason = _cause(done.stderr)
+        reason = cause_of(done.stderr)
     raise UserError(
         f'the Ray cluster {printable(address)} cannot be used: {reason}.\n'
         'Start it: ray start --head\n'
@@ -148,6 +148,16 @@ def code_version() -> str:
         if not name.startswith('.'):
             digest.update(name.encode() + b'\0' + file.read_bytes())
     return f'{flower_mm.__version__} ({digest.hexdigest()[:12]})'
+
+
+def require_same_code(node: str, version: str) -> None:
+    """Raise UserError unless the version is that of this process."""
+    if version != code_version():
+        raise UserError(
+            f'{printable(node)} has another flower_mm: expected '
+            f'{code_version()}, got {printable(version)}.\n'
+            'Install the same version on all nodes'
+        )
 
 
 class Worker:
@@ -187,11 +197,7 @@ class _RayPool:
         self.idle: list[Any] = []
         self.next_look = 0.0
         self.noticed = time.monotonic()
-        if not self._places():
-            raise UserError(
-                f'no node of the cluster has {_resources(self.needs)}: got '
-                f'{self._nodes()}'
-            )
+        require_places(ray, self.needs)
 
     def free(self) -> int:
         return len(self.idle)
@@ -217,7 +223,7 @@ class _RayPool:
                 self.idle.append(actor)
             except self.ray.exceptions.RayError as error:
                 self.ray.kill(actor)
-                ended.append((task, Lost(_cause(str(error)))))
+                ended.append((task, Lost(cause_of(str(error)))))
         return ended
 
     def close(self) -> None:
@@ -234,7 +240,7 @@ class _RayPool:
             self.noticed = now
             print(
                 f'waiting for {_resources(self.needs)} of the cluster: it '
-                f'has {self._nodes()}',
+                f'has {_nodes(self.ray)}',
                 file=sys.stderr,
                 flush=True,
             )
@@ -253,39 +259,48 @@ class _RayPool:
         except self.ray.exceptions.RayError as error:
             if 'ModuleNotFoundError' not in str(error):
                 return  # its node has died
-            node, version = 'a node', _cause(str(error))
-        if version != code_version():
-            raise UserError(
-                f'{printable(node)} has another flower_mm: expected '
-                f'{code_version()}, got {printable(version)}.\n'
-                'Install the same version on all nodes'
-            )
+            node, version = 'a node', cause_of(str(error))
+        require_same_code(node, version)
         self.idle.append(actor)
 
     def _places(self) -> int:
-        """Return how many actors the living nodes have room for."""
-        places = sum(
-            min(
-                int(node['Resources'].get(name, 0) / need + 1e-6)
-                for name, need in self.needs.items()
-                if need
-            )
-            for node in self.ray.nodes()
-            if node['Alive']
-        )
-        return places if self.workers is None else min(places, self.workers)
+        number = places(self.ray, self.needs)
+        return number if self.workers is None else min(number, self.workers)
 
-    def _nodes(self) -> str:
-        nodes = [node for node in self.ray.nodes() if node['Alive']]
-        each = [_resources(node['Resources']) for node in nodes[:4]]
-        return ', '.join([*each, '…'] if len(nodes) > 4 else each)
+
+def places(ray: ModuleType, needs: dict[str, float]) -> int:
+    """Return how many processes with these needs the living nodes take."""
+    return sum(
+        min(
+            int(node['Resources'].get(name, 0) / need + 1e-6)
+            for name, need in needs.items()
+            if need
+        )
+        for node in ray.nodes()
+        if node['Alive']
+    )
+
+
+def require_places(ray: ModuleType, needs: dict[str, float]) -> None:
+    """Raise UserError if no node can ever take such a process."""
+    if not places(ray, needs):
+        raise UserError(
+            f'no node of the cluster has {_resources(needs)}: got '
+            f'{_nodes(ray)}'
+        )
+
+
+def _nodes(ray: ModuleType) -> str:
+    nodes = [node for node in ray.nodes() if node['Alive']]
+    each = [_resources(node['Resources']) for node in nodes[:4]]
+    return ', '.join([*each, '…'] if len(nodes) > 4 else each)
 
 
 def _resources(amounts: dict[str, float]) -> str:
     return ' and '.join(f'{amounts.get(n, 0):g} {n}s' for n in ('CPU', 'GPU'))
 
 
-def _cause(text: str) -> str:
+def cause_of(text: str) -> str:
     """Return the line with the cause in a long message of Ray."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if 'Error: ' in line]

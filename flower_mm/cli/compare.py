@@ -12,6 +12,7 @@ from flower_mm.cli.arguments import (
     add_data_root,
     config_options,
     count,
+    positive,
     seed,
 )
 from flower_mm.cli.training_flags import parse_training
@@ -80,6 +81,26 @@ def add_common_arguments(
         default=['auto'],
         metavar='DEVICE',
         help=f'{AS_TRAIN}; several are used in turn',
+    )
+    parser.add_argument(
+        '--cluster',
+        metavar='ADDRESS',
+        help='run on the nodes of a Ray cluster: auto, or its address. All '
+        'nodes need the same paths and the same flower_mm',
+    )
+    parser.add_argument(
+        '--cpus-per-trial',
+        type=positive,
+        default=1.0,
+        metavar='N',
+        help='cores of a run on a cluster; by default 1',
+    )
+    parser.add_argument(
+        '--gpus-per-trial',
+        type=positive,
+        default=0.0,
+        metavar='N',
+        help='GPUs of a run on a cluster, such as 0.5; by default none',
     )
     add_data_root(parser, "each config's data_root")
     parser.add_argument('--from-scratch', action='store_true', help=AS_TRAIN)

@@ -11,6 +11,7 @@ from flower_mm.exit_codes import FAULT, USER_ERROR, interrupted
 from flower_mm.layout import RunDir
 from flower_mm.lock import only_run_in
 from flower_mm.sweep.plan_trials import plan_trials
+from flower_mm.sweep.ray_trials import executor_of
 from flower_mm.sweep.results_table import (
     CSV,
     MARKDOWN,
@@ -19,7 +20,7 @@ from flower_mm.sweep.results_table import (
     row,
     write,
 )
-from flower_mm.sweep.run_trials import LocalProcesses, run_all
+from flower_mm.sweep.run_trials import run_all
 from flower_mm.sweep.trial import Trial
 
 
@@ -59,8 +60,8 @@ def compare(
         todo = [[trial for trial in trials if trial not in codes]]
         epochs = sum(trial.epochs for trial in trials)
         before = epochs - sum(trial.epochs for trial in todo[0])
-        jobs = min(args.jobs or len(args.device), len(todo[0]))
-        executor = LocalProcesses(max(1, jobs), args.device)
+        executor = executor_of(args)
+        executor.slots = max(1, min(executor.slots, len(todo[0])))
         try:
             with console.progress(epochs, 'epochs', start=before) as advance:
                 run_all(

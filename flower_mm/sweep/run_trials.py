@@ -189,6 +189,17 @@ def _next(waiting: deque[Trial], busy: list[Trial]) -> Trial | None:
     return None
 
 
+def training_command(trial: Trial, device: str) -> list[str]:
+    """Return the command that starts a training, or resumes it."""
+    return [
+        # -P: no module in the current folder hides another.
+        *(sys.executable, '-P', '-m', 'flower_mm', 'train'),
+        *(str(trial.config_copy), *trial.flags),
+        '--resume',
+        *('--device', device, '--work-dir', str(trial.folder)),
+    ]
+
+
 def _start(trial: Trial, device: str, at_once: int) -> Process:
     environment = dict(os.environ)
     if at_once > 1:
@@ -197,13 +208,7 @@ def _start(trial: Trial, device: str, at_once: int) -> Process:
         environment.setdefault('OMP_NUM_THREADS', str(threads))
     with trial.begin(at_once), trial.log.open('a', encoding='utf-8') as log:
         return subprocess.Popen(
-            [
-                # -P: no module in the current folder hides another.
-                *(sys.executable, '-P', '-m', 'flower_mm', 'train'),
-                *(str(trial.config_copy), *trial.flags),
-                '--resume',
-                *('--device', device, '--work-dir', str(trial.folder)),
-            ],
+            training_command(trial, device),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

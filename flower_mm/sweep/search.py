@@ -30,8 +30,9 @@ from flower_mm.report.learning_curves import phases, read_scalars
 from flower_mm.sweep.compare import delete_checkpoints, print_result
 from flower_mm.sweep.plan_search import SearchPlan, plan_search
 from flower_mm.sweep.plan_trials import ParseTraining, as_file
+from flower_mm.sweep.ray_trials import executor_of
 from flower_mm.sweep.results_table import failure
-from flower_mm.sweep.run_trials import Executor, LocalProcesses, run_all
+from flower_mm.sweep.run_trials import Executor, run_all
 from flower_mm.sweep.search_photos import measure
 from flower_mm.sweep.search_rules import (
     RUNGS,
@@ -322,6 +323,8 @@ def search(
     from flower_mm.sweep.search_results import write_results
 
     begun = time.monotonic()
+    executor = executor_of(args)
+    args.jobs = executor.slots
     plan = plan_search(args, parse_training)
     folder = Path(args.out)
     with only_run_in(folder, '--out'):
@@ -335,7 +338,7 @@ def search(
         state = Search(
             plan,
             study,
-            LocalProcesses(args.jobs or len(args.device), args.device),
+            executor,
             args.trials,
             begun + 3600 * args.hours if args.hours else None,
             args.final_seeds,

@@ -72,12 +72,12 @@ class Nodes:
 
     def kill_worker(self) -> None:
         """Let the process of a task on the first node die."""
-        workers = [
-            process
-            for process in descendants(self.head.pid)
-            if b'ray::Worker' in Path(f'/proc/{process}/cmdline').read_bytes()
-        ]
-        os.kill(workers[0], signal.SIGKILL)
+        for process in descendants(self.head.pid):
+            title = Path(f'/proc/{process}/cmdline').read_bytes()
+            if title.startswith((b'ray::Worker', b'ray::TrainingWorker')):
+                os.kill(process, signal.SIGKILL)
+                return
+        raise AssertionError('the node has no task')
 
     def kill_other(self) -> None:
         """Let the second node die with all of its processes."""

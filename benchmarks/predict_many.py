@@ -2,6 +2,7 @@
 
 python -m benchmarks.predict_many speed
 python -m benchmarks.predict_many kills --photos 1000000 --folder FOLDER
+python -m benchmarks.predict_many parts
 
 speed: MobileNetV2 with random weights on 1,536 photos of 500x375 in a tar
 file, on the CPU. bare: forward passes alone, of batches that are in memory,
@@ -12,7 +13,12 @@ without their start. In turns; medians of all rounds.
 kills: photos of 32 px in one tar file and a network of two small layers. Every
 40 s a worker is killed, every 150 s the command, which is then started again.
 At the end each photo must have one row. Memory is the peak of the largest
-process. The rows go to results/predict_many.csv.
+process.
+
+parts: processor seconds of what `docs/predict.md` calculates with: listing a
+photo of a tar file, reading and preparing a photo of 500x375 for MobileNetV2,
+writing a file of 4,096 photos with five of 1,000 classes each, and giving such
+a part to a worker. The rows go to results/predict_many.csv.
 """
 
 import argparse
@@ -70,7 +76,9 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('measured', choices=['speed', 'kills', 'bare'])
+    parser.add_argument(
+        'measured', choices=['speed', 'kills', 'parts', 'bare']
+    )
     parser.add_argument('--photos', type=int, default=1536)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--folder', type=Path)
@@ -81,7 +89,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.folder or Path(scratch)
         folder.mkdir(exist_ok=True, parents=True)
-        measure = _speed if args.measured == 'speed' else _kills
+        measure = {'speed': _speed, 'kills': _kills, 'parts': _parts}[
+            args.measured
+        ]
         print(record('predict_many', measure(folder, args), KEY))
 
 
@@ -206,6 +216,64 @@ def _kills(folder: Path, args: argparse.Namespace) -> list[dict]:
             **_count_rows(out, args.photos),
         }
     ]
+
+
+def _parts(folder: Path, args: argparse.Namespace) -> list[dict]:
+    from flower_mm import Classifier
+    from flower_mm.cluster import run_tasks
+    from flower_mm.inference.photo_bytes import bytes_of
+    from flower_mm.inference.result_parts import Counts, Rows
+    from flower_mm.inference.work_list import parts_of, write_list
+
+    count, size = 200_000, 4096
+    tar, listed = folder / 'many.tar', folder / 'photos.sqlite'
+    _write_tar(tar, count)
+    seconds = {}
+    begin = time.process_time()
+    write_list(listed, [str(tar)], '', '')
+    seconds['listing 1,000,000 photos'] = _since(begin) / count * 1e6
+
+    begin = time.process_time()
+    parts = parts_of(listed, size, ())
+    number = sum(1 for _ in run_tasks(_nothing, parts))
+    seconds['giving out 1,000 parts'] = _since(begin) / number * 1000
+
+    _write_model(folder / 'best.pth', tiny=False)
+    write_photos(folder / 'photos', 256, (500, 375), 12.0)
+    write_list(folder / 'few.sqlite', [str(folder / 'photos')], '', '')
+    classifier = Classifier(folder / 'best.pth', device='cpu')
+    ((_, photos),) = parts_of(folder / 'few.sqlite', size, ())
+    begin = time.process_time()
+    for photo in photos:
+        classifier.prepared(bytes_of(photo, ''))
+    seconds['reading 1,000 photos'] = _since(begin) / len(photos) * 1000
+
+    scores = np.random.default_rng(0).dirichlet(np.ones(1000), 64)
+    begin = time.process_time()
+    rows = Rows([f'class{i}' for i in range(1000)], 5)
+    for number in range(size):
+        rows.add_row(f'photos/class{number % 10}/{number:07}.jpg')
+        if number % 64 == 0:
+            rows.add(scores.astype(np.float32), scores.astype(np.float32))
+    rows.write(folder / 'part.parquet', Counts('', ''), 0.0, True)
+    seconds['writing 1 part'] = _since(begin)
+    return [
+        {
+            'measured': name,
+            'photos': '',
+            'workers': '',
+            'cpu_seconds': f'{value:.3g}',
+        }
+        for name, value in seconds.items()
+    ]
+
+
+def _since(begin: float) -> float:
+    return time.process_time() - begin
+
+
+def _nothing(part: tuple) -> int:
+    return part[0]
 
 
 def _write_tar(file: Path, count: int) -> None:

@@ -152,6 +152,7 @@ def _prepare(args: argparse.Namespace, folder: Path) -> Job:
         'coverage': args.coverage,
         'per_class': args.per_class,
         'uncalibrated': args.uncalibrated,
+        'no_unknown': args.no_unknown,
         'amp': args.amp,
         'batch_size': args.batch_size,
     }
@@ -235,6 +236,7 @@ def _load(job: Job) -> Classifier:
         job.imports,
         coverage=settings['coverage'],
         per_class=settings['per_class'],
+        find_unknown=not settings['no_unknown'],
     )
     classifier.model.calibrated = False  # both probabilities are written
     return classifier
@@ -251,16 +253,18 @@ def predict_part(part: Part) -> Counts:
     with explained(job.folder, size, fix):
         classifier = _load(job)
         model = classifier.model
-        rows = Rows(classifier.classes, settings['topk'])
+        rows = Rows(
+            classifier.classes, settings['topk'], classifier.unknown_above
+        )
         sources = (
             Source(photo.name, partial(bytes_of, photo, prefix))
             for photo in part.photos
         )
-        for batch, scores in classifier.scored(sources):
+        for batch, scores, unlike in classifier.scored(sources):
             calibrated = scores
             if job.calibrates and len(scores):
                 calibrated = model.calibration.calibrated(scores)
-            rows.add(scores, calibrated)
+            rows.add(scores, calibrated, unlike)
             values = iter(calibrated)
             for name, item in batch:
                 if isinstance(item, Unread):
@@ -268,7 +272,7 @@ def predict_part(part: Part) -> Counts:
                     continue
                 classes: tuple[str, ...] = ()
                 if settings['coverage']:
-                    result = classifier.prediction(name, next(values))
+                    result = classifier.prediction(name, next(values), None)
                     classes = result.classes
                 rows.add_row(name, classes)
         precision = 'bfloat16' if model.in_bfloat16 else 'float32'

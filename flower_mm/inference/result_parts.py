@@ -36,6 +36,7 @@ class Counts:
     photos: int = 0
     errors: int = 0
     unsure: int = 0
+    unknown: int = 0
     classes: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -63,8 +64,11 @@ class Counts:
 class Rows:
     """The rows of a part in columns, which are filled batch by batch."""
 
-    def __init__(self, classes: list[str], topk: int) -> None:
+    def __init__(
+        self, classes: list[str], topk: int, unknown_above: float
+    ) -> None:
         self.classes, self.topk = classes, topk
+        self.unknown_above = unknown_above
         self.names: list[str] = []
         self.errors: list[str | None] = []
         self.sets: list[tuple[str, ...] | None] = []
@@ -72,9 +76,18 @@ class Rows:
         self.order: list[np.ndarray] = []
         self.scores: list[np.ndarray] = []
         self.calibrated: list[np.ndarray] = []
+        self.unlike: list[np.ndarray] = []  # NaN if the model cannot tell
 
-    def add(self, scores: np.ndarray, calibrated: np.ndarray) -> None:
+    def add(
+        self,
+        scores: np.ndarray,
+        calibrated: np.ndarray,
+        unlike: np.ndarray | None,
+    ) -> None:
         """Add the probabilities of a batch (photos, classes)."""
+        if unlike is None:
+            unlike = np.full(len(scores), np.nan, np.float32)
+        self.unlike.append(unlike)
         order = np.argsort(-calibrated, axis=1, kind='stable')
         order = order[:, : self.topk]
         self.order.append(order.astype(np.int32))
@@ -116,7 +129,9 @@ class Rows:
                 (np.float32, self.calibrated),
             )
         )
-        unsure = calibrated[:, 0] < threshold
+        unlike = np.concatenate([np.empty(0, np.float32), *self.unlike])
+        unknown = unlike > self.unknown_above
+        unsure = (calibrated[:, 0] < threshold) & ~unknown
         names = [_encodable(name) for name in self.names]
         top = pa.StructArray.from_arrays(
             [
@@ -140,6 +155,10 @@ class Rows:
             'probability': column(scores[:, 0], pa.float32()),
             'calibrated': self._if(calibrates, calibrated[:, 0]).take(places),
             'unsure': column(unsure, pa.bool_()),
+            'unknown': column(unknown, pa.bool_()),
+            'unlikeness': pa.array(
+                unlike, pa.float32(), mask=np.isnan(unlike)
+            ).take(places),
             'top': pa.FixedSizeListArray.from_arrays(top, self.topk)
             .cast(pa.list_(top.type))
             .take(places),
@@ -149,7 +168,10 @@ class Rows:
         counts.photos = len(names)
         counts.errors = int((~good).sum())
         counts.unsure = int(unsure.sum())
-        counts.classes.update(self.classes[i] for i in order[~unsure, 0])
+        counts.unknown = int(unknown.sum())
+        counts.classes.update(
+            self.classes[i] for i in order[~unsure & ~unknown, 0]
+        )
         table = pa.table(columns).replace_schema_metadata(
             {KEY: json.dumps(vars(counts))}
         )
@@ -234,12 +256,14 @@ def write_manifest(
         total.photos += part.photos
         total.errors += part.errors
         total.unsure += part.unsure
+        total.unknown += part.unknown
         total.classes.update(part.classes)
         computed[part.computed] += part.photos
     manifest = {
         'photos': total.photos,
         'errors': total.errors,
         'unsure': total.unsure,
+        'unknown': total.unknown,
         'classes': dict(total.classes.most_common()),
         'parts': number,
         'computed': dict(computed),  # photos by device and precision

@@ -202,3 +202,23 @@ def test_onnx_has_a_second_output(run, files, found, tmp_path):
     _, unlike = session.run(None, {'inputs': inputs})
     expected = [prediction.unlikeness for prediction in found]
     assert np.abs(unlike - expected).max() < 0.02
+
+
+def test_very_many_predictions_say_the_same(run, files, found, tmp_path):
+    parquet = pytest.importorskip('pyarrow.parquet')
+    out = tmp_path / 'out'
+    tool('predict', run, Path(files[0]).parent, files[-1], '--out', out)
+    rows = {
+        row['path']: row
+        for part in out.glob('*.parquet')
+        for row in parquet.read_table(part).to_pylist()
+    }
+    assert rows[files[-1]]['unknown']
+    for prediction in found:
+        if row := rows.get(prediction.photo):
+            assert row['unknown'] == prediction.unknown
+            assert row['unlikeness'] == pytest.approx(
+                prediction.unlikeness, abs=0.02
+            )
+    told = json.loads((out / 'manifest.json').read_text())
+    assert told['unknown'] == sum(row['unknown'] for row in rows.values())

@@ -218,7 +218,7 @@ def _kills(folder: Path, args: argparse.Namespace) -> list[dict]:
 def _parts(folder: Path, args: argparse.Namespace) -> list[dict]:
     from flower_mm import Classifier
     from flower_mm.cluster import run_tasks
-    from flower_mm.inference.photo_bytes import bytes_of
+    from flower_mm.inference.listed_photos import bytes_of
     from flower_mm.inference.result_parts import Counts, Rows
     from flower_mm.inference.work_list import parts_of, write_list
 

@@ -19,7 +19,7 @@ from flower_mm.errors import UserError, printable
 from flower_mm.exit_codes import OK, USER_ERROR
 from flower_mm.inference import prediction_files
 from flower_mm.inference.classifier import Classifier, Unread
-from flower_mm.inference.photo_bytes import bytes_of
+from flower_mm.inference.listed_photos import bytes_of
 from flower_mm.inference.result_parts import (
     LIST,
     MANIFEST,

@@ -114,10 +114,13 @@ def add_calibration(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_precision(parser: argparse._ActionsContainer) -> None:
+def add_precision(
+    parser: argparse._ActionsContainer, required: bool = False
+) -> None:
     parser.add_argument(
         '--precision',
         type=share,
+        required=required,
         metavar='P',
         help='label photos as "unsure" whose probability is so low that less '
         'than this share of predictions would be right, such as 0.99',

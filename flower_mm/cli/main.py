@@ -33,6 +33,7 @@ COMMANDS = {
     'review': 'review the labels of a dataset on a web page',
     'compare': 'train several configs with several seeds',
     'search': 'search for the settings that train best',
+    'set': 'choose the working point of a model',
     'export': 'convert a model to ONNX, TorchScript or safetensors',
     'share': 'make a folder of a model for other people',
     'serve': 'classify photos on a web page of this machine',

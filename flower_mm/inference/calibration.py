@@ -47,6 +47,7 @@ class Calibration:
     outranking: np.ndarray = field(default_factory=lambda: np.empty(0))
     # Empty for files of earlier versions.
     predicted: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    precision: float | None = None  # chosen by `flower-mm set`
 
     @classmethod
     def of(cls, values: dict) -> 'Calibration':
@@ -57,6 +58,7 @@ class Calibration:
             np.array(values['confidence'], dtype=float),
             np.array(values['outranking'], dtype=float),
             np.array(values.get('predicted', []), dtype=int),
+            values.get('precision'),
         )
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
@@ -189,6 +191,7 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
             )
             # Sums of rounded probabilities.
             and bool(((shares >= 0) & (shares <= 1.001)).all())
+            and (found.precision is None or 0 < float(found.precision) < 1)
             and (
                 temperature is None
                 or MIN_TEMPERATURE <= float(temperature) <= MAX_TEMPERATURE

@@ -92,7 +92,8 @@ class Classifier:
             the validation, between 0 and 1.
         per_class: Let the share hold for the photos of each class.
         precision: Choose `working_point`, the confidence above which this
-            share of predictions is right on the validation photos.
+            share of predictions is right on the validation photos; by
+            default that of `flower-mm set`, if any.
         find_unknown: Mark photos that are unlike the training photos, if the
             file can tell.
     """
@@ -117,7 +118,7 @@ class Classifier:
 
         if batch_size < 1:
             raise UserError(f'batch_size must be at least 1, got {batch_size}')
-        self.file = _file_of(Path(source))
+        self.file = file_of(Path(source))
         import_modules(imports)
         try:
             self.model = TrainedModel(
@@ -134,6 +135,8 @@ class Classifier:
                 'coverage and precision need calibrated probabilities'
             )
         self._limits = self._limits_for(coverage, per_class)
+        if precision is None and calibrated:
+            precision = self.model.calibration.precision
         self.working_point = (
             self.model.calibration.working_point(precision)
             if precision
@@ -282,7 +285,7 @@ class Classifier:
         return scores, unlike
 
 
-def _file_of(source: Path) -> Path:
+def file_of(source: Path) -> Path:
     """Return the file with the weights, also of a folder."""
     if not source.is_dir():
         return source

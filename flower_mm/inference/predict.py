@@ -56,7 +56,8 @@ def predict(args: argparse.Namespace) -> int:
                 precision=args.precision,
                 find_unknown=not args.no_unknown,
             )
-        if point := classifier.working_point:
+        point = classifier.working_point
+        if point and not args.threshold:
             args.threshold = point.threshold
             print(prediction_files.promise(point), file=sys.stderr)
         labels = _labels(classifier, args.threshold)

@@ -137,7 +137,8 @@ def _prepare(args: argparse.Namespace, folder: Path) -> Job:
             precision=args.precision,
         )
     threshold = args.threshold
-    if point := classifier.working_point:
+    point = classifier.working_point
+    if point and not threshold:
         threshold = point.threshold
         print(prediction_files.promise(point), file=sys.stderr)
     settings = {

@@ -8,7 +8,7 @@ import forked
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES
+from helpers import CLASSES, tool
 
 from flower_mm import Classifier
 from flower_mm.engine.calibrate import calibrate
@@ -175,3 +175,24 @@ def test_a_temperature_that_does_not_help_is_left_out():
     values = calibrate(made(1.0, 60))
     assert values['temperature'] is None
     assert values['log_loss']['calibrated'] == values['log_loss']['raw']
+
+
+def test_set_writes_the_working_point_into_a_copy(best, files, tmp_path):
+    out = tmp_path / 'copy.pth'
+    words = ('set', best, '--precision', '0.9', '--out', out)
+    assert tool(*words).returncode == 0
+    expected = Classifier(best, 'cpu', precision=0.9).working_point
+    assert Classifier(out, 'cpu').working_point == expected
+    assert Classifier(out, 'cpu', calibrated=False).working_point is None
+    table = tmp_path / 'out.csv'
+    for flags, threshold in (((), 0.99), (('--threshold', '0.2'), 0.2)):
+        tool('predict', out, *files, '--csv', table, *flags)
+        with table.open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row['predicted'] == 'unsure' for row in rows] == [
+            float(row['confidence']) < threshold for row in rows
+        ]
+    # An existing file, and a precision that was never reached.
+    assert tool(*words, check=False).returncode == 2
+    words = ('set', best, '--precision', '0.9', '--out', tmp_path / 'a.txt')
+    assert tool(*words, check=False).returncode == 2

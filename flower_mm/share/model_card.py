@@ -35,6 +35,7 @@ class Model:
     pretrained: dict | None  # file and sha256
     records_pretrained: bool = True  # older files lack the record
     modules: list[str] = field(default_factory=list)  # the user's own
+    finds_unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def model_card(
         'pretrained': pretrained,
         'records_pretrained': model.records_pretrained,
         'modules': model.modules,
+        'finds_unknown': model.finds_unknown,
         'call': _call(model.modules),
         'flags': ' '.join(f'{FLAG} {name}' for name in model.modules),
         'licence': licence_of(pretrained.get('sha256', '')),

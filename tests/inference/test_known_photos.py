@@ -2,9 +2,11 @@
 
 import csv
 import json
+from importlib import resources
 from pathlib import Path
 
 import forked
+import jsonschema
 import numpy as np
 import onnxruntime
 import pytest
@@ -150,10 +152,30 @@ def test_predict_says_unknown(run, files, found, tmp_path):
         'unknown' if each.unknown else each.label for each in found
     ]
     told = json.loads(page.read_text())
+    validate_predictions(told)
     for row, entry, each in zip(rows, told['photos'], found, strict=True):
         assert float(row['unlikeness']) == entry['unlikeness']
         assert abs(entry['unlikeness'] - each.unlikeness) < 1e-3
         assert (entry['unlikeness'] > told['unknown_above']) == each.unknown
+
+
+def validate_predictions(told: dict) -> None:
+    schema = resources.files('flower_mm.inference') / 'predictions.schema.json'
+    jsonschema.validate(told, json.loads(schema.read_text('utf-8')))
+
+
+def test_sets_and_bad_photos_follow_the_schema(run, files, tmp_path):
+    page, bad = tmp_path / 'out.json', tmp_path / 'bad.jpg'
+    bad.write_bytes(b'none')
+    words = ('--json', page, '--coverage', '0.9', '--threshold', '0.4')
+    done = tool('predict', run, *files, bad, *words, check=False)
+    assert done.returncode == 2
+    told = json.loads(page.read_text())
+    validate_predictions(told)
+    assert len(told['bad']) == 1
+    told['photos'][0]['confidence'] = 2
+    with pytest.raises(jsonschema.ValidationError):
+        validate_predictions(told)
 
 
 def test_predict_gives_a_class_if_asked(run, files, found, tmp_path):

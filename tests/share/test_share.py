@@ -254,3 +254,9 @@ def test_counts_of_another_dataset_are_not_on_the_card(facts):
 def test_weights_without_a_record(facts):
     older = Model('ResNet-18', 1, None, records_pretrained=False)
     assert 'are not recorded' in model_card(facts, older, [], [])
+
+
+def test_the_card_says_whether_unknown_photos_are_found(facts):
+    finds = Model('ResNet-18', 1, None, finds_unknown=True)
+    assert 'marked as unknown' in model_card(facts, finds, [], [])
+    assert 'marked as unknown' not in model_card(facts, MODEL, [], [])

@@ -137,7 +137,7 @@ def test_predictions_on_a_terminal(output, monkeypatch):
     with plain_streams():
         outputs = {
             'table': lambda: prediction_files.table_on(
-                sys.stdout, ['a', 'b'], False, 1
+                sys.stdout, ['a', 'b'], ['a', 'b'], 1
             ),
             'csv': lambda: prediction_files.csv_into('-', ['a', 'b']),
             'json': lambda: prediction_files.json_into('-', {}, []),

@@ -31,7 +31,7 @@ def main() -> int:
         probabilities = outputs[0][0]
         best = probabilities.argmax()
         is_unknown = len(outputs) > 1 and outputs[1][0] > unknown_above
-        label = 'unknown: ' * is_unknown + classes[best]
+        label = f'unknown: {classes[best]}' if is_unknown else classes[best]
         print(f'{name}: {label} {100 * probabilities[best]:.2f} %')
     return code
 

@@ -16,6 +16,7 @@ from flower_mm.files import (
     temporary_folder,
     write_whole,
 )
+from flower_mm.inference.calibration import KEY as CALIBRATION
 from flower_mm.inference.classifier import Classifier
 from flower_mm.inference.known_photos import KEY as KNOWN_PHOTOS
 from flower_mm.layout import RunDir
@@ -51,6 +52,8 @@ SHARED_META = (
     'classes',
     'dataset_meta',
     'metrics',
+    CALIBRATION,
+    KNOWN_PHOTOS,
     'epoch',
     'weights',
     'dataset_sha256',
@@ -229,17 +232,10 @@ def _model(checkpoint: dict, config: Config) -> Model:
 
 
 def _verify(folder: Path, best: Path) -> None:
-    """Raise unless the copy and best.pth predict bit-identically.
-
-    The last bits of the unlikeness depend on where numpy puts its arrays.
-    """
+    """Raise unless the copy and best.pth predict bit-identically."""
     photo = Image.effect_noise((300, 260), 80).convert('RGB')
     copied, original = (
         Classifier(path, device='cpu')(photo) for path in (folder, best)
     )
-    unlike = [p.unlikeness or 0.0 for p in (copied, original)]
-    if (
-        copied.probabilities != original.probabilities
-        or abs(unlike[0] - unlike[1]) > 1e-3
-    ):
+    if copied != original:
         raise RuntimeError('the copy of the weights predicts differently')

@@ -357,10 +357,10 @@ from flower_mm.export import export_model
 
 theirs = export_model.tensor_model
 
-def wrong(model, size, temperature=None):
+def wrong(model, *others):
     with torch.no_grad():
         model.head.fc.bias[0] += 0.05
-        found = theirs(model, size, temperature)
+        found = theirs(model, *others)
         model.head.fc.bias[0] -= 0.05
     return found
 

@@ -77,7 +77,7 @@ def inspect(data: bytes, folder: Path) -> None:
     assert len(info.thumb) == scan_photos.COLOURS + scan_photos.THUMB**2
     if info.rewrite_reason:
         photo = Photo('x', str(path), 0, rewrite_reason=info.rewrite_reason)
-        write_dataset._rewrite(photo, folder / 'rewritten.png')
+        (folder / 'rewritten.png').write_bytes(write_dataset.rewritten(photo))
         assert not error_of(folder / 'rewritten.png')
 
 

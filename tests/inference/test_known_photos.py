@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -112,7 +113,10 @@ def run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             draw_photo(folder / 'photos' / name / f'{seed}.jpg', label, seed)
     data = folder / 'data'
     tool('prepare_dataset', folder / 'photos', '--out', data, '--val', '0.4')
-    return train_tiny(config, data, folder / 'run', '--no-report')
+    mine = folder / 'mine.py'
+    text = config.read_text('utf-8').replace('known_photos=None,', '')
+    mine.write_text(text, encoding='utf-8')
+    return train_tiny(mine, data, folder / 'run')
 
 
 @pytest.fixture(scope='module')
@@ -244,3 +248,23 @@ def test_very_many_predictions_say_the_same(run, files, found, tmp_path):
             )
     told = json.loads((out / 'manifest.json').read_text())
     assert told['unknown'] == sum(row['unknown'] for row in rows.values())
+
+
+def test_a_shared_folder_says_the_same(run, files, found, tmp_path):
+    """With a temperature as well; the command compares the copy."""
+    mine = tmp_path / 'mine'
+    shutil.copytree(run, mine)
+    content = read_checkpoint(mine / 'best.pth')
+    content['meta']['calibration']['temperature'] = 2.5
+    torch.save(content, mine / 'best.pth')
+    tool('report', mine)
+    out = tmp_path / 'out'
+    tool('share', mine, out)
+    for one, other in zip(
+        Classifier(out, 'cpu')(files),
+        Classifier(mine, 'cpu')(files),
+        strict=True,
+    ):
+        assert one == other
+        assert one.unlikeness is not None
+    assert 'marked as unknown' in (out / 'README.md').read_text('utf-8')

@@ -100,7 +100,8 @@ def test_error_leaves_the_old_file(kind, tmp_path):
 
 def lines(topk: int, doubt: bool = True) -> list[str]:
     file = io.StringIO()
-    with lines_on(file, CLASSES, doubt, topk) as write:
+    labels = [*CLASSES, UNSURE] if doubt else CLASSES
+    with lines_on(file, CLASSES, labels, topk) as write:
         write(SURE, 'étoile')
         assert 'sure.jpg' in file.getvalue()  # at once
         write(DOUBTFUL, UNSURE if doubt else CLASSES[2])
@@ -124,7 +125,7 @@ def table(
 ) -> list[str]:
     monkeypatch.setenv('COLUMNS', str(width))
     file = io.StringIO()
-    with table_on(file, CLASSES, True, topk) as write:
+    with table_on(file, CLASSES, [*CLASSES, UNSURE], topk) as write:
         for _ in range(count):
             write(SURE, 'étoile')
         write(DOUBTFUL, UNSURE)
@@ -161,7 +162,7 @@ def test_long_table(monkeypatch):
 
 def test_a_table_of_nothing():
     file = io.StringIO()
-    with table_on(file, CLASSES, True, 1):
+    with table_on(file, CLASSES, [*CLASSES, UNSURE], 1):
         pass
     assert not file.getvalue()
 

@@ -54,6 +54,7 @@ train_cfg = dict(max_epochs=2)
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
 default_hooks = dict(
     head_first=None,
+    known_photos=None,
     # Most state that a checkpoint can have.
     ema=dict(
         type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.01,

@@ -226,7 +226,7 @@ def test_failing_database_is_an_error_of_the_user(
     args = Namespace(
         **(PLAIN | {'configs': [str(config)], 'data_root': str(dataset)}),
         out=tmp_path / 'out', storage=None, trials=1, hours=None,
-        final_seeds=1,
+        final_seeds=1, cluster=None,
     )  # fmt: skip
     with pytest.raises(UserError, match='the disk is full'):
         search.search(args, parse_training)

@@ -108,6 +108,8 @@ class SearchPlan:
         cfg = self.config(params)
         for dataset in datasets(cfg, self._loaders_of_val()):
             dataset.indices = self.photos.deciding
+        # A pass over photos that no trial needs.
+        cfg.default_hooks.known_photos = None
         folder = trial_folder(self.folder, index)
         name = f'{folder.name}.py'
         used = self.seed if seed is None else seed

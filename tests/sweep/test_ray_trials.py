@@ -35,7 +35,7 @@ def test_trials_resume_on_another_node_to_the_same_bits(
 ):
     words = [
         *(sys.executable, '-m', 'flower_mm', 'compare', config),
-        *('--data-root', dataset, '--seeds', '0', '1', '--epochs', '8'),
+        *('--data-root', dataset, '--seeds', '0', '1', '--epochs', '24'),
         *('--device', 'cpu', '--out'),
     ]
     with ray_nodes.cluster() as nodes:

@@ -23,6 +23,7 @@ MOST_BYTES = 1_200_000  # 1.6 MB as text
 NEAREST = 5
 PASS = 0.95  # of the validation photos are not unknown
 FEWEST = 19  # validation photos, for the share above
+LARGEST = 1e9  # number in a file; beyond, infinity minus itself is NaN
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def known_photos_of(
     try:
         content = base64.b64decode(values['vectors'], validate=True)
         width = values['features']
-        if not 0 < len(content) <= MOST_BYTES or width != features:
+        is_width = type(width) is int and width == features
+        if not 0 < len(content) <= MOST_BYTES or not is_width:
             raise ValueError(
                 f'expected {features} features of each photo, got {width}'
             )
@@ -132,9 +134,9 @@ def known_photos_of(
         validated = int(values['photos'])
         numbers = [distance.mean, energy.mean, threshold]
         positive = [distance.deviation, energy.deviation]
-        if not np.isfinite(numbers + positive).all():
-            raise ValueError('expected finite numbers')
-        if min(*positive, validated) <= 0:
+        if not np.less(np.abs(numbers + positive), LARGEST).all():
+            raise ValueError(f'expected numbers below {LARGEST:g}')
+        if min(positive) < 1 / LARGEST or validated <= 0:
             raise ValueError('expected positive deviations and photos')
     except (
         TypeError,

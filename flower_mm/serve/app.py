@@ -56,6 +56,7 @@ class Service:
             'backbone': type(backbone_of(model.model)).__name__,
             'classes': classifier.classes,
             'top1': model.top1,
+            'finds_unknown': classifier.finds_unknown,
         }
         self._page = load_page('flower_mm.serve')
         self._thread = ThreadPoolExecutor(1, 'model')

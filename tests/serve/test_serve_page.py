@@ -16,6 +16,9 @@ from helpers import CLASSES
 from serving import SLOW, Served, serving, until
 
 from flower_mm import Classifier
+from flower_mm.inference.known_photos import KEY, remember
+from flower_mm.weights.best_checkpoint import write_best
+from flower_mm.weights.read_checkpoint import read_checkpoint
 
 pytestmark = [
     pytest.mark.skipif(
@@ -137,6 +140,22 @@ def test_photos_are_shown_with_bars_and_heat(tab, served, files, plain_run):
     assert len(urls) > 6
     for url in urls:
         assert url.startswith((served.address, 'data:', 'blob:')), url
+
+
+def test_unknown_photos_have_no_class(tab, files, plain_run, tmp_path):
+    content = read_checkpoint(plain_run / 'best.pth')
+    width = content['state_dict']['head.fc.weight'].shape[1]
+    rng = np.random.default_rng(0)
+    values = remember(*(rng.random((20, n)) for n in (width, width, 4)))
+    content['meta'][KEY] = values | {'threshold': -1e6}
+    write_best(tmp_path / 'best.pth', content['state_dict'], content['meta'])
+    with serving(tmp_path / 'best.pth', tmp_path) as served:
+        visit(tab, served)
+        assert 'Every photo gets' not in text(tab, '#about')
+        choose(tab, files[0])
+        (card,) = answered(tab, 1)
+        assert card['title'] == 'unknown'
+        assert len(card['bars']) == 3
 
 
 def test_photos_can_be_dropped_anywhere(tab, served, files):

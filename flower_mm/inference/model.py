@@ -196,7 +196,13 @@ class TrainedModel(Network):
             return self.scores(batch), None
         with self.last_layer() as seen:
             scores = self.scores(batch)
-        return scores, self.known.unlikeness(*seen())
+        with naming(self.file, 'its known photos do not fit its model'):
+            unlike = self.known.unlikeness(*seen())
+            if len(unlike) != len(scores):
+                raise ValueError(
+                    f'expected {len(scores)} photos, got {len(unlike)}'
+                )
+        return scores, unlike
 
     @contextmanager
     def last_layer(

@@ -5,6 +5,7 @@ import json
 import shutil
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import forked
 import jsonschema
@@ -16,6 +17,7 @@ from helpers import CLASSES, draw_photo, tool, train_tiny
 from PIL import Image
 
 from flower_mm import Classifier
+from flower_mm.engine.hooks import known_photos as hook
 from flower_mm.errors import UserError
 from flower_mm.export.source_model import Source
 from flower_mm.inference.classifier import Prediction
@@ -208,6 +210,44 @@ def test_a_class_of_that_name_is_refused(run, files, tmp_path):
     args = ('predict', tmp_path / 'best.pth', files[0])
     assert tool(*args, check=False).returncode == 2
     tool(*args, '--no-unknown')
+
+
+@pytest.mark.parametrize('rows', [None, (8,), (1, 3)])
+def test_a_layer_that_is_not_the_last_one_is_refused(run, files, rows):
+    """As in the model of a stranger: unused, or with inputs of its own."""
+    classifier = Classifier(run, 'cpu')
+    width = classifier.model.layer.in_features
+    other = torch.nn.Linear(width, len(CLASSES))
+    classifier.model.layer = other
+
+    def call(*_: object) -> None:
+        other(torch.zeros(*rows, width))
+
+    if rows:
+        classifier.model.model.backbone.register_forward_hook(call)
+    with pytest.raises(UserError, match='do not fit its model'):
+        classifier(files[0])
+
+
+def test_a_head_without_a_linear_layer_is_named(run, monkeypatch):
+    said: list[str] = []
+    runner = SimpleNamespace(
+        work_dir=str(run.parent),
+        val_loop=object(),
+        model=torch.nn.Linear(1, 1),
+        cfg=None,
+        say=said.append,
+    )
+    (run.parent / 'best.pth').write_bytes(b'')
+    monkeypatch.setattr(
+        hook,
+        'TrainedModel',
+        lambda *_, **__: SimpleNamespace(
+            known=None, layer=None, classes=CLASSES
+        ),
+    )
+    hook.KnownPhotosHook().write(runner)
+    assert 'linear layer' in said[0]
 
 
 def test_onnx_has_a_second_output(run, files, found, tmp_path):

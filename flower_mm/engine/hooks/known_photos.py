@@ -57,7 +57,13 @@ class KnownPhotosHook(Hook):
 def _remember(best: Path, runner) -> None:
     device = str(next(runner.model.parameters()).device)
     model = TrainedModel(best, device, config=runner.cfg)
-    if model.known or model.layer is None:
+    if model.known:
+        return
+    if model.layer is None:
+        runner.say(
+            'best.pth does not recognise unknown photos: the head has no '
+            f'linear layer with {len(model.classes)} outputs'
+        )
         return
     held_out = _paths(runner.val_loop.dataloader.dataset)
     step = -(-len(held_out) // VALIDATION)

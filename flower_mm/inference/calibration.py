@@ -9,6 +9,7 @@ confidence above which a given share of predictions is right.
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -53,12 +54,12 @@ class Calibration:
     def of(cls, values: dict) -> 'Calibration':
         """From the values of `measure`, and a temperature if any."""
         return cls(
-            values.get('temperature'),
+            _number(values.get('temperature')),
             np.array(values['labels'], dtype=int),
             np.array(values['confidence'], dtype=float),
             np.array(values['outranking'], dtype=float),
             np.array(values.get('predicted', []), dtype=int),
-            values.get('precision'),
+            _number(values.get('precision')),
         )
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
@@ -191,10 +192,10 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
             )
             # Sums of rounded probabilities.
             and bool(((shares >= 0) & (shares <= 1.001)).all())
-            and (found.precision is None or 0 < float(found.precision) < 1)
+            and (found.precision is None or 0 < found.precision < 1)
             and (
                 temperature is None
-                or MIN_TEMPERATURE <= float(temperature) <= MAX_TEMPERATURE
+                or MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
             )
         )
     except (
@@ -213,6 +214,10 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
             'photos, between 0 and 1'
         )
     return found
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def lower_bound(right: int, photos: int, risk: float = 0.05) -> float:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from flower_mm.errors import UserError
 from flower_mm.inference.calibration import (
@@ -146,6 +147,18 @@ def test_a_part_of_many_photos_is_kept():
     found = measure(labels, scores)
     assert len(found['labels']) <= MOST_PHOTOS
     assert found['labels'][:3] == labels[[0, 3, 6]].tolist()
+
+
+@pytest.mark.parametrize('number', ['0.9', torch.tensor([0.9])])
+def test_numbers_of_other_types_are_converted(number):
+    labels, scores = made(40)
+    values = measure(labels, scores) | {
+        'temperature': number, 'precision': number,
+    }  # fmt: skip
+    found = calibration_of({'calibration': values}, CLASSES, 'a.pth')
+    assert type(found.temperature) is float
+    assert type(found.precision) is float
+    assert found.calibrated(scores).shape == scores.shape
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 from flower_mm.errors import UserError
 from flower_mm.inference.calibration import KEY, calibration_of
 from flower_mm.inference.classifier import file_of
-from flower_mm.inference.prediction_files import promise
+from flower_mm.inference.prediction_files import UNSURE, promise
 from flower_mm.weights.best_checkpoint import write_best
 from flower_mm.weights.read_checkpoint import read_checkpoint
 
@@ -30,8 +30,13 @@ def set_precision(source: str | Path, precision: float, out: Path) -> str:
             f'{file} has no confidences of validation photos.\n'
             'Train again with this version: best.pth then has them'
         )
-    classes = len(meta['dataset_meta']['classes'])
-    point = calibration_of(meta, classes, file).working_point(precision)
+    classes = meta['dataset_meta']['classes']
+    if UNSURE in classes:
+        raise UserError(
+            f'photos below the working point are labelled {UNSURE!r}, which '
+            f'is also a class of {file}.\nTrain with another name'
+        )
+    point = calibration_of(meta, len(classes), file).working_point(precision)
     meta[KEY]['precision'] = precision
     write_best(out, content['state_dict'], meta)
     return promise(point)

@@ -196,3 +196,15 @@ def test_set_writes_the_working_point_into_a_copy(best, files, tmp_path):
     assert tool(*words, check=False).returncode == 2
     words = ('set', best, '--precision', '0.9', '--out', tmp_path / 'a.txt')
     assert tool(*words, check=False).returncode == 2
+
+
+def test_set_refuses_a_class_of_the_same_name(best, tmp_path):
+    content = read_checkpoint(best)
+    names = ['unsure', *content['meta']['classes'][1:]]
+    content['meta']['dataset_meta']['classes'] = names
+    torch.save(content, tmp_path / 'best.pth')
+    words = ('--precision', '0.5', '--out', tmp_path / 'copy.pth')
+    done = tool('set', tmp_path / 'best.pth', *words, check=False)
+    assert done.returncode == 2
+    assert "'unsure'" in done.stderr
+    assert not (tmp_path / 'copy.pth').exists()

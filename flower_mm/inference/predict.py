@@ -56,6 +56,14 @@ def predict(args: argparse.Namespace) -> int:
                 precision=args.precision,
                 find_unknown=not args.no_unknown,
             )
+        if UNKNOWN in classifier.classes and classifier.finds_unknown:
+            # Nobody could tell the label from the class.
+            classifier.model.known = None
+            print(
+                f'{UNKNOWN!r} is a class of the model: photos unlike the '
+                'training photos get a class as well',
+                file=sys.stderr,
+            )
         point = classifier.working_point
         if point and not args.threshold:
             args.threshold = point.threshold
@@ -153,12 +161,6 @@ def _labels(classifier: Classifier, threshold: float) -> list[str]:
             )
         labels.append(UNSURE)
     if classifier.finds_unknown:
-        if UNKNOWN in classes:
-            raise UserError(
-                'photos unlike the training photos are labelled '
-                f'{UNKNOWN!r}, which is also a class of the model.\n'
-                'Try: --no-unknown'
-            )
         labels.append(UNKNOWN)
     return labels
 

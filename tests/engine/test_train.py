@@ -359,7 +359,10 @@ def test_the_weights_of_mmengines_hook_are_named(
 def test_our_hooks_name_the_runner_that_they_need(config, dataset, tmp_path):
     mine = tmp_path / 'mine.py'
     # MMEngine's Runner refuses a hook that is None before.
-    mine.write_text(config.read_text('utf-8').replace('head_first=None,', ''))
+    text = config.read_text('utf-8')
+    for line in ('head_first=None,', 'known_photos=None,'):
+        text = text.replace(line, '')
+    mine.write_text(text, encoding='utf-8')
     options = (mine, '--data-root', dataset, '--work-dir', tmp_path / 'run')
     other = ('--cfg-options', 'runner_type=Runner')
     log = tmp_path / 'log'

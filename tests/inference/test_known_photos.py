@@ -201,15 +201,19 @@ def test_unknown_photos_are_sorted_apart(run, files, tmp_path):
     assert [p.name for p in (tmp_path / 'sorted').iterdir()] == ['unknown']
 
 
-def test_a_class_of_that_name_is_refused(run, files, tmp_path):
+def test_a_class_of_that_name_has_its_own_meaning(run, files, tmp_path):
     content = read_checkpoint(run / 'best.pth')
     names = ['unknown', *CLASSES[1:]]
     content['meta']['classes'] = names
     content['meta']['dataset_meta']['classes'] = names
     torch.save(content, tmp_path / 'best.pth')
-    args = ('predict', tmp_path / 'best.pth', files[0])
-    assert tool(*args, check=False).returncode == 2
-    tool(*args, '--no-unknown')
+    table = tmp_path / 'out.csv'
+    done = tool('predict', tmp_path / 'best.pth', *files, '--csv', table)
+    assert 'is a class of the model' in done.stderr
+    classifier = Classifier(tmp_path / 'best.pth', 'cpu')
+    with table.open(newline='') as file:
+        rows = [row['predicted'] for row in csv.DictReader(file)]
+    assert rows == [found.label for found in classifier(files)]
 
 
 @pytest.mark.parametrize('rows', [None, (8,), (1, 3)])

@@ -115,8 +115,9 @@ def _mixup(config: SearchConfig, alpha: float) -> Settings | None:
         return None
     if not alpha:
         return {}
-    mixup = {'type': 'Mixup', 'alpha': alpha}
-    part = {**own, 'augments': mixup, '_delete_': True}
+    part = {**own, 'augments': {'type': 'Mixup', 'alpha': alpha}}
+    if config.cfg.model.get('train_cfg', {}) is None:
+        part['_delete_'] = True  # MMEngine merges no dict into None
     return {'model.train_cfg': part}
 
 
@@ -149,6 +150,8 @@ def _image_size(config: SearchConfig, factor: float) -> Settings | None:
     size = max(SIDE_STEP, round(side * factor / SIDE_STEP) * SIDE_STEP)
     if factor == 1:
         return {}
+    if 'Swin' in str(value_at(config.cfg, 'model.backbone.type')):
+        return None  # its last stage would be smaller than a window
     try:
         return image_size_settings(config.cfg, size, LOADERS)
     except UserError:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from fake_trainings import plan
-from helpers import CLASSES, ROOT, draw_photo, tool
+from helpers import CLASSES, ROOT, draw_photo, mostly_nightly, tool
 
 from flower_mm.config import resolve
 from flower_mm.errors import UserError
@@ -87,6 +87,29 @@ def test_values_reach_the_config(planned):
     assert crop.crop_ratio_range == pytest.approx((0.675, 1.0))
     assert crop.scale == 288
     assert cfg.val_dataloader.dataset.pipeline[-2].crop_size == 288
+
+
+@pytest.mark.parametrize(
+    'name',
+    mostly_nightly(
+        sorted(path.stem for path in FLOWER.glob('*_flower.py')),
+        {'mobilenet_v2_flower'},
+    ),
+)
+def test_the_ends_of_the_default_space_pass_the_checks(
+    name, planned, dataset, tmp_path
+):
+    plan = planned(name)
+    for end in (0, -1):
+        values = {
+            key: parameter.choices[end]
+            if hasattr(parameter, 'choices')
+            else (parameter.low, parameter.high)[end]
+            for key, parameter in plan.space.items()
+        }
+        mine = tmp_path / 'mine.py'
+        mine.write_text(plan.trial(7, values).text, encoding='utf-8')
+        tool('doctor', mine, '--data-root', dataset, '--from-scratch')
 
 
 def test_space_file(planned, tmp_path):

@@ -202,18 +202,20 @@ def prepare_folder(folder: Path, settings: dict, overwrite: bool) -> None:
     sweep(folder)
     file = folder / SETTINGS
     names = [path.name for path in folder.iterdir()]
-    own = [n for n in names if n in (SETTINGS, LIST, MANIFEST)]
+    own = [n for n in names if n in (LIST, MANIFEST)]
     own += filter(PART_NAME.fullmatch, names)
-    others = sorted(set(names) - set(own) - {'.lock'})
-    if others and not file.exists():
+    try:
+        earlier = json.loads(file.read_text('utf-8'))
+    except (OSError, ValueError):
+        earlier = None
+    # Names such as settings.json are not enough to call the files ours.
+    is_ours = isinstance(earlier, dict) and 'model_sha256' in earlier
+    others = sorted(set(names) - {'.lock'})
+    if others and not is_ours:
         raise UserError(
             f'{folder} has other files, such as {escaped(others[0])}.\n'
             'Name a new folder: --out FOLDER'
         )
-    try:
-        earlier = json.loads(file.read_text('utf-8'))
-    except (FileNotFoundError, ValueError):
-        earlier = None
     if LIST not in names:  # so that there are no results
         earlier = None
     if earlier is not None and not overwrite:

@@ -258,6 +258,19 @@ def test_other_options_and_other_files_are_refused(photos, predict, tmp_path):
     assert 'thesis.txt' in predict(photos / 'red', code=2).text
 
 
+@pytest.mark.parametrize(
+    'name', ['settings.json', 'manifest.json', 'part-00000000.parquet']
+)
+@pytest.mark.parametrize('flags', [[], ['--overwrite']])
+def test_files_of_another_program_stay(name, flags, photos, predict, tmp_path):
+    file = tmp_path / 'out' / name
+    file.parent.mkdir()
+    file.write_text('{"editor.tabSize": 4}')
+    done = predict(photos / 'red', *flags, code=2)
+    assert name in done.text
+    assert file.read_text() == '{"editor.tabSize": 4}'
+
+
 def test_a_threshold_and_sets_of_classes(photos, predict, tmp_path):
     predict(photos, '--threshold', 0.9, '--coverage', 0.5)
     found = rows(tmp_path / 'out')

@@ -96,6 +96,8 @@ def _distribution(path: Path, key: str, value: Any) -> BaseDistribution:
         if isinstance(value, list):
             if not all(isinstance(v, (str, int, float)) for v in value):
                 raise ValueError('choices must be numbers, words or booleans')
+            if not all(isfinite(v) for v in value if isinstance(v, float)):
+                raise ValueError('choices must be finite')
             return CategoricalDistribution(value)
         if not isinstance(value, dict):
             raise ValueError(f'to set it, use --cfg-options {key}={value}')

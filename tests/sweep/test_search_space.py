@@ -152,6 +152,8 @@ def test_space_file(planned, tmp_path):
         ('learning_rate = []', 'invalid range'),
         ('learning_rate = [[1], [2]]', 'choices must be'),
         ('learning_rate = {low = nan, high = 1}', 'invalid range'),
+        ('image_size = [nan, 1]', 'invalid range'),
+        ('epochs = [1, inf]', 'invalid range'),
         ('learning_rate = ', 'cannot be read'),
         ('', 'is empty'),
     ],

@@ -24,6 +24,14 @@ KEY = 'calibration'  # in the metadata of best.pth
 MOST_PHOTOS = 5_000
 STEPS = 20  # thresholds that are tried
 DIGITS = 7  # of the stored probabilities
+# What reading values of another form raises.
+MALFORMED = (
+    TypeError,
+    ValueError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+)
 TRAIN_AGAIN = 'Train again with this version: best.pth then has what is needed'
 
 
@@ -198,13 +206,7 @@ def calibration_of(meta: dict, classes: int, file: object) -> Calibration:
                 or MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
             )
         )
-    except (
-        TypeError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-    ) as error:
+    except MALFORMED as error:
         raise UserError(
             printable(f'invalid {KEY} in {file}: {error!r}')
         ) from error

@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from flower_mm.errors import UserError, printable
+from flower_mm.inference.calibration import MALFORMED
 
 KEY = 'known_photos'  # in the metadata of best.pth
 MOST_PHOTOS = 1000
@@ -138,13 +139,7 @@ def known_photos_of(
             raise ValueError(f'expected numbers below {LARGEST:g}')
         if min(positive) < 1 / LARGEST or validated <= 0:
             raise ValueError('expected positive deviations and photos')
-    except (
-        TypeError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-    ) as error:
+    except MALFORMED as error:
         raise UserError(
             printable(f'invalid {KEY} in {file}: {error!r}', 300)
         ) from error
